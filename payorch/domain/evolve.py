@@ -1,0 +1,223 @@
+"""What an event does to a payment: the only way a payment changes. No decisions here, and nothing is refused but the illegal.
+
+Replaying a payment's events through `evolve` gives the payment, always and everywhere the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, assert_never
+
+from msgspec.structs import replace
+
+from payorch.domain import events as e
+from payorch.domain.outcome import Declined, Failure, NotExecuted, Pending
+from payorch.domain.payment import (
+    IllegalTransition,
+    Name,
+    State,
+    check_attempt_move,
+    check_move,
+    check_operation_move,
+)
+from payorch.domain.records import Attempt, CancellationReason, Operation, Payment
+
+_CANCELLATION: Final = {
+    Name.MERCHANT_CANCELED: CancellationReason.MERCHANT,
+    Name.INTENT_EXPIRED: CancellationReason.INTENT_EXPIRED,
+    Name.CUSTOMER_CANCELED: CancellationReason.CUSTOMER,
+    Name.RESOLVED_CUSTOMER_CANCELED: CancellationReason.CUSTOMER,
+    Name.PROVIDER_EXPIRED: CancellationReason.AUTHORIZATION_EXPIRED,
+    Name.ACTION_EXPIRED: CancellationReason.INTENT_EXPIRED,
+    Name.AUTHORIZATION_EXPIRED: CancellationReason.AUTHORIZATION_EXPIRED,
+    Name.RESOLVED_AUTHORIZATION_GONE: CancellationReason.AUTHORIZATION_EXPIRED,
+    Name.CAPTURE_REJECTED_AUTHORIZATION_GONE: CancellationReason.AUTHORIZATION_EXPIRED,
+    Name.PROVIDER_VOIDED: CancellationReason.VOIDED,
+    Name.VOID_SUCCEEDED: CancellationReason.VOIDED,
+    Name.RESOLVED_VOIDED: CancellationReason.VOIDED,
+    Name.FENCED_ABSENT: CancellationReason.FENCED,
+}
+
+
+def evolve(payment: Payment | None, event: e.Event) -> Payment:
+    """The payment after `event`. `None` before its birth. Raises IllegalTransition, and then nothing has changed."""
+    if payment is None or event.name is Name.PAYMENT_CREATED:
+        return _born(payment, event)
+    check_move(payment.state, event.name, event.to)
+    changed = _apply(payment, event)
+    return _settle(changed, payment, event)
+
+
+def replay(events: Iterable[e.Event]) -> Payment:
+    """The payment that these events, in order and from the first, make. Raises IllegalTransition where they make none."""
+    payment: Payment | None = None
+    for event in events:
+        payment = evolve(payment, event)
+    if payment is None:
+        raise IllegalTransition("a payment begins with PaymentCreated")
+    return payment
+
+
+def _born(payment: Payment | None, event: e.Event) -> Payment:
+    if payment is not None or not isinstance(event.data, e.Created) or event.to is not State.CREATED:
+        raise IllegalTransition("a payment begins with PaymentCreated, once")
+    return Payment(
+        id=event.data.payment_id,
+        merchant_id=event.data.merchant_id,
+        state=State.CREATED,
+        version=1,
+        intent=event.data.intent,
+        created_at=event.at,
+        updated_at=event.at,
+        next_action_at=event.data.expires_at,
+    )
+
+
+def _settle(changed: Payment, before: Payment, event: e.Event) -> Payment:
+    """Version, time, state, and what a state says about the payment as a whole."""
+    failure, reason, review = changed.failure, changed.cancellation_reason, changed.review_reason
+    if event.to is not before.state:
+        if event.to is State.FAILED:
+            failure = _failure_of(event) or failure
+        if event.to is State.CANCELED:
+            reason = _CANCELLATION.get(event.name, CancellationReason.MERCHANT)
+        review = str(event.name) if event.to is State.MANUAL_REVIEW else None
+    return replace(
+        changed,
+        state=event.to,
+        version=before.version + 1,
+        updated_at=event.at,
+        failure=failure,
+        cancellation_reason=reason,
+        review_reason=review,
+    )
+
+
+def _failure_of(event: e.Event) -> Failure | None:
+    data = event.data
+    if isinstance(data, (e.Ending, e.AttemptChange)) and data.failure is not None:
+        return data.failure
+    if isinstance(data, e.AttemptChange) and data.evidence is not None:
+        finding = data.evidence.finding
+        return finding.failure if isinstance(finding, (Declined, NotExecuted)) else None
+    return None
+
+
+def _apply(payment: Payment, event: e.Event) -> Payment:
+    match event.data:
+        case e.Confirmation(method=method, return_url=return_url, authorize_until=until):
+            intent = replace(payment.intent, method=method, return_url=return_url)
+            return replace(payment, intent=intent, authorize_until=until, next_action_at=None)
+        case e.Choice(decision=decision):
+            return replace(payment, decision=decision)
+        case e.AttemptOpened(attempt=attempt):
+            return replace(payment, attempts=(*payment.attempts, attempt))
+        case e.AttemptChange() as change:
+            return _change_attempt(payment, change, event)
+        case e.OperationOpened(operation=operation):
+            return replace(payment, operations=(*payment.operations, operation))
+        case e.OperationChange() as change:
+            return _change_operation(payment, change, event)
+        case e.Ending():
+            return replace(payment, next_action_at=None)
+        case e.CancelIntent():
+            return replace(payment, cancel_requested=True)
+        case e.HoldSet(hold=hold):
+            return replace(payment, hold=hold)
+        case e.HoldEnded():
+            return replace(payment, hold=None)
+        case e.Correction() as correction:
+            return _correct(payment, correction, event)
+        case e.Resync() as resync:
+            return _resync(payment, resync)
+        case e.Discrepancy():
+            return payment
+        case e.Created():
+            raise IllegalTransition("a payment is created once")
+        case _ as never:
+            assert_never(never)
+
+
+def _with_attempt(payment: Payment, changed: Attempt) -> Payment:
+    return replace(payment, attempts=tuple(changed if one.id == changed.id else one for one in payment.attempts))
+
+
+def _with_operation(payment: Payment, changed: Operation) -> Payment:
+    return replace(payment, operations=tuple(changed if one.id == changed.id else one for one in payment.operations))
+
+
+def _change_attempt(payment: Payment, change: e.AttemptChange, event: e.Event) -> Payment:
+    attempt = payment.attempt(change.attempt_id)
+    check_attempt_move(attempt.state, change.state)
+    evidence, failure = change.evidence, change.failure
+    finding = evidence.finding if evidence is not None else None
+    if failure is None and isinstance(finding, (Declined, NotExecuted)) and change.state is not attempt.state:
+        failure = finding.failure
+    return _with_attempt(
+        payment,
+        replace(
+            attempt,
+            state=change.state,
+            updated_at=event.at,
+            psp_reference=(evidence.psp_reference if evidence is not None else None) or attempt.psp_reference,
+            expires_at=(evidence.expires_at if evidence is not None else None) or attempt.expires_at,
+            action=finding.action if isinstance(finding, Pending) else None,
+            failure=failure or attempt.failure,
+            next_action_at=change.next_action_at,
+            pursuit=change.pursuit,
+        ),
+    )
+
+
+def _change_operation(payment: Payment, change: e.OperationChange, event: e.Event) -> Payment:
+    operation = payment.operation(change.operation_id)
+    check_operation_move(operation.state, change.state)
+    evidence = change.evidence
+    if change.attempt_state is not None:
+        attempt = payment.attempt(operation.attempt_id)
+        check_attempt_move(attempt.state, change.attempt_state)
+        payment = _with_attempt(
+            payment,
+            replace(attempt, state=change.attempt_state, updated_at=event.at, next_action_at=None, pursuit=None, action=None),
+        )
+    return _with_operation(
+        payment,
+        replace(
+            operation,
+            state=change.state,
+            updated_at=event.at,
+            psp_reference=(evidence.psp_reference if evidence is not None else None) or operation.psp_reference,
+            failure=change.failure,
+            next_action_at=change.next_action_at,
+            pursuit=change.pursuit,
+            in_review=change.in_review,
+        ),
+    )
+
+
+def _correct(payment: Payment, correction: e.Correction, event: e.Event) -> Payment:
+    """People may find an attempt to be anything: their word replaces the search, so the attempt's own table does not bind them."""
+    if correction.attempt_id is not None and correction.attempt_state is not None:
+        attempt = payment.attempt(correction.attempt_id)
+        payment = _with_attempt(
+            payment,
+            replace(attempt, state=correction.attempt_state, updated_at=event.at, next_action_at=None, pursuit=None),
+        )
+    if correction.operation is not None:
+        known = any(one.id == correction.operation.id for one in payment.operations)
+        payment = (
+            _with_operation(payment, correction.operation)
+            if known
+            else replace(payment, operations=(*payment.operations, correction.operation))
+        )
+    return payment
+
+
+def _resync(payment: Payment, resync: e.Resync) -> Payment:
+    if resync.attempt_id is not None:
+        attempt = payment.attempt(resync.attempt_id)
+        payment = _with_attempt(payment, replace(attempt, next_action_at=resync.next_action_at, pursuit=None))
+    if resync.operation_id is not None:
+        operation = payment.operation(resync.operation_id)
+        payment = _with_operation(payment, replace(operation, next_action_at=resync.next_action_at, pursuit=None, in_review=False))
+    return payment

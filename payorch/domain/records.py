@@ -1,0 +1,215 @@
+"""The frozen records that a payment is made of: the payment itself, its attempts and its operations.
+
+They hold what is known and a few sums over it. Not here: which state may follow which (`payment`), how an event changes them (`evolve`),
+or why (`decide`, `weigh`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+from payorch.domain.intent import Intent
+from payorch.domain.money import Money
+from payorch.domain.outcome import Failure, NextAction
+from payorch.domain.payment import HOLDING_ATTEMPT, OPEN_ATTEMPT, OPEN_OPERATION, AttemptState, OperationState, State
+from payorch.domain.routing import Decision
+
+
+class OperationKind(StrEnum):
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+
+
+class Origin(StrEnum):
+    """Who wanted an operation: the merchant, payorch itself (an automatic void), an operator, or somebody at the PSP."""
+
+    MERCHANT = "merchant"
+    SYSTEM = "system"
+    OPERATOR = "operator"
+    PROVIDER = "provider"
+
+
+class PreparedCall(Struct, frozen=True, kw_only=True, gc=False):
+    """A PSP call as stored before it is sent: the exact method, path (with query), content type and body. Never authentication."""
+
+    method: str
+    path: str
+    content_type: str | None = None
+    body: str = ""
+
+
+class Pursuit(Struct, frozen=True, kw_only=True, gc=False):
+    """How far the search for an outcome has come. `absences`: when the PSP said that it knows of no such thing."""
+
+    since: datetime
+    steps: int = 0
+    absences: tuple[datetime, ...] = ()
+
+
+class Attempt(Struct, frozen=True, kw_only=True, gc=False):
+    """One try to authorise at one connector. The PSP knows it by `id` (our reference) and `psp_key` (its idempotency key)."""
+
+    id: str
+    connector: str
+    state: AttemptState
+    amount: Money
+    call: PreparedCall
+    psp_key: str
+    psp_key_safe_until: datetime
+    created_at: datetime
+    updated_at: datetime
+    psp_reference: str | None = None
+    action: NextAction | None = None
+    failure: Failure | None = None
+    expires_at: datetime | None = None
+    next_action_at: datetime | None = None
+    pursuit: Pursuit | None = None
+
+
+class Operation(Struct, frozen=True, kw_only=True, gc=False):
+    """One capture, void or refund of what an attempt holds."""
+
+    id: str
+    kind: OperationKind
+    state: OperationState
+    origin: Origin
+    attempt_id: str
+    amount: Money
+    created_at: datetime
+    updated_at: datetime
+    final: bool = True
+    call: PreparedCall | None = None
+    psp_key: str | None = None
+    psp_key_safe_until: datetime | None = None
+    psp_reference: str | None = None
+    reason: str | None = None
+    reference: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    failure: Failure | None = None
+    next_action_at: datetime | None = None
+    pursuit: Pursuit | None = None
+    in_review: bool = False
+
+
+class Hold(Struct, frozen=True, kw_only=True, gc=False):
+    """A payment set aside: no automatic step and no merchant operation until an operator releases it."""
+
+    reason: str
+    since: datetime
+    by: str
+
+
+class CancellationReason(StrEnum):
+    MERCHANT = "merchant"
+    CUSTOMER = "customer"
+    INTENT_EXPIRED = "intent_expired"
+    AUTHORIZATION_EXPIRED = "authorization_expired"
+    VOIDED = "voided"
+    FENCED = "fenced"
+
+
+class Payment(Struct, frozen=True, kw_only=True, gc=False):
+    """All that is known of one payment. Amounts of money are sums over its children, never counters of their own.
+
+    version: how many events it has had. authorize_until: after it nothing may authorise anew. cancel_requested: the merchant wants it
+    ended as soon as it can be. next_action_at: the payment's own timer (its children have theirs).
+    """
+
+    id: str
+    merchant_id: str
+    state: State
+    version: int
+    intent: Intent
+    created_at: datetime
+    updated_at: datetime
+    attempts: tuple[Attempt, ...] = ()
+    operations: tuple[Operation, ...] = ()
+    decision: Decision | None = None
+    authorize_until: datetime | None = None
+    cancel_requested: bool = False
+    hold: Hold | None = None
+    failure: Failure | None = None
+    cancellation_reason: CancellationReason | None = None
+    review_reason: str | None = None
+    next_action_at: datetime | None = None
+
+    def attempt(self, attempt_id: str) -> Attempt:
+        """That attempt; KeyError where the payment has none of that id."""
+        for attempt in self.attempts:
+            if attempt.id == attempt_id:
+                return attempt
+        raise KeyError(attempt_id)
+
+    def operation(self, operation_id: str) -> Operation:
+        """That operation; KeyError where the payment has none of that id."""
+        for operation in self.operations:
+            if operation.id == operation_id:
+                return operation
+        raise KeyError(operation_id)
+
+    @property
+    def open_attempt(self) -> Attempt | None:
+        """The one attempt under which money may still move."""
+        return next((attempt for attempt in self.attempts if attempt.state in OPEN_ATTEMPT), None)
+
+    @property
+    def holding_attempt(self) -> Attempt | None:
+        """The attempt that holds or took money."""
+        return next((attempt for attempt in reversed(self.attempts) if attempt.state in HOLDING_ATTEMPT), None)
+
+    def open_operations(self, *kinds: OperationKind) -> tuple[Operation, ...]:
+        """Operations of these kinds that still reserve their amount."""
+        return tuple(one for one in self.operations if one.kind in kinds and one.state in OPEN_OPERATION)
+
+    @property
+    def authorized_minor(self) -> int:
+        """Minor units that were authorised by an attempt that held them, also after a void."""
+        states = HOLDING_ATTEMPT | {AttemptState.VOIDED}
+        return max((one.amount.minor for one in self.attempts if one.state in states), default=0)
+
+    @property
+    def captured_minor(self) -> int:
+        """Minor units surely captured, by an automatic capture or by captures of ours or adopted ones."""
+        charged = sum(one.amount.minor for one in self.attempts if one.state is AttemptState.CHARGED)
+        return charged + self._sum(OperationKind.CAPTURE, frozenset({OperationState.SUCCEEDED}))
+
+    @property
+    def refunded_minor(self) -> int:
+        """Minor units surely refunded."""
+        return self._sum(OperationKind.REFUND, frozenset({OperationState.SUCCEEDED}))
+
+    @property
+    def refund_reserved_minor(self) -> int:
+        """Minor units of refunds in flight or unknown: not available to another refund."""
+        return self._sum(OperationKind.REFUND, OPEN_OPERATION)
+
+    @property
+    def capture_reserved_minor(self) -> int:
+        """Minor units of captures in flight or unknown."""
+        return self._sum(OperationKind.CAPTURE, OPEN_OPERATION)
+
+    @property
+    def capturable_minor(self) -> int:
+        """Minor units that a capture may still ask for; zero once the capture side is closed."""
+        if self.state not in (State.AUTHORIZED, State.CAPTURING, State.PARTIALLY_CAPTURED):
+            return 0
+        return self.authorized_minor - self.captured_minor - self.capture_reserved_minor
+
+    @property
+    def refundable_minor(self) -> int:
+        """Minor units that a refund may still ask for; never below zero, also where the PSP refunded more than we captured."""
+        return max(0, self.captured_minor - self.refunded_minor - self.refund_reserved_minor)
+
+    @property
+    def due_at(self) -> datetime | None:
+        """The earliest of the payment's and its children's timers."""
+        timers = [self.next_action_at, *(one.next_action_at for one in (*self.attempts, *self.operations))]
+        return min((timer for timer in timers if timer is not None), default=None)
+
+    def _sum(self, kind: OperationKind, states: frozenset[OperationState]) -> int:
+        return sum(one.amount.minor for one in self.operations if one.kind is kind and one.state in states)
