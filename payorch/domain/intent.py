@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+
 from msgspec import Struct, field
 
 from payorch.domain.money import Money

@@ -246,7 +246,7 @@ _ROWS: Final[dict[State, Row]] = {
         PROVIDER_VOIDED="CANCELED CAPTURED",
         AUTHORIZATION_EXPIRED="CANCELED CAPTURED",
         VOID_REJECTED="AUTHORIZED PARTIALLY_CAPTURED REQUIRES_ACTION",
-        VOID_NOT_SENT="AUTHORIZED PARTIALLY_CAPTURED",
+        VOID_NOT_SENT="AUTHORIZED PARTIALLY_CAPTURED REQUIRES_ACTION",
         VOID_REJECTED_ALREADY_CAPTURED="CAPTURED MANUAL_REVIEW",
         OUTCOME_LOST="OUTCOME_UNKNOWN",
         FOUND_SENT_AFTER_RESTART="OUTCOME_UNKNOWN",
@@ -402,10 +402,7 @@ class IllegalTransition(Exception):
 
 def check_move(state: State, name: Name, to: State) -> None:
     """Raises IllegalTransition unless `name` may lead from `state` to `to`."""
-    if name in FACTS:
-        legal = state is to
-    else:
-        legal = to in EDGES[state].get(name, frozenset())
+    legal = state is to if name in FACTS else to in EDGES[state].get(name, frozenset())
     if not legal:
         raise IllegalTransition(f"{name} does not lead from {state} to {to}")
 

@@ -208,8 +208,10 @@ class Payment(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def due_at(self) -> datetime | None:
         """The earliest of the payment's and its children's timers."""
-        timers = [self.next_action_at, *(one.next_action_at for one in (*self.attempts, *self.operations))]
-        return min((timer for timer in timers if timer is not None), default=None)
+        own = self.next_action_at
+        attempts = (one.next_action_at for one in self.attempts)
+        operations = (one.next_action_at for one in self.operations)
+        return min((timer for timer in (own, *attempts, *operations) if timer is not None), default=None)
 
     def _sum(self, kind: OperationKind, states: frozenset[OperationState]) -> int:
         return sum(one.amount.minor for one in self.operations if one.kind is kind and one.state in states)

@@ -1,0 +1,304 @@
+"""From a merchant's command to events: what is refused, what is recorded for later, what is begun.
+
+Also the step that follows a definitive no or a confirmation, choosing and preparing the next attempt (`next_attempt`), and the void that
+payorch asks for by itself (`auto_void`). Pure. Not here: evidence from PSPs (`weigh`), timers (`proof`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec.structs import replace
+
+from payorch.domain.desk import Desk, Story, Unbuildable
+from payorch.domain.events import (
+    AttemptOpened,
+    CancelIntent,
+    Choice,
+    Confirmation,
+    Created,
+    Ending,
+    Event,
+    OperationOpened,
+)
+from payorch.domain.evolve import evolve
+from payorch.domain.intent import Initiator, Intent, PaymentMethod
+from payorch.domain.money import Money, zero
+from payorch.domain.outcome import ErrorClass, Failure
+from payorch.domain.payment import LEGAL, AttemptState, Command, Name, OperationState, State
+from payorch.domain.records import Attempt, Operation, OperationKind, Origin, Payment
+
+OPERATION_PREFIX: Final = {OperationKind.CAPTURE: "cap", OperationKind.VOID: "void", OperationKind.REFUND: "ref"}
+
+
+class Refused(Exception):
+    """A command that the payment's state or amounts do not allow. Nothing changed. `allowed`: what may be asked instead."""
+
+    def __init__(self, code: str, detail: str, allowed: tuple[Command, ...] = ()) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.allowed = allowed
+
+
+def allowed(payment: Payment) -> tuple[Command, ...]:
+    """The commands that this payment takes now, in a fixed order."""
+    if payment.hold is not None:
+        return ()
+    legal = LEGAL[payment.state]
+    if payment.state is State.OUTCOME_UNKNOWN and payment.open_attempt is None:
+        legal = legal - {Command.CANCEL, Command.VOID}
+    if payment.refundable_minor == 0:
+        legal = legal - {Command.REFUND}
+    if payment.capturable_minor == 0:
+        legal = legal - {Command.CAPTURE}
+    return tuple(command for command in Command if command in legal)
+
+
+def create(payment_id: str, merchant_id: str, intent: Intent, desk: Desk) -> Story:
+    """The birth of a payment. The returned story holds its first event and can be continued, for instance by `confirm`."""
+    data = Created(payment_id=payment_id, merchant_id=merchant_id, intent=intent, expires_at=desk.after(desk.limits.intent_expires_seconds))
+    born = Event(name=Name.PAYMENT_CREATED, to=State.CREATED, at=desk.at, actor=desk.actor, cause=desk.cause, data=data)
+    story = Story(evolve(None, born), desk)
+    story.events.append(born)
+    return story
+
+
+def confirm(story: Story, method: PaymentMethod | None = None, return_url: str | None = None) -> None:
+    """Go: route the payment and prepare its first attempt. `method` and `return_url` replace those of the creation, where given."""
+    payment, desk = story.payment, story.desk
+    _require(payment, Command.CONFIRM)
+    method = method or payment.intent.method
+    if method is None:
+        raise Refused("validation_failed", "The payment has no payment_method yet: send one with the confirmation.", allowed(payment))
+    merchant_initiated = payment.intent.initiator is Initiator.MERCHANT
+    seconds = desk.limits.authorize_merchant_seconds if merchant_initiated else desk.limits.authorize_seconds
+    confirmation = Confirmation(method=method, return_url=return_url or payment.intent.return_url, authorize_until=desk.after(seconds))
+    story.tell(Name.CONFIRMED, confirmation, State.ROUTING)
+    story.tell(Name.ROUTED, Choice(decision=desk.route(story.payment.intent)))
+    next_attempt(story)
+
+
+def next_attempt(story: Story, last: Failure | None = None) -> None:
+    """From ROUTING: prepare the next connector's attempt, or end. `last` is why the one before did not do."""
+    payment, desk = story.payment, story.desk
+    if payment.cancel_requested:
+        return story.tell(Name.MERCHANT_CANCELED, Ending(), State.CANCELED)
+    if not wanted(payment, desk) and last is None:
+        return story.tell(Name.INTENT_EXPIRED, Ending(), State.CANCELED)
+    obstacles: list[str] = []
+    for connector in untried(payment, desk) if wanted(payment, desk) else ():
+        obstacle = _prepare(story, connector)
+        if obstacle is None:
+            return None
+        obstacles.append(f"{connector}: {obstacle}")
+    if payment.attempts:
+        return story.tell(Name.ATTEMPTS_EXHAUSTED, Ending(failure=last or payment.attempts[-1].failure), State.FAILED)
+    excluded = [f"{one.connector}: {one.reason}" for one in (payment.decision.excluded if payment.decision else ())]
+    why = "; ".join([*excluded, *obstacles]) or "no connector is configured"
+    failure = Failure(error_class=ErrorClass.NO_ROUTE, code="no_route", message=f"No connector can take this payment ({why}).")
+    return story.tell(Name.NO_ROUTE, Ending(failure=failure), State.FAILED)
+
+
+def wanted(payment: Payment, desk: Desk) -> bool:
+    """Whether a new authorisation may still be made: before `authorize_until`, and the merchant has not taken it back."""
+    return not payment.cancel_requested and (payment.authorize_until is None or desk.at < payment.authorize_until)
+
+
+def untried(payment: Payment, desk: Desk) -> tuple[str, ...]:
+    """The connectors of the decision that were not tried yet, in order; none once the attempts are used up."""
+    if payment.decision is None or len(payment.attempts) >= desk.limits.attempts_per_payment:
+        return ()
+    tried = {attempt.connector for attempt in payment.attempts}
+    return tuple(name for name in payment.decision.order if name not in tried)
+
+
+def _prepare(story: Story, connector: str) -> str | None:
+    """Opens an attempt at that connector; the reason where its call cannot be built."""
+    payment, desk = story.payment, story.desk
+    attempt_id = desk.identifier("att")
+    call = desk.prepare(payment, connector, attempt_id)
+    if isinstance(call, Unbuildable):
+        return call.reason
+    manifest = desk.manifests[connector]
+    attempt = Attempt(
+        id=attempt_id,
+        connector=connector,
+        state=AttemptState.PREPARED,
+        amount=payment.intent.amount,
+        call=call,
+        psp_key=attempt_id[: manifest.key_max_length],
+        psp_key_safe_until=desk.after(manifest.key_safe_window_seconds),
+        created_at=desk.at,
+        updated_at=desk.at,
+        next_action_at=desk.after(desk.limits.call_lost_seconds),
+    )
+    story.tell(Name.ATTEMPT_PREPARED, AttemptOpened(attempt=attempt), State.AUTHORIZING)
+    return None
+
+
+def cancel(story: Story, *, reference: str | None = None, metadata: Mapping[str, str] | None = None) -> None:
+    """End the payment now where nothing can have moved; otherwise record the wish, which every later step honours."""
+    payment, desk = story.payment, story.desk
+    _require(payment, Command.CANCEL)
+    if payment.state in (State.CREATED, State.ROUTING):
+        return story.tell(Name.MERCHANT_CANCELED, Ending(), State.CANCELED)
+    if payment.cancel_requested:
+        return None
+    attempt = payment.open_attempt
+    assert attempt is not None, "a payment that may still be cancelled here has an open attempt"
+    if payment.state is State.REQUIRES_ACTION and not completes_without_us(payment, attempt, desk):
+        return story.attempt(Name.MERCHANT_CANCELED, attempt, AttemptState.VOIDED, to=State.CANCELED)
+    story.tell(Name.CANCEL_INTENT_RECORDED, CancelIntent(reference=reference, metadata=metadata or {}))
+    if payment.state is State.REQUIRES_ACTION and desk.manifests[attempt.connector].session_cancel:
+        open_operation(story, Name.CANCEL_REQUESTED, State.VOIDING, OperationKind.VOID, attempt, zero(attempt.amount.currency),
+                       origin=Origin.MERCHANT, reference=reference, metadata=metadata or {})  # fmt: skip
+    return None
+
+
+def completes_without_us(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
+    """Whether the shopper alone can still make this attempt move money. True where it is not surely known."""
+    method = payment.intent.method
+    support = desk.manifests[attempt.connector].methods.get(method.type) if method is not None else None
+    return support is None or support.completes_without_us
+
+
+def auto_void(story: Story, attempt: Attempt) -> None:
+    """payorch itself gives back a hold that nobody wants any more."""
+    open_operation(story, Name.AUTO_VOID, State.VOIDING, OperationKind.VOID, attempt, zero(attempt.amount.currency), origin=Origin.SYSTEM)
+
+
+def open_operation(
+    story: Story,
+    name: Name,
+    to: State | None,
+    kind: OperationKind,
+    attempt: Attempt,
+    amount: Money,
+    *,
+    origin: Origin,
+    final: bool = True,
+    reason: str | None = None,
+    reference: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> Operation:
+    """Opens an operation with its exact PSP call. Raises Refused (capability_not_supported) where the connector cannot build it."""
+    desk = story.desk
+    manifest = desk.manifests[attempt.connector]
+    operation_id = desk.identifier(OPERATION_PREFIX[kind])
+    operation = Operation(
+        id=operation_id,
+        kind=kind,
+        state=OperationState.REQUESTED,
+        origin=origin,
+        attempt_id=attempt.id,
+        amount=amount,
+        created_at=desk.at,
+        updated_at=desk.at,
+        final=final,
+        psp_key=operation_id[: manifest.key_max_length],
+        psp_key_safe_until=desk.after(manifest.key_safe_window_seconds),
+        reason=reason,
+        reference=reference,
+        metadata=metadata or {},
+        next_action_at=desk.after(desk.limits.call_lost_seconds),
+    )
+    call = desk.prepare_operation(story.payment, operation)
+    if isinstance(call, Unbuildable):
+        raise Refused("capability_not_supported", call.reason, allowed(story.payment))
+    operation = replace(operation, call=call)
+    story.tell(name, OperationOpened(operation=operation), to)
+    return operation
+
+
+def capture(
+    story: Story,
+    minor: int | None,
+    *,
+    final: bool | None = None,
+    reference: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    origin: Origin = Origin.MERCHANT,
+) -> Operation:
+    """Take what is held: all of the rest by default, which is final, or `minor` units of it. Raises Refused."""
+    payment, desk = story.payment, story.desk
+    _require(payment, Command.CAPTURE)
+    attempt = payment.holding_attempt
+    assert attempt is not None, "what may be captured is held by an attempt"
+    rest = payment.capturable_minor
+    wanted_minor = rest if minor is None else minor
+    if wanted_minor > rest:
+        raise Refused("amount_exceeds_capturable", f"At most {rest} minor units can still be captured.", allowed(payment))
+    is_final = wanted_minor == rest if final is None else final or wanted_minor == rest
+    manifest = desk.manifests[attempt.connector]
+    if not is_final and not manifest.multiple_captures:
+        raise Refused(
+            "capability_not_supported",
+            f'{attempt.connector} takes one capture: send "final": true to capture this and release the rest.',
+            allowed(payment),
+        )
+    if wanted_minor < rest and not manifest.partial_capture:
+        raise Refused("capability_not_supported", f"{attempt.connector} captures only the whole amount.", allowed(payment))
+    return open_operation(
+        story, Name.CAPTURE_REQUESTED, State.CAPTURING, OperationKind.CAPTURE, attempt, Money(wanted_minor, attempt.amount.currency),
+        origin=origin, final=is_final, reference=reference, metadata=metadata,
+    )  # fmt: skip
+
+
+def void(
+    story: Story,
+    *,
+    reference: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    origin: Origin = Origin.MERCHANT,
+) -> Operation | None:
+    """Give back what is held or what a capture left. Where money may still be moving this is a cancel: None is returned."""
+    payment = story.payment
+    _require(payment, Command.VOID)
+    attempt = payment.holding_attempt
+    if payment.state not in (State.AUTHORIZED, State.PARTIALLY_CAPTURED) or attempt is None:
+        cancel(story, reference=reference, metadata=metadata)
+        return None
+    name = Name.VOID_REQUESTED if payment.state is State.AUTHORIZED else Name.VOID_REMAINDER_REQUESTED
+    return open_operation(
+        story, name, State.VOIDING, OperationKind.VOID, attempt, zero(attempt.amount.currency),
+        origin=origin, reference=reference, metadata=metadata,
+    )  # fmt: skip
+
+
+def refund(
+    story: Story,
+    minor: int | None,
+    *,
+    reason: str | None = None,
+    reference: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    origin: Origin = Origin.MERCHANT,
+) -> Operation:
+    """Give back what was captured: all of the rest by default, or `minor` units. In-flight and unknown refunds count as given."""
+    payment, desk = story.payment, story.desk
+    if payment.hold is not None or Command.REFUND not in LEGAL[payment.state]:
+        _require(payment, Command.REFUND)
+    attempt = payment.attempts[-1] if payment.holding_attempt is None else payment.holding_attempt
+    rest = payment.refundable_minor
+    wanted_minor = rest if minor is None else minor
+    if wanted_minor > rest or rest == 0:
+        raise Refused("amount_exceeds_refundable", f"At most {rest} minor units can still be refunded.", allowed(payment))
+    manifest = desk.manifests[attempt.connector]
+    if wanted_minor < payment.captured_minor and not manifest.partial_refund:
+        raise Refused("capability_not_supported", f"{attempt.connector} refunds only the whole amount.", allowed(payment))
+    return open_operation(
+        story, Name.REFUND_REQUESTED, None, OperationKind.REFUND, attempt, Money(wanted_minor, attempt.amount.currency),
+        origin=origin, reason=reason, reference=reference, metadata=metadata,
+    )  # fmt: skip
+
+
+def _require(payment: Payment, command: Command) -> None:
+    options = allowed(payment)
+    if command in options:
+        return
+    if payment.hold is not None:
+        raise Refused("operation_not_allowed", "The payment is set aside for an operator's look; no operation is possible until then.")
+    choice = ", ".join(options) or "nothing"
+    raise Refused("operation_not_allowed", f"A payment in {payment.state} does not take {command}; it takes {choice}.", options)

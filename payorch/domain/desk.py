@@ -1,0 +1,148 @@
+"""What a decision may know beyond the payment: the moment, who acts and why, the limits, the connectors' promises, and how to make ids
+and calls. All of it is passed in, so that decisions stay pure: the same desk and the same payment give the same events.
+
+`Story` is the pen: it writes events one after the other and shows the payment as it stands after each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from payorch.domain.capability import Manifest
+from payorch.domain.events import AttemptChange, Data, Event, OperationChange
+from payorch.domain.evolve import evolve
+from payorch.domain.intent import Intent
+from payorch.domain.outcome import Evidence, Failure
+from payorch.domain.payment import AttemptState, Name, OperationState, State
+from payorch.domain.records import Attempt, Operation, Payment, PreparedCall, Pursuit
+from payorch.domain.routing import Decision
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Every waiting time of a payment's life, in seconds. The reasons for the values stand in config/payorch.toml."""
+
+    intent_expires_seconds: int
+    authorize_seconds: int
+    authorize_merchant_seconds: int
+    attempts_per_payment: int
+    call_lost_seconds: int
+    action_deadline_seconds: int
+    action_looks_seconds: tuple[int, ...]
+    pending_deadline_seconds: int
+    pending_looks_seconds: tuple[int, ...]
+    unknown_looks_seconds: tuple[int, ...]
+    unknown_budget_seconds: int
+    resync_budget_seconds: int
+    authorization_look_seconds: int
+    operation_retry_seconds: tuple[int, ...]
+    operation_window_seconds: int
+
+
+class Unbuildable(Struct, frozen=True, kw_only=True):
+    """A connector cannot express this call; `reason` in words. Nothing was sent."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """The circumstances of one decision. `identifier("att")` makes a new id; the two `prepare` functions build the exact PSP call."""
+
+    at: datetime
+    actor: str
+    cause: str
+    limits: Limits
+    manifests: Mapping[str, Manifest]
+    identifier: Callable[[str], str]
+    route: Callable[[Intent], Decision]
+    prepare: Callable[[Payment, str, str], PreparedCall | Unbuildable]
+    prepare_operation: Callable[[Payment, Operation], PreparedCall | Unbuildable]
+
+    def after(self, seconds: int) -> datetime:
+        """The moment that many seconds from now."""
+        return self.at + timedelta(seconds=seconds)
+
+
+class Story:
+    """Events being written. `payment` always stands after the last of them."""
+
+    def __init__(self, payment: Payment, desk: Desk) -> None:
+        self.payment = payment
+        self.desk = desk
+        self.events: list[Event] = []
+
+    def tell(self, name: Name, data: Data, to: State | None = None) -> None:
+        """Adds an event that leads to `to` (None: the state stays). Raises IllegalTransition."""
+        event = Event(
+            name=name,
+            to=self.payment.state if to is None else to,
+            at=self.desk.at,
+            actor=self.desk.actor,
+            cause=self.desk.cause,
+            data=data,
+        )
+        self.payment = evolve(self.payment, event)
+        self.events.append(event)
+
+    def attempt(
+        self,
+        name: Name,
+        attempt: Attempt,
+        state: AttemptState,
+        *,
+        to: State | None = None,
+        evidence: Evidence | None = None,
+        next_action_at: datetime | None = None,
+        pursuit: Pursuit | None = None,
+        failure: Failure | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Adds an event about an attempt; its timer and search become what is said here."""
+        change = AttemptChange(
+            attempt_id=attempt.id,
+            state=state,
+            evidence=evidence,
+            next_action_at=next_action_at,
+            pursuit=pursuit,
+            failure=failure,
+            reason=reason,
+        )
+        self.tell(name, change, to)
+
+    def operation(
+        self,
+        name: Name,
+        operation: Operation,
+        state: OperationState,
+        *,
+        to: State | None = None,
+        evidence: Evidence | None = None,
+        next_action_at: datetime | None = None,
+        pursuit: Pursuit | None = None,
+        failure: Failure | None = None,
+        attempt_state: AttemptState | None = None,
+        in_review: bool = False,
+        reason: str | None = None,
+    ) -> None:
+        """Adds an event about an operation; its timer and search become what is said here."""
+        change = OperationChange(
+            operation_id=operation.id,
+            state=state,
+            evidence=evidence,
+            next_action_at=next_action_at,
+            pursuit=pursuit,
+            failure=failure,
+            attempt_state=attempt_state,
+            in_review=in_review,
+            reason=reason,
+        )
+        self.tell(name, change, to)
+
+
+def look_at(looks_seconds: tuple[int, ...], steps: int, at: datetime) -> datetime:
+    """When to look again after `steps` looks: the schedule's entry, its last one for ever after."""
+    return at + timedelta(seconds=looks_seconds[min(steps, len(looks_seconds) - 1)])

@@ -1,0 +1,100 @@
+"""How an unknown outcome is found out: what to do next, and when absence is proved. Pure.
+
+Order of proof: replay of the same bytes under the same PSP key (inside the key's window; for an authorisation only while it is still
+wanted, because a replay executes what never arrived), lookup, fence, waiting for a webhook, settlement, people. Absence means: a strong
+lookup that finds nothing after the PSP's lookup lag, or an eventual one that finds nothing twice, one lag apart, after the key's window.
+
+Not here: what follows from what is found (`weigh`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from msgspec import Struct
+
+from payorch.domain.capability import Lookup, Manifest
+from payorch.domain.decide import wanted
+from payorch.domain.desk import Desk
+from payorch.domain.payment import OPEN_OPERATION, AttemptState, OperationState
+from payorch.domain.records import Attempt, Operation, OperationKind, Payment
+
+
+class Means(StrEnum):
+    """A way to learn what became of a call."""
+
+    SEND = "send"  # it was surely not sent yet: send the stored call
+    REPLAY = "replay"  # the same bytes under the same PSP key
+    INQUIRE = "inquire"  # a call that only reads
+    WAIT = "wait"  # nothing can be asked: only a webhook, a settlement row or people can tell
+
+
+class Look(Struct, frozen=True, kw_only=True):
+    """One look to take now, at one attempt or operation."""
+
+    subject_id: str
+    means: Means
+
+
+def looks_due(payment: Payment, desk: Desk) -> tuple[Look, ...]:
+    """The looks whose time has come. None while the payment is held."""
+    if payment.hold is not None:
+        return ()
+    looks = [Look(subject_id=one.id, means=attempt_means(payment, one, desk)) for one in payment.attempts if _due(one, desk.at)]
+    for operation in payment.operations:
+        if _due(operation, desk.at) and operation.state in OPEN_OPERATION and not operation.in_review:
+            looks.append(Look(subject_id=operation.id, means=operation_means(payment, operation, desk)))
+    return tuple(looks)
+
+
+def _due(subject: Attempt | Operation, at: datetime) -> bool:
+    return subject.next_action_at is not None and subject.next_action_at <= at
+
+
+def attempt_means(payment: Payment, attempt: Attempt, desk: Desk) -> Means:
+    """How to look at that attempt now."""
+    manifest = desk.manifests[attempt.connector]
+    if attempt.state is not AttemptState.UNKNOWN:
+        return _inquiry(manifest, attempt.psp_reference)
+    if attempt.psp_reference is not None and manifest.lookup is not Lookup.NONE:
+        return Means.INQUIRE  # its own id is known: reading is enough, and moves nothing
+    if desk.at < attempt.psp_key_safe_until and wanted(payment, desk):
+        return Means.REPLAY
+    return _inquiry(manifest, attempt.psp_reference)
+
+
+def operation_means(payment: Payment, operation: Operation, desk: Desk) -> Means:
+    """How to look at that operation now. A capture, void or refund is wanted until it is known, so it is replayed in its window."""
+    manifest = desk.manifests[payment.attempt(operation.attempt_id).connector]
+    if operation.state is OperationState.PENDING:
+        return _inquiry(manifest, operation.psp_reference)
+    if operation.psp_key_safe_until is not None and desk.at < operation.psp_key_safe_until:
+        return Means.SEND if operation.state is OperationState.REQUESTED else Means.REPLAY
+    return _inquiry(manifest, operation.psp_reference)
+
+
+def _inquiry(manifest: Manifest, psp_reference: str | None) -> Means:
+    return Means.WAIT if manifest.lookup is Lookup.NONE else Means.INQUIRE
+
+
+def absence_proved(manifest: Manifest, subject: Attempt | Operation, absences: Sequence[datetime], *, reference_known: bool) -> bool:
+    """Whether these negative lookups (moments, oldest first) prove that the subject's call never took effect.
+
+    reference_known: the PSP was asked by its own id, which every PSP with a lookup answers from its books, not from an index.
+    """
+    if not absences or subject.psp_key_safe_until is None:
+        return False
+    lag = timedelta(seconds=manifest.lookup_lag_seconds)
+    if manifest.lookup is Lookup.STRONG or (reference_known and manifest.lookup is Lookup.EVENTUAL):
+        return absences[-1] >= subject.created_at + lag
+    if manifest.lookup is Lookup.EVENTUAL:
+        late = [moment for moment in absences if moment >= subject.psp_key_safe_until]
+        return len(late) >= 2 and late[-1] - late[0] >= lag
+    return False
+
+
+def reserves_capture(operation: Operation) -> bool:
+    """Whether that operation stands between the payment and a settled capture side."""
+    return operation.kind in (OperationKind.CAPTURE, OperationKind.VOID) and operation.state in OPEN_OPERATION

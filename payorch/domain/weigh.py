@@ -1,0 +1,390 @@
+"""From evidence about an attempt to events. Evidence is never refused: it is implied by what is known (recorded, no effect), new and
+consistent (its edge), or contradictory (people).
+
+`weigh` is the door for both kinds of subject; operations are weighed in `weigh_operation`. Pure. Not here: how evidence is obtained
+(`proof` says when to look), nor what a PSP's answer means (each connector).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+
+from payorch.domain.decide import auto_void, capture, next_attempt, open_operation, untried, wanted
+from payorch.domain.desk import Desk, Story, look_at
+from payorch.domain.events import AttemptChange, Discrepancy, Ending
+from payorch.domain.intent import CaptureMode
+from payorch.domain.money import zero
+from payorch.domain.outcome import (
+    POLICY,
+    Absent,
+    Approved,
+    Declined,
+    ErrorClass,
+    Evidence,
+    Failure,
+    NotExecuted,
+    Pending,
+    Released,
+    Source,
+    Unknown,
+)
+from payorch.domain.payment import EDGES, HOLDING_ATTEMPT, OPEN_ATTEMPT, AttemptState, Name, OperationState, State
+from payorch.domain.proof import absence_proved
+from payorch.domain.records import Attempt, OperationKind, Origin, Payment, Pursuit
+from payorch.domain.weigh_operation import weigh_operation
+
+_AWAITING_ANSWER: Final = frozenset({State.AUTHORIZING, State.REQUIRES_ACTION, State.PROVIDER_PENDING})
+
+
+def weigh(payment: Payment, subject_id: str, evidence: Evidence, desk: Desk) -> Story:
+    """What this evidence about that attempt or operation of the payment makes happen. KeyError where the payment has no such subject."""
+    story = Story(payment, desk)
+    if any(one.id == subject_id for one in payment.operations):
+        weigh_operation(story, payment.operation(subject_id), evidence)
+    else:
+        _weigh_attempt(story, payment.attempt(subject_id), evidence)
+    return story
+
+
+def expire(payment: Payment, desk: Desk) -> Story:
+    """The payment's own timer: an intent that nobody confirmed in time ends."""
+    story = Story(payment, desk)
+    if payment.state is State.CREATED and payment.next_action_at is not None and payment.next_action_at <= desk.at:
+        story.tell(Name.INTENT_EXPIRED, Ending(), State.CANCELED)
+    return story
+
+
+def nothing_to_ask(payment: Payment, attempt_id: str, desk: Desk) -> Story:
+    """A look was due and the PSP cannot be asked: the search goes on by its schedule, waiting for a webhook, settlement or people."""
+    story = Story(payment, desk)
+    _look_again(story, payment.attempt(attempt_id), None)
+    return story
+
+
+def _weigh_attempt(story: Story, attempt: Attempt, evidence: Evidence) -> None:
+    payment = story.payment
+    if payment.state is State.MANUAL_REVIEW or payment.hold is not None:
+        return _record(story, attempt, evidence)
+    conflict = _conflict(attempt, evidence)
+    if conflict is not None:
+        return _contradict(story, attempt, evidence, conflict)
+    if attempt.state in HOLDING_ATTEMPT or attempt.state is AttemptState.VOIDED:
+        return _about_held(story, attempt, evidence)
+    if attempt.state not in OPEN_ATTEMPT:
+        return _about_closed(story, attempt, evidence)
+    return _about_open(story, attempt, evidence)
+
+
+def _record(story: Story, attempt: Attempt, evidence: Evidence | None, state: AttemptState | None = None) -> None:
+    """Evidence with no effect on the payment: kept in its story, timers as they were."""
+    story.attempt(
+        Name.EVIDENCE_RECORDED, attempt, state or attempt.state,
+        evidence=evidence, next_action_at=attempt.next_action_at, pursuit=attempt.pursuit,
+    )  # fmt: skip
+
+
+def _conflict(attempt: Attempt, evidence: Evidence) -> str | None:
+    """What the evidence says that cannot be about this attempt, in words."""
+    if not isinstance(evidence.finding, (Approved, Pending, Released)):
+        return None
+    if evidence.our_reference is not None and evidence.our_reference != attempt.id:
+        return f"the PSP speaks of {evidence.our_reference}, not of {attempt.id}"
+    if evidence.amount is not None and evidence.amount != attempt.amount:
+        theirs, ours = evidence.amount, attempt.amount
+        return f"the PSP reports {theirs.minor} {theirs.currency}, the attempt is for {ours.minor} {ours.currency}"
+    return None
+
+
+def _contradict(story: Story, attempt: Attempt, evidence: Evidence, why: str) -> None:
+    """To people, by whichever edge leads there from here; where none does, as a discrepancy that people see."""
+    failure = Failure(error_class=ErrorClass.INTEGRITY_CONFLICT, code="integrity_conflict", message=f"Evidence contradicts: {why}.")
+    state = AttemptState.UNKNOWN if attempt.state in OPEN_ATTEMPT else attempt.state
+    for name in (Name.INTEGRITY_MISMATCH, Name.UNEXPECTED_PROVIDER_STATE, Name.LATE_SUCCESS):
+        if State.MANUAL_REVIEW in EDGES[story.payment.state].get(name, ()):
+            return story.attempt(name, attempt, state, to=State.MANUAL_REVIEW, evidence=evidence, failure=failure, reason=why)
+    return story.tell(Name.DISCREPANCY_RAISED, Discrepancy(kind="integrity_conflict", detail=why, evidence=evidence, subject_id=attempt.id))
+
+
+# --- an attempt that holds or held money ------------------------------------------------------------------------------------------------
+
+
+def _about_held(story: Story, attempt: Attempt, evidence: Evidence) -> None:
+    finding = evidence.finding
+    if isinstance(finding, Released) and attempt.state is AttemptState.AUTHORIZED:
+        return _released(story, attempt, evidence, expired=finding.expired)
+    surprise = isinstance(finding, Approved) and finding.captured and attempt.state is AttemptState.AUTHORIZED
+    if surprise and story.payment.state is State.AUTHORIZED:
+        why = "captured at the PSP without a capture of ours"
+        return story.attempt(Name.UNEXPECTED_PROVIDER_STATE, attempt, attempt.state, to=State.MANUAL_REVIEW, evidence=evidence, reason=why)
+    contradicts = isinstance(finding, Declined) and evidence.source in (Source.INQUIRY, Source.REPLAY)
+    if contradicts and attempt.state in HOLDING_ATTEMPT:
+        return _contradict(story, attempt, evidence, "the PSP now says that it declined what it had approved")
+    return story.attempt(
+        Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, next_action_at=_next_hold_look(story.desk, attempt)
+    )
+
+
+def _next_hold_look(desk: Desk, attempt: Attempt) -> datetime | None:
+    """A hold is asked about when it should have expired, and from then on at the slowest pace until the PSP says that it is gone."""
+    if attempt.state is not AttemptState.AUTHORIZED:
+        return None
+    timer = attempt.next_action_at
+    return timer if timer is not None and timer > desk.at else desk.after(desk.limits.unknown_looks_seconds[-1])
+
+
+def _released(story: Story, attempt: Attempt, evidence: Evidence, *, expired: bool) -> None:
+    """The hold is gone at the PSP. What was captured before stays captured."""
+    payment = story.payment
+    name = Name.AUTHORIZATION_EXPIRED if expired else Name.PROVIDER_VOIDED
+    to = State.CAPTURED if payment.captured_minor else State.CANCELED
+    if to in EDGES[payment.state].get(name, ()):
+        return story.attempt(name, attempt, AttemptState.VOIDED, to=to, evidence=evidence)
+    return _record(story, attempt, evidence)  # an operation in flight will tell what it found
+
+
+# --- an attempt that was closed ---------------------------------------------------------------------------------------------------------
+
+
+def _about_closed(story: Story, attempt: Attempt, evidence: Evidence) -> None:
+    """A success on an attempt that we had closed is real money: recorded, alarmed, and given back where that is possible."""
+    finding, payment = evidence.finding, story.payment
+    if not isinstance(finding, Approved):
+        return _record(story, attempt, evidence)
+    state = AttemptState.CHARGED if finding.captured else AttemptState.AUTHORIZED
+    other = any(one.id != attempt.id and one.state in OPEN_ATTEMPT | HOLDING_ATTEMPT for one in payment.attempts)
+    late = not other and Name.LATE_SUCCESS in EDGES[payment.state]
+    name = Name.LATE_SUCCESS if late else Name.SECOND_SUCCESS
+    story.attempt(name, attempt, state, to=State.MANUAL_REVIEW, evidence=evidence, reason="a success on an attempt that was closed")
+    if not late and state is AttemptState.AUTHORIZED:
+        held = story.payment.attempt(attempt.id)
+        open_operation(story, Name.OPERATION_ADOPTED, None, OperationKind.VOID, held, zero(held.amount.currency), origin=Origin.SYSTEM)
+    return None
+
+
+# --- an attempt under which money may still move ----------------------------------------------------------------------------------------
+
+
+def _about_open(story: Story, attempt: Attempt, evidence: Evidence) -> None:
+    finding = evidence.finding
+    if not _decides(story.payment):
+        _advance_silently(story, attempt, evidence)
+        return
+    match finding:
+        case Approved(captured=captured):
+            _approved(story, attempt, evidence, captured=captured)
+        case Pending():
+            _pending(story, attempt, evidence)
+        case Declined(failure=failure):
+            _declined(story, attempt, evidence, failure)
+        case NotExecuted(failure=failure, sent=sent):
+            _not_executed(story, attempt, evidence, failure, sent=sent)
+        case Released(expired=expired):
+            _gone(story, attempt, evidence, expired=expired)
+        case Absent():
+            _absent(story, attempt, evidence)
+        case Unknown():
+            _unknown(story, attempt, evidence)
+        case _ as never:
+            assert_never(never)
+
+
+def _decides(payment: Payment) -> bool:
+    """Whether an answer about the open attempt moves the payment; while a void of the session is out, that void's answer does."""
+    if payment.state in _AWAITING_ANSWER:
+        return True
+    if payment.state is not State.OUTCOME_UNKNOWN:
+        return False
+    return not any(one.state is OperationState.UNKNOWN for one in payment.open_operations(OperationKind.CAPTURE, OperationKind.VOID))
+
+
+def _advance_silently(story: Story, attempt: Attempt, evidence: Evidence) -> None:
+    finding = evidence.finding
+    state: AttemptState | None = None
+    if isinstance(finding, Approved):
+        state = AttemptState.CHARGED if finding.captured else AttemptState.AUTHORIZED
+    elif isinstance(finding, Declined):
+        state = AttemptState.DECLINED
+    _record(story, attempt, evidence, state)
+
+
+def _resolving(payment: Payment) -> bool:
+    return payment.state is State.OUTCOME_UNKNOWN
+
+
+def _approved(story: Story, attempt: Attempt, evidence: Evidence, *, captured: bool) -> None:
+    payment = story.payment
+    if captured and payment.intent.capture is CaptureMode.MANUAL:
+        return _contradict(story, attempt, evidence, "the PSP captured what was only to be authorised")
+    if captured:
+        name = Name.RESOLVED_CHARGED if _resolving(payment) else Name.PROVIDER_CHARGED
+        return story.attempt(name, attempt, AttemptState.CHARGED, to=State.CAPTURED, evidence=evidence)
+    name = Name.RESOLVED_AUTHORIZED if _resolving(payment) else Name.PROVIDER_AUTHORIZED
+    look = evidence.expires_at or story.desk.after(story.desk.limits.authorization_look_seconds)
+    story.attempt(name, attempt, AttemptState.AUTHORIZED, to=State.AUTHORIZED, evidence=evidence, next_action_at=look)
+    return follow_up(story)
+
+
+def follow_up(story: Story) -> None:
+    """What an authorisation leads to by itself: a void where nobody wants it any more, a capture where the PSP did not do it."""
+    attempt = story.payment.holding_attempt
+    assert attempt is not None, "an authorised payment has an attempt that holds"
+    if story.payment.cancel_requested:
+        auto_void(story, attempt)
+    elif story.payment.intent.capture is CaptureMode.AUTOMATIC:
+        capture(story, None, origin=Origin.SYSTEM)
+
+
+def _pending(story: Story, attempt: Attempt, evidence: Evidence) -> None:
+    payment, limits = story.payment, story.desk.limits
+    finding = evidence.finding
+    assert isinstance(finding, Pending)
+    if finding.action is not None:
+        if payment.state is State.REQUIRES_ACTION:
+            return _look_again(story, attempt, evidence)
+        name = Name.RESOLVED_ACTION_REQUIRED if _resolving(payment) else Name.PROVIDER_ACTION_REQUIRED
+        state, to, looks = AttemptState.ACTION_REQUIRED, State.REQUIRES_ACTION, limits.action_looks_seconds
+    else:
+        past = story.desk.at >= attempt.created_at + timedelta(seconds=limits.pending_deadline_seconds)
+        if payment.state is State.PROVIDER_PENDING or (_resolving(payment) and past):
+            return _look_again(story, attempt, evidence)
+        name = Name.RESOLVED_PENDING if _resolving(payment) else Name.PROVIDER_ACCEPTED
+        state, to, looks = AttemptState.PENDING, State.PROVIDER_PENDING, limits.pending_looks_seconds
+    at = story.desk.at
+    return story.attempt(name, attempt, state, to=to, evidence=evidence, next_action_at=look_at(looks, 0, at), pursuit=Pursuit(since=at))
+
+
+def _declined(story: Story, attempt: Attempt, evidence: Evidence, failure: Failure) -> None:
+    payment = story.payment
+    resolving = _resolving(payment)
+    if failure.error_class is ErrorClass.CUSTOMER_CANCELED:
+        name = Name.RESOLVED_CUSTOMER_CANCELED if resolving else Name.CUSTOMER_CANCELED
+        return story.attempt(name, attempt, AttemptState.DECLINED, to=State.CANCELED, evidence=evidence)
+    if failure.error_class is ErrorClass.EXPIRED:
+        return _gone(story, attempt, evidence, expired=True)
+    if payment.state is State.REQUIRES_ACTION:
+        return story.attempt(Name.ACTION_FAILED, attempt, AttemptState.DECLINED, to=State.FAILED, evidence=evidence)
+    if _may_try_other(payment, failure, story.desk):
+        name = Name.RESOLVED_DECLINED_RETRIABLE if resolving else Name.DECLINED_RETRIABLE
+        story.attempt(name, attempt, AttemptState.DECLINED, to=State.ROUTING, evidence=evidence)
+        return next_attempt(story, failure)
+    name = Name.RESOLVED_DECLINED if resolving else Name.DECLINED_TERMINAL
+    to = State.CANCELED if resolving and payment.cancel_requested else State.FAILED
+    return story.attempt(name, attempt, AttemptState.DECLINED, to=to, evidence=evidence)
+
+
+def _may_try_other(payment: Payment, failure: Failure, desk: Desk) -> bool:
+    return POLICY[failure.error_class].try_other and wanted(payment, desk) and bool(untried(payment, desk))
+
+
+def _not_executed(story: Story, attempt: Attempt, evidence: Evidence, failure: Failure, *, sent: bool) -> None:
+    payment = story.payment
+    first_answer = evidence.source is Source.RESPONSE and payment.state is State.AUTHORIZING
+    if not first_answer:
+        # A later call that did not get through says nothing about the first, with one exception: the same bytes were refused as invalid.
+        if _resolving(payment) and sent and failure.error_class is ErrorClass.INVALID_REQUEST:
+            to = State.CANCELED if payment.cancel_requested else State.FAILED
+            return story.attempt(Name.RESOLVED_DECLINED, attempt, AttemptState.REJECTED, to=to, evidence=evidence)
+        return _look_again(story, attempt, evidence)
+    if not sent:
+        story.attempt(Name.ATTEMPT_NOT_SENT, attempt, AttemptState.NOT_SENT, to=State.ROUTING, evidence=evidence)
+        return next_attempt(story, failure)
+    if _may_try_other(payment, failure, story.desk):
+        story.attempt(Name.REJECTED_ELSEWHERE_POSSIBLE, attempt, AttemptState.REJECTED, to=State.ROUTING, evidence=evidence)
+        return next_attempt(story, failure)
+    return story.attempt(Name.REJECTED_TERMINAL, attempt, AttemptState.REJECTED, to=State.FAILED, evidence=evidence)
+
+
+def _gone(story: Story, attempt: Attempt, evidence: Evidence, *, expired: bool) -> None:
+    """The PSP closed it without money: by time, or by somebody's cancel."""
+    match story.payment.state:
+        case State.OUTCOME_UNKNOWN:
+            name = Name.RESOLVED_AUTHORIZATION_GONE
+        case State.REQUIRES_ACTION:
+            name = Name.ACTION_EXPIRED if expired else Name.CUSTOMER_CANCELED
+        case _:
+            name = Name.PROVIDER_EXPIRED
+    story.attempt(name, attempt, AttemptState.VOIDED, to=State.CANCELED, evidence=evidence)
+
+
+def _absent(story: Story, attempt: Attempt, evidence: Evidence) -> None:
+    payment, desk = story.payment, story.desk
+    if not _resolving(payment):
+        return _look_again(story, attempt, evidence)
+    absences = (*(attempt.pursuit.absences if attempt.pursuit else ()), evidence.at)
+    manifest = desk.manifests[attempt.connector]
+    if not absence_proved(manifest, attempt, absences, reference_known=attempt.psp_reference is not None):
+        return _look_again(story, attempt, evidence, absent=True)
+    if wanted(payment, desk) and untried(payment, desk):
+        story.attempt(Name.RESOLVED_ABSENT, attempt, AttemptState.ABSENT, to=State.ROUTING, evidence=evidence)
+        return next_attempt(story)
+    failure = Failure(
+        error_class=ErrorClass.NOT_SENT, code="never_executed", message="The PSP never executed this payment; nothing was charged."
+    )
+    to = State.CANCELED if payment.cancel_requested else State.FAILED
+    return story.attempt(Name.RESOLVED_ABSENT_NO_RETRY, attempt, AttemptState.ABSENT, to=to, evidence=evidence, failure=failure)
+
+
+def _unknown(story: Story, attempt: Attempt, evidence: Evidence) -> None:
+    payment, desk = story.payment, story.desk
+    if payment.state is not State.AUTHORIZING:
+        return _look_again(story, attempt, evidence)
+    restart = evidence.source is Source.RESTART
+    name = Name.FOUND_SENT_AFTER_RESTART if restart else Name.OUTCOME_LOST
+    look = desk.at if restart else look_at(desk.limits.unknown_looks_seconds, 0, desk.at)
+    return story.attempt(
+        name, attempt, AttemptState.UNKNOWN, to=State.OUTCOME_UNKNOWN,
+        evidence=evidence, next_action_at=look, pursuit=Pursuit(since=desk.at),
+    )  # fmt: skip
+
+
+def _look_again(story: Story, attempt: Attempt, evidence: Evidence | None, *, absent: bool = False) -> None:
+    """Nothing new: the next look by the schedule of the state, or what the state's deadline leads to."""
+    payment, desk, limits = story.payment, story.desk, story.desk.limits
+    before = attempt.pursuit or Pursuit(since=desk.at)
+    absences = (*before.absences, desk.at) if absent else before.absences
+    pursuit = Pursuit(since=before.since, steps=before.steps + 1, absences=absences)
+    age = (desk.at - before.since).total_seconds()
+    match payment.state:
+        case State.REQUIRES_ACTION:
+            if age >= limits.action_deadline_seconds:
+                return _abandoned(story, attempt, evidence)
+            looks = limits.action_looks_seconds
+        case State.PROVIDER_PENDING:
+            if age >= limits.pending_deadline_seconds:
+                return story.attempt(
+                    Name.PENDING_DEADLINE_PASSED, attempt, AttemptState.UNKNOWN, to=State.OUTCOME_UNKNOWN,
+                    evidence=evidence, next_action_at=desk.at, pursuit=Pursuit(since=desk.at),
+                )  # fmt: skip
+            looks = limits.pending_looks_seconds
+        case State.OUTCOME_UNKNOWN:
+            if age >= limits.unknown_budget_seconds:
+                return story.attempt(
+                    Name.SYNC_BUDGET_EXHAUSTED, attempt, attempt.state, to=State.MANUAL_REVIEW, evidence=evidence,
+                    reason="the PSP could not be made to say what became of it in the time that the search has",
+                )  # fmt: skip
+            looks = limits.unknown_looks_seconds
+        case _:
+            return _record(story, attempt, evidence)
+    return story.tell(
+        Name.EVIDENCE_RECORDED,
+        AttemptChange(
+            attempt_id=attempt.id, state=attempt.state, evidence=evidence,
+            next_action_at=look_at(looks, pursuit.steps, desk.at), pursuit=pursuit,
+        ),
+    )  # fmt: skip
+
+
+def _abandoned(story: Story, attempt: Attempt, evidence: Evidence | None) -> None:
+    """The shopper did not come back in time. Close the session where that can be done; otherwise it is unknown from now on."""
+    desk = story.desk
+    if desk.manifests[attempt.connector].session_cancel:
+        story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, reason="the time for the action is over")
+        open_operation(
+            story, Name.CANCEL_REQUESTED, State.VOIDING, OperationKind.VOID, attempt, zero(attempt.amount.currency), origin=Origin.SYSTEM
+        )
+        return
+    story.attempt(
+        Name.ACTION_ABANDONED, attempt, AttemptState.UNKNOWN, to=State.OUTCOME_UNKNOWN,
+        evidence=evidence, next_action_at=desk.at, pursuit=Pursuit(since=desk.at),
+    )  # fmt: skip
