@@ -10,9 +10,12 @@ clock is already replaceable.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
+
+from connectors.contract import HttpRequest, HttpResponse
 
 
 class Clock(Protocol):
@@ -44,4 +47,48 @@ class Process(Protocol):
 
     def reached(self, point: str) -> None:
         """Names a place next to a durable write or a PSP call. Returns at once, unless a test asked for death exactly here."""
+        ...
+
+
+class NotSent(Exception):
+    """Not a byte of the request was written: it was surely not executed. `reason`: dns, connect, tls, pool or deadline."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class OutcomeLost(Exception):
+    """The request may have been executed, and its answer is lost. `reason`: write, read_timeout, reset, closed, malformed, too_large ..."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Of one exchange, by phase; `total_seconds` bounds all of it."""
+
+    connect_seconds: float
+    write_seconds: float
+    read_seconds: float
+    total_seconds: float
+
+
+class Channel(Protocol):
+    """One owned connection: one exchange at a time."""
+
+    async def exchange(self, request: HttpRequest, *, timeouts: Timeouts) -> HttpResponse:
+        """Sends the request and reads the whole answer. Raises NotSent or OutcomeLost, by what can have happened."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Network(Protocol):
+    """The way out to other hosts."""
+
+    def channel(self, base_url: str) -> Channel:
+        """A channel to that origin; nothing is opened before the first exchange."""
         ...

@@ -62,6 +62,7 @@ def create(payment_id: str, merchant_id: str, intent: Intent, desk: Desk) -> Sto
     born = Event(name=Name.PAYMENT_CREATED, to=State.CREATED, at=desk.at, actor=desk.actor, cause=desk.cause, data=data)
     story = Story(evolve(None, born), desk)
     story.events.append(born)
+    story.after.append(story.payment)
     return story
 
 

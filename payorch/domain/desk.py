@@ -68,12 +68,13 @@ class Desk:
 
 
 class Story:
-    """Events being written. `payment` always stands after the last of them."""
+    """Events being written. `payment` always stands after the last of them; `after[i]` is the payment as event i left it."""
 
     def __init__(self, payment: Payment, desk: Desk) -> None:
         self.payment = payment
         self.desk = desk
         self.events: list[Event] = []
+        self.after: list[Payment] = []
 
     def tell(self, name: Name, data: Data, to: State | None = None) -> None:
         """Adds an event that leads to `to` (None: the state stays). Raises IllegalTransition."""
@@ -87,6 +88,7 @@ class Story:
         )
         self.payment = evolve(self.payment, event)
         self.events.append(event)
+        self.after.append(self.payment)
 
     def attempt(
         self,

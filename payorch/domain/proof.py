@@ -28,6 +28,7 @@ class Means(StrEnum):
     SEND = "send"  # it was surely not sent yet: send the stored call
     REPLAY = "replay"  # the same bytes under the same PSP key
     INQUIRE = "inquire"  # a call that only reads
+    LOST = "lost"  # it may have been sent, and its answer should have been here by now
     WAIT = "wait"  # nothing can be asked: only a webhook, a settlement row or people can tell
 
 
@@ -56,6 +57,8 @@ def _due(subject: Attempt | Operation, at: datetime) -> bool:
 def attempt_means(payment: Payment, attempt: Attempt, desk: Desk) -> Means:
     """How to look at that attempt now."""
     manifest = desk.manifests[attempt.connector]
+    if attempt.state in (AttemptState.PREPARED, AttemptState.SENT):
+        return Means.LOST
     if attempt.state is not AttemptState.UNKNOWN:
         return _inquiry(manifest, attempt.psp_reference)
     if attempt.psp_reference is not None and manifest.lookup is not Lookup.NONE:
@@ -68,6 +71,8 @@ def attempt_means(payment: Payment, attempt: Attempt, desk: Desk) -> Means:
 def operation_means(payment: Payment, operation: Operation, desk: Desk) -> Means:
     """How to look at that operation now. A capture, void or refund is wanted until it is known, so it is replayed in its window."""
     manifest = desk.manifests[payment.attempt(operation.attempt_id).connector]
+    if operation.state in (OperationState.REQUESTED, OperationState.SENT) and operation.pursuit is None:
+        return Means.LOST
     if operation.state is OperationState.PENDING:
         return _inquiry(manifest, operation.psp_reference)
     if operation.psp_key_safe_until is not None and desk.at < operation.psp_key_safe_until:

@@ -1,0 +1,74 @@
+"""Finds the actor of a payment, and starts it when there is none: the door through which everything reaches a payment.
+
+Not here: what the payment's actor does (`transaction`), or how long it lives (it rests by itself).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from actors.child import ChildSpec, Restart
+from actors.dynamic import DynamicSupervisor
+from actors.mailbox import Ref, Reply
+from actors.transaction import Answered, Due, Message, Surroundings, TransactionActor
+from payorch.domain.outcome import Evidence
+
+T = TypeVar("T")
+
+
+class Directory:
+    """Payments by id, over one dynamic supervisor. `mailbox_capacity`: messages that may wait for one payment."""
+
+    def __init__(
+        self, supervisor: DynamicSupervisor, surroundings: Callable[[], Surroundings], *, mailbox_capacity: int, shutdown_seconds: float
+    ) -> None:
+        self._supervisor = supervisor
+        self._surroundings = surroundings
+        self._mailbox_capacity = mailbox_capacity
+        self._shutdown_seconds = shutdown_seconds
+
+    async def create(self, payment_id: str, make: Callable[[Reply[T]], Message], *, within_seconds: float) -> T:
+        """Starts the actor of a payment that does not exist yet and asks it. Raises as `Ref.ask` does, and TooManyChildren."""
+        return await self._start(payment_id, fresh=True).ask(make, within_seconds=within_seconds)
+
+    async def ask(self, payment_id: str, make: Callable[[Reply[T]], Message], *, within_seconds: float) -> T:
+        """Asks the payment's actor, starting it where it rests. Raises as `Ref.ask` does, and TooManyChildren."""
+        return await self._ref(payment_id).ask(make, within_seconds=within_seconds)
+
+    def tell(self, payment_id: str, message: Message) -> None:
+        """Tells the payment's actor, starting it where it rests. Raises MailboxFull, ActorStopped (no supervisor), TooManyChildren."""
+        self._ref(payment_id).tell(message)
+
+    def answered(self, payment_id: str, subject_id: str, evidence: Evidence, cause: str) -> None:
+        """A connector's answer for that payment. Where it cannot be told now, the payment's own timer finds out later."""
+        try:
+            self.tell(payment_id, Answered(subject_id=subject_id, evidence=evidence, cause=cause))
+        except Exception as obstacle:
+            self._surroundings().undelivered(payment_id, obstacle)
+
+    def wake(self, payment_id: str) -> None:
+        """A timer of that payment has come. Raises as `tell` does."""
+        self.tell(payment_id, Due())
+
+    def _ref(self, payment_id: str) -> Ref[Message]:
+        return self._supervisor.ref_of(payment_id) or self._start(payment_id, fresh=False)
+
+    def _start(self, payment_id: str, *, fresh: bool) -> Ref[Message]:
+        lives = 0
+
+        def start() -> TransactionActor:
+            # Only its very first life may believe that there is nothing to load.
+            nonlocal lives
+            lives += 1
+            return TransactionActor(payment_id, self._surroundings(), fresh=fresh and lives == 1)
+
+        return self._supervisor.start_child(
+            ChildSpec(
+                name=payment_id,
+                start=start,
+                mailbox_capacity=self._mailbox_capacity,
+                restart=Restart.TRANSIENT,
+                shutdown_seconds=self._shutdown_seconds,
+            )
+        )

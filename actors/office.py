@@ -1,0 +1,80 @@
+"""Where decisions get their circumstances: one frozen record of configuration and ports, and the desk made from it for each decision.
+
+Not here: decisions (`payorch.domain`), or anything that waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from connectors.contract import AuthorizeOrder, Connector, NotSupported, OperationOrder
+from payorch.domain import identifiers
+from payorch.domain.capability import Manifest
+from payorch.domain.desk import Desk, Limits, Unbuildable
+from payorch.domain.intent import Intent
+from payorch.domain.records import Operation, OperationKind, Payment, PreparedCall
+from payorch.domain.routing import Decision, route
+from payorch.ports import Clock, Entropy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office:
+    """What all payments share. `return_url(payment_id, attempt_id)`: where the PSP sends the shopper back, signed for that attempt."""
+
+    clock: Clock
+    entropy: Entropy
+    limits: Limits
+    connectors: Mapping[str, Connector]
+    manifests: Mapping[str, Manifest]
+    preference: tuple[str, ...]
+    routing_version: str
+    unavailable: Callable[[], Mapping[str, str]]
+    return_url: Callable[[str, str], str]
+
+    def identifier(self, prefix: str) -> str:
+        """A new id with that prefix."""
+        return identifiers.text(prefix, self.entropy.identifier())
+
+    def desk(self, *, actor: str, cause: str) -> Desk:
+        """The circumstances of a decision taken now, by `actor`, because of `cause`."""
+        return Desk(
+            at=self.clock.now(),
+            actor=actor,
+            cause=cause,
+            limits=self.limits,
+            manifests=self.manifests,
+            identifier=self.identifier,
+            route=self._route,
+            prepare=self._prepare,
+            prepare_operation=self._prepare_operation,
+        )
+
+    def _route(self, intent: Intent) -> Decision:
+        return route(intent, self.manifests, self.preference, unavailable=self.unavailable(), version=self.routing_version)
+
+    def _prepare(self, payment: Payment, connector: str, attempt_id: str) -> PreparedCall | Unbuildable:
+        order = AuthorizeOrder(
+            attempt_id=attempt_id, payment_id=payment.id, intent=payment.intent, return_url=self.return_url(payment.id, attempt_id)
+        )
+        try:
+            return self.connectors[connector].authorize(order)
+        except NotSupported as problem:
+            return Unbuildable(reason=str(problem))
+
+    def _prepare_operation(self, payment: Payment, operation: Operation) -> PreparedCall | Unbuildable:
+        attempt = payment.attempt(operation.attempt_id)
+        connector = self.connectors[attempt.connector]
+        order = OperationOrder(
+            operation_id=operation.id,
+            payment_id=payment.id,
+            attempt=attempt,
+            amount=None if operation.kind is OperationKind.VOID else operation.amount,
+            final=operation.final,
+            reason=operation.reason,
+        )
+        build = {OperationKind.CAPTURE: connector.capture, OperationKind.VOID: connector.void, OperationKind.REFUND: connector.refund}
+        try:
+            return build[operation.kind](order)
+        except NotSupported as problem:
+            return Unbuildable(reason=str(problem))

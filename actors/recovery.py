@@ -1,0 +1,115 @@
+"""The actor that forgets nothing: it wakes payments whose timers have come, and at the start those whose calls have no answer.
+
+Timers are rows; this actor only looks at them, at a steady pace. It decides nothing and asks no PSP: each payment's own actor does.
+It also sets aside payments whose actor keeps dying, so that one poison payment hurts no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import trio
+
+from actors.actor import Actor
+from actors.directory import Directory
+from actors.child import TooManyChildren
+from actors.mailbox import ActorStopped, MailboxFull
+from payorch.domain.desk import Desk, Story
+from payorch.domain.events import HoldSet
+from payorch.domain.payment import Name
+from payorch.domain.records import Hold, Payment
+from payorch.ports import Clock
+from payorch.store.journal import JournalUnavailable
+from payorch.store.pool import DatabaseUnavailable, PoolExhausted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poisoned:
+    """That payment's actor died too often; `reason` in words. It is to be set aside."""
+
+    payment_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryStatistics:
+    """woken: payments told of a timer since the start. behind: the last sweep found more than it takes at once."""
+
+    woken: int
+    set_aside: int
+    behind: bool
+
+
+class RecoveryActor(Actor[Poisoned]):
+    """sweep_seconds: the pace. sweep_limit: payments woken per sweep at the most; the rest follow in the next."""
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        due: Callable[[datetime, int], Awaitable[list[str]]],
+        unanswered: Callable[[str | None, int], Awaitable[list[str]]],
+        load: Callable[[str], Awaitable[Payment | None]],
+        commit: Callable[[Payment, Story], Awaitable[object]],
+        desk: Callable[[], Desk],
+        clock: Clock,
+        sweep_seconds: float,
+        sweep_limit: int,
+    ) -> None:
+        self._directory = directory
+        self._due = due
+        self._unanswered = unanswered
+        self._load = load
+        self._commit = commit
+        self._desk = desk
+        self._clock = clock
+        self._sweep_seconds = sweep_seconds
+        self._sweep_limit = sweep_limit
+        self._woken = self._set_aside = 0
+        self._behind = False
+
+    async def started(self) -> None:
+        self.spawn(self._wake_for_ever)
+
+    async def receive(self, message: Poisoned) -> None:
+        """Sets the payment aside. Where even that cannot be written, this actor dies and the payment's timer brings it back here."""
+        payment = await self._load(message.payment_id)
+        if payment is None or payment.hold is not None:
+            return
+        desk = self._desk()
+        story = Story(payment, desk)
+        story.tell(Name.HELD, HoldSet(hold=Hold(reason=message.reason, since=desk.at, by="system")))
+        await self._commit(payment, story)
+        self._set_aside += 1
+
+    def statistics(self) -> RecoveryStatistics:
+        """A frozen snapshot."""
+        return RecoveryStatistics(woken=self._woken, set_aside=self._set_aside, behind=self._behind)
+
+    async def _wake_for_ever(self) -> None:
+        last: str | None = None
+        caught_up = False
+        while True:
+            try:
+                if not caught_up:
+                    last, caught_up = await self._wake_unanswered(last)
+                found = await self._due(self._clock.now(), self._sweep_limit)
+                self._behind = len(found) == self._sweep_limit
+                await self._wake(found)
+            except (DatabaseUnavailable, JournalUnavailable, PoolExhausted, MailboxFull, TooManyChildren, ActorStopped):
+                pass  # the rows are still there: the next sweep sees them
+            await trio.sleep(self._sweep_seconds)
+
+    async def _wake_unanswered(self, last: str | None) -> tuple[str | None, bool]:
+        """The next page of payments that were about to call a PSP when the process ended; True once there is no more."""
+        found = await self._unanswered(last, self._sweep_limit)
+        await self._wake(found)
+        return (found[-1], False) if found else (last, True)
+
+    async def _wake(self, payment_ids: list[str]) -> None:
+        for payment_id in payment_ids:
+            self._directory.wake(payment_id)
+            self._woken += 1
+            await trio.lowlevel.checkpoint()  # a long list must not hold the others up

@@ -1,0 +1,477 @@
+"""The actor that owns one payment: it loads it from the journal, decides, commits, and only then acts.
+
+Every step has the same shape: a pure function writes events, the journal commits them (with the claim of the merchant's key, the answer
+and the announcements that belong to them), and after the commit the calls that the events prepared are told to their connectors. Nothing is
+kept here that the journal does not have, except who is waiting for an answer and which calls are under way; so a crash at any line is
+safe, and a new life begins with `started`.
+
+Not here: what follows from what (`payorch.domain`), HTTP, SQL. A payment that is at rest has no actor (`Directory` starts one when needed).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol, TypeAlias, TypeVar, assert_never
+
+import trio
+
+from actors.actor import Actor
+from actors.connector import Execute
+from actors.mailbox import ActorStopped, MailboxFull, Reply
+from actors.office import Office
+from payorch.domain import decide
+from payorch.domain.announcements import announcements
+from payorch.domain.desk import Desk, Story
+from payorch.domain.events import AttemptOpened, OperationOpened
+from payorch.domain.intent import Intent, PaymentMethod
+from payorch.domain.outcome import ErrorClass, Evidence, Failure, NotExecuted, Source, Unknown
+from payorch.domain.payment import UNCONFIRMED, AttemptState, OperationState, State
+from payorch.domain.proof import Look, Means, looks_due
+from payorch.domain.records import Attempt, Operation, Payment, PreparedCall
+from payorch.domain.weigh import expire, weigh
+from payorch.ports import Process
+from payorch.store.journal import Answer, Append, Appended, Claim, ClaimLost, JournalUnavailable, OutboxRow, Result
+from payorch.store.pool import DatabaseUnavailable
+
+T = TypeVar("T")
+
+# --- messages ---------------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """The answer to a merchant's command, as stored: `status` and `body` are what a replay of the key gets, byte for byte."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyTaken:
+    """The merchant's idempotency key was claimed before, by another request: the stored one decides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forbidden:
+    """The command was refused and nothing has changed; the payment as it stands."""
+
+    refusal: decide.Refused
+    payment: Payment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSuchPayment:
+    """Nothing of that id exists."""
+
+
+Verdict: TypeAlias = Given | KeyTaken | Forbidden | NoSuchPayment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """Begin this payment. The id is new; `claim` holds the merchant's key, its fingerprint and the id."""
+
+    merchant_id: str
+    intent: Intent
+    confirm: bool
+    claim: Claim
+    reply_to: Reply[Verdict]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    claim: Claim
+    method: PaymentMethod | None
+    return_url: str | None
+    reply_to: Reply[Verdict]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    claim: Claim
+    reply_to: Reply[Verdict]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A connector's word about a call of ours, or about a look."""
+
+    subject_id: str
+    evidence: Evidence
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """Some timer of this payment has come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShopperReturned:
+    """The shopper's browser came back for that attempt. A reason to look, never evidence. The payment as it then stands is replied."""
+
+    attempt_id: str
+    cause: str
+    reply_to: Reply[Payment | None]
+
+
+Message: TypeAlias = Create | Confirm | Cancel | Answered | Due | ShopperReturned
+
+
+class Postbox(Protocol):
+    """Where a payment's actor sends its calls: to the connector of that name. Raises MailboxFull or ActorStopped."""
+
+    def send(self, connector: str, execute: Execute) -> None: ...
+
+
+class Unwritable(Exception):
+    """The journal refused this payment's step: another process owns the payment now, or a constraint forbids the step (a bug of ours)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every payment's actor is given.
+
+    write: appends through the journal writer; it returns once the commit is known, raises JournalUnavailable where surely nothing was
+    written. load: the payment by its id, from the journal. present: the payment as merchants see it, JSON. announce: the body of an
+    announcement from (event id, type, sequence, payment, time). undelivered: told of an answer that could not reach its payment.
+    """
+
+    office: Office
+    write: Callable[[Append | Answer], Awaitable[Result]]
+    load: Callable[[str], Awaitable[Payment | None]]
+    postbox: Postbox
+    process: Process
+    present: Callable[[Payment], bytes]
+    announce: Callable[[str, str, int, Payment, datetime], bytes]
+    undelivered: Callable[[str, Exception], None]
+    retry_seconds: float
+
+
+# --- the actor --------------------------------------------------------------------------------------------------------------------------
+
+_MOVING: Final = frozenset({State.ROUTING, State.AUTHORIZING, State.CAPTURING, State.VOIDING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    """A merchant who waits for the answer to a command. `status`: of the answer once the payment stands still."""
+
+    claim: Claim
+    reply_to: Reply[Verdict]
+    status: int
+    patient: bool = True
+
+    def answer_status(self, payment: Payment) -> int | None:
+        """The HTTP status of the answer now, or None while it is too early to say."""
+        if payment.state in UNCONFIRMED or payment.state is State.PROVIDER_PENDING:
+            return 202
+        if payment.state in _MOVING:
+            return None if self.patient else 202
+        return self.status
+
+
+class TransactionActor(Actor[Message]):
+    """One payment. `fresh`: it does not exist yet, the first message creates it; nothing is loaded."""
+
+    def __init__(self, payment_id: str, surroundings: Surroundings, *, fresh: bool) -> None:
+        self._id = payment_id
+        self._around = surroundings
+        self._fresh = fresh
+        self._payment: Payment | None = None
+        self._under_way: dict[str, None] = {}
+        self._waiting: list[_Waiting] = []
+        self._returning: list[ShopperReturned] = []
+
+    async def started(self) -> None:
+        """Load the payment; what may have been sent without an answer is unknown from here on."""
+        if self._fresh:
+            return
+        self._payment = await self._patiently(lambda: self._around.load(self._id))
+        if self._payment is None or self._payment.hold is not None:
+            return
+        desk = self._desk(cause="restart")
+        for subject in _maybe_on_the_wire(self._payment):
+            lost = Unknown(failure=_failure("no_answer_at_restart", "The process ended before the PSP's answer was recorded."))
+            await self._weigh(subject, Evidence(source=Source.RESTART, finding=lost, at=desk.at), cause="restart", actor="system")
+
+    async def receive(self, message: Message) -> None:
+        match message:
+            case Create():
+                await self._create(message)
+            case Confirm():
+                waiting = _Waiting(claim=message.claim, reply_to=message.reply_to, status=200)
+                await self._command(waiting, lambda story: decide.confirm(story, message.method, message.return_url))
+            case Cancel():
+                await self._cancel(message)
+            case Answered(subject_id=subject_id, evidence=evidence, cause=cause):
+                await self._answered(subject_id, evidence, cause)
+            case Due():
+                await self._due()
+            case ShopperReturned():
+                await self._shopper_returned(message)
+            case _ as never:
+                assert_never(never)
+        self._rest_if_idle()
+
+    # --- commands
+
+    async def _create(self, message: Create) -> None:
+        claim = message.claim
+        desk = self._desk(actor=f"merchant:{message.merchant_id}", cause=claim.request_id)
+        story = decide.create(self._id, message.merchant_id, message.intent, desk)
+        waiting = _Waiting(claim=claim, reply_to=message.reply_to, status=201)
+        await self._command(waiting, decide.confirm if message.confirm else _nothing, story)
+
+    async def _cancel(self, message: Cancel) -> None:
+        open_outcome = self._payment is not None and self._payment.state in (State.AUTHORIZING, State.PROVIDER_PENDING)
+        waiting = _Waiting(claim=message.claim, reply_to=message.reply_to, status=200, patient=not open_outcome)
+        await self._command(waiting, decide.cancel)
+
+    async def _command(self, waiting: _Waiting, write: Callable[[Story], object], story: Story | None = None) -> None:
+        """Runs one merchant command: refused, or committed together with the claim of its key."""
+        if story is None:
+            if self._payment is None:
+                return waiting.reply_to.answer(NoSuchPayment())
+            story = Story(self._payment, self._desk(actor=f"merchant:{self._payment.merchant_id}", cause=waiting.claim.request_id))
+        try:
+            write(story)
+        except decide.Refused as refusal:
+            return waiting.reply_to.answer(Forbidden(refusal=refusal, payment=story.payment))
+        try:
+            result = await self._append(story, claim=waiting.claim, newcomer=waiting)
+        except JournalUnavailable as problem:
+            return waiting.reply_to.fail(problem)
+        if isinstance(result, ClaimLost):
+            return waiting.reply_to.answer(KeyTaken())
+        await self._act(story)
+        return None
+
+    # --- evidence
+
+    async def _answered(self, subject_id: str, evidence: Evidence, cause: str) -> None:
+        self._under_way.pop(subject_id, None)
+        if self._payment is None:
+            return
+        connector = self._payment.attempt(self._attempt_id(subject_id)).connector
+        await self._weigh(subject_id, evidence, cause=cause, actor=f"psp:{connector}")
+        for message in self._returning:
+            message.reply_to.answer(self._payment)
+        self._returning.clear()
+
+    async def _weigh(self, subject_id: str, evidence: Evidence, *, cause: str, actor: str) -> None:
+        """Commits what the evidence amounts to. It is weighed anew for each try, because the journal may have been away for long."""
+
+        async def once() -> Story:
+            payment = self._payment
+            assert payment is not None
+            story = weigh(payment, subject_id, evidence, self._desk(actor=actor, cause=cause))
+            await self._append(story)
+            return story
+
+        await self._act(await self._patiently(once))
+
+    async def _due(self) -> None:
+        """Timers: the payment's own, and a look at each child whose time has come."""
+        if self._payment is None:
+            return
+        story = expire(self._payment, self._desk(cause="timer"))
+        if story.events:
+            await self._patiently(lambda: self._append(story))
+        for look in looks_due(self._payment, self._desk(cause="timer")):
+            await self._look(look)
+
+    async def _look(self, look: Look) -> None:
+        payment = self._payment
+        assert payment is not None
+        if look.means is Means.LOST:
+            self._under_way.pop(look.subject_id, None)
+            return await self._without_answer(look.subject_id, Source.RESPONSE, "no_answer", "The PSP call ended without an answer.")
+        if look.subject_id in self._under_way:
+            return None
+        call, source = self._call_for(payment, look)
+        if call is None:
+            why = "The PSP offers no way to ask about this."
+            return await self._without_answer(look.subject_id, Source.INQUIRY, "cannot_be_asked", why)
+        with contextlib.suppress(MailboxFull, ActorStopped):  # its timer stays due: the next sweep tries again
+            self._send(payment, look.subject_id, call, source, cause="timer")
+        return None
+
+    async def _without_answer(self, subject_id: str, source: Source, code: str, message: str) -> None:
+        evidence = Evidence(source=source, finding=Unknown(failure=_failure(code, message)), at=self._around.office.clock.now())
+        await self._weigh(subject_id, evidence, cause="timer", actor="system")
+
+    def _call_for(self, payment: Payment, look: Look) -> tuple[PreparedCall | None, Source]:
+        subject = _subject(payment, look.subject_id)
+        attempt = payment.attempt(self._attempt_id(look.subject_id))
+        match look.means:
+            case Means.SEND:
+                return subject.call, Source.RESPONSE
+            case Means.REPLAY:
+                return subject.call, Source.REPLAY
+            case Means.INQUIRE:
+                return self._around.office.connectors[attempt.connector].inquire(subject, attempt), Source.INQUIRY
+            case Means.WAIT:
+                return None, Source.INQUIRY
+            case Means.LOST:
+                raise AssertionError("a lost call is not sent again before it is weighed")
+            case _ as never:
+                assert_never(never)
+
+    async def _shopper_returned(self, message: ShopperReturned) -> None:
+        """A browser came back: look at once where the attempt still waits for it; otherwise the payment as it stands is the answer."""
+        payment = self._payment
+        attempt = next((one for one in payment.attempts if one.id == message.attempt_id), None) if payment is not None else None
+        if payment is None or attempt is None or attempt.state is not AttemptState.ACTION_REQUIRED:
+            return message.reply_to.answer(payment)
+        self._returning.append(message)
+        if attempt.id not in self._under_way:
+            call = self._around.office.connectors[attempt.connector].inquire(attempt, attempt)
+            try:
+                if call is not None:
+                    self._send(payment, attempt.id, call, Source.INQUIRY, cause=message.cause)
+            except (MailboxFull, ActorStopped):
+                self._returning.remove(message)
+                message.reply_to.answer(payment)
+        return None
+
+    # --- commit, then act
+
+    async def _append(self, story: Story, claim: Claim | None = None, newcomer: _Waiting | None = None) -> Result:
+        """One commit: events, view, children, announcements, the claim, and the answer to whoever can be answered now."""
+        before = self._payment
+        payment = story.payment
+        waiting = [one for one in (*self._waiting, *((newcomer,) if newcomer else ())) if not one.reply_to.settled]
+        answers = self._answers(payment, waiting)
+        result = await self._around.write(
+            Append(
+                payment=payment,
+                expected_version=before.version if before is not None else 0,
+                events=tuple(story.events),
+                attempts=_changed(payment.attempts, before.attempts if before is not None else ()),
+                operations=_changed(payment.operations, before.operations if before is not None else ()),
+                claim=claim,
+                answers=tuple(answer for _, answer in answers),
+                outbox=self._announcements(before, story),
+            )
+        )
+        if isinstance(result, ClaimLost):
+            return result
+        if not isinstance(result, Appended):
+            raise Unwritable(f"{self._id}: {result}")
+        self._payment = payment
+        done = [one for one, _ in answers]
+        self._waiting = [one for one in waiting if one not in done]
+        for one, answer in answers:
+            one.reply_to.answer(Given(status=answer.status, body=answer.body))
+        return result
+
+    def _answers(self, payment: Payment, waiting: list[_Waiting]) -> list[tuple[_Waiting, Answer]]:
+        answers = []
+        for one in waiting:
+            status = one.answer_status(payment)
+            if status is not None:
+                body = self._around.present(payment)
+                claim = one.claim
+                answers.append((one, Answer(merchant_id=claim.merchant_id, key=claim.key, status=status, body=body, at=payment.updated_at)))
+        return answers
+
+    def _announcements(self, before: Payment | None, story: Story) -> tuple[OutboxRow, ...]:
+        rows = []
+        state = before.state if before is not None else None
+        for event, payment in zip(story.events, story.after, strict=True):
+            for name in announcements(state, event, payment):
+                event_id = self._around.office.identifier("evt")
+                body = self._around.announce(event_id, name, payment.version, payment, event.at)
+                rows.append(OutboxRow(event_id=event_id, type=name, body=body, sequence=payment.version))
+            state = event.to
+        return tuple(rows)
+
+    async def _act(self, story: Story) -> None:
+        """After the commit: send the calls that the events prepared."""
+        for event in story.events:
+            match event.data:
+                case AttemptOpened(attempt=subject):
+                    await self._send_first(subject, event.cause)
+                case OperationOpened(operation=subject) if subject.call is not None:
+                    await self._send_first(subject, event.cause)
+                case _:
+                    pass
+
+    async def _send_first(self, subject: Attempt | Operation, cause: str) -> None:
+        payment = self._payment
+        assert payment is not None
+        assert subject.call is not None
+        try:
+            self._send(payment, subject.id, subject.call, Source.RESPONSE, cause=cause)
+        except (MailboxFull, ActorStopped) as refusal:
+            failure = Failure(error_class=ErrorClass.NOT_SENT, code="connector_busy", message=f"Not sent: {type(refusal).__name__}.")
+            evidence = Evidence(
+                source=Source.RESPONSE, finding=NotExecuted(failure=failure, sent=False), at=self._around.office.clock.now()
+            )
+            await self._weigh(subject.id, evidence, cause=cause, actor="system")
+
+    def _send(self, payment: Payment, subject_id: str, call: PreparedCall, source: Source, *, cause: str) -> None:
+        subject = _subject(payment, subject_id)
+        connector = payment.attempt(self._attempt_id(subject_id)).connector
+        self._around.postbox.send(
+            connector,
+            Execute(payment_id=self._id, subject=subject, call=call, psp_key=subject.psp_key, source=source, cause=cause),
+        )
+        self._under_way[subject_id] = None
+
+    # --- small things
+
+    def _desk(self, *, cause: str, actor: str = "system") -> Desk:
+        return self._around.office.desk(actor=actor, cause=cause)
+
+    def _attempt_id(self, subject_id: str) -> str:
+        assert self._payment is not None
+        operation = next((one for one in self._payment.operations if one.id == subject_id), None)
+        return operation.attempt_id if operation is not None else subject_id
+
+    def _rest_if_idle(self) -> None:
+        """A payment at rest needs no actor: the journal has it, and its timers wake it. The last look at the mailbox is ours."""
+        self._waiting = [one for one in self._waiting if not one.reply_to.settled]
+        if not (self._waiting or self._under_way or self._returning or self.mailbox.depth):
+            self.stop()
+
+    async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
+        """The step, tried until the journal and the database answer. Losing them pauses a payment and loses nothing of it."""
+        while True:
+            try:
+                return await step()
+            except (JournalUnavailable, DatabaseUnavailable):
+                await trio.sleep(self._around.retry_seconds)
+
+
+def _nothing(_: Story) -> None:
+    """A creation without a confirmation."""
+
+
+def _failure(code: str, message: str) -> Failure:
+    return Failure(error_class=ErrorClass.UNKNOWN_OUTCOME, code=code, message=message)
+
+
+def _subject(payment: Payment, subject_id: str) -> Attempt | Operation:
+    operation = next((one for one in payment.operations if one.id == subject_id), None)
+    return operation if operation is not None else payment.attempt(subject_id)
+
+
+def _maybe_on_the_wire(payment: Payment) -> list[str]:
+    """Children that were committed as about to be sent and have no answer."""
+    attempts = [one.id for one in payment.attempts if one.state in (AttemptState.PREPARED, AttemptState.SENT)]
+    on_wire = (OperationState.REQUESTED, OperationState.SENT)
+    return attempts + [one.id for one in payment.operations if one.state in on_wire and one.pursuit is None]
+
+
+C = TypeVar("C", Attempt, Operation)
+
+
+def _changed(now: tuple[C, ...], before: tuple[C, ...]) -> tuple[C, ...]:
+    """The children that are new or not the very same records as before."""
+    known = {one.id: one for one in before}
+    return tuple(one for one in now if known.get(one.id) is not one)
