@@ -13,8 +13,8 @@ from datetime import datetime
 import trio
 
 from actors.actor import Actor
-from actors.directory import Directory
 from actors.child import TooManyChildren
+from actors.directory import Directory
 from actors.mailbox import ActorStopped, MailboxFull
 from payorch.domain.desk import Desk, Story
 from payorch.domain.events import HoldSet

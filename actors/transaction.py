@@ -33,7 +33,8 @@ from payorch.domain.proof import Look, Means, looks_due
 from payorch.domain.records import Attempt, Operation, Payment, PreparedCall
 from payorch.domain.weigh import expire, weigh
 from payorch.ports import Process
-from payorch.store.journal import Answer, Append, Appended, Claim, ClaimLost, JournalUnavailable, OutboxRow, Result
+from payorch.store.items import Answer, Append, Appended, Claim, ClaimLost, OutboxRow, Result
+from payorch.store.journal import JournalUnavailable
 from payorch.store.pool import DatabaseUnavailable
 
 T = TypeVar("T")
@@ -354,7 +355,7 @@ class TransactionActor(Actor[Message]):
                 attempts=_changed(payment.attempts, before.attempts if before is not None else ()),
                 operations=_changed(payment.operations, before.operations if before is not None else ()),
                 claim=claim,
-                answers=tuple(answer for _, answer in answers),
+                answer=answers[0][1] if answers else None,
                 outbox=self._announcements(before, story),
             )
         )
@@ -365,8 +366,12 @@ class TransactionActor(Actor[Message]):
         self._payment = payment
         done = [one for one, _ in answers]
         self._waiting = [one for one in waiting if one not in done]
-        for one, answer in answers:
-            one.reply_to.answer(Given(status=answer.status, body=answer.body))
+        if answers:
+            _tell(*answers[0], stored=result.answer_stored)
+        for one, answer in answers[1:]:
+            # Rare (a cancel while the creation still waits): each further answer is an item of its own.
+            also = await self._around.write(answer)
+            _tell(one, answer, stored=isinstance(also, Appended) and also.answer_stored)
         return result
 
     def _answers(self, payment: Payment, waiting: list[_Waiting]) -> list[tuple[_Waiting, Answer]]:
@@ -446,6 +451,11 @@ class TransactionActor(Actor[Message]):
                 return await step()
             except (JournalUnavailable, DatabaseUnavailable):
                 await trio.sleep(self._around.retry_seconds)
+
+
+def _tell(waiting: _Waiting, answer: Answer, *, stored: bool) -> None:
+    """What is stored is what is answered. Where another answer was stored before this one, the asker is sent to read that."""
+    waiting.reply_to.answer(Given(status=answer.status, body=answer.body) if stored else KeyTaken())
 
 
 def _nothing(_: Story) -> None:
