@@ -1,0 +1,207 @@
+"""The rules of the house, as tests: who may import whom, what may not be called, where a PSP's name may stand, how large a file may grow.
+
+Each failure names the place and what to do instead.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parent.parent
+PACKAGES: Final = ("payorch", "actors", "connectors", "tui")
+
+# prefix of the importing module -> prefixes of our modules that it may import. The longest matching prefix counts.
+MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
+    "payorch.domain": ("payorch.domain",),
+    "connectors": ("connectors", "payorch.domain"),
+    "actors.mailbox": (),
+    "actors.actor": ("actors.mailbox",),
+    "actors.child": ("actors.actor", "actors.mailbox"),
+    "actors.dynamic": ("actors.actor", "actors.child", "actors.mailbox"),
+    "actors.supervisor": ("actors.actor", "actors.child", "actors.dynamic", "actors.mailbox"),
+    "actors": ("actors", "connectors.contract", "payorch.domain", "payorch.ports", "payorch.store"),
+    "payorch.ports": ("connectors.contract",),
+    "payorch.store": ("payorch.store", "payorch.domain", "payorch.ports"),
+    "payorch.api": ("payorch.api", "payorch.domain", "payorch.ports", "payorch.store", "payorch.keys", "payorch.telemetry", "actors"),
+    "payorch.door": (),
+    "payorch.network": ("payorch.ports", "connectors.contract"),
+    "payorch.simulators": ("connectors", "payorch.ports", "payorch.system"),
+    "payorch.keys": (),
+    "payorch.system": ("payorch.ports",),
+    "tui": ("tui",),
+}
+MAY_IMPORT_EVERYTHING: Final = ("payorch.app", "payorch.cli", "payorch.local", "payorch.__main__")
+"""The composition root and the command line in front of it."""
+
+BANNED_MODULES: Final = {
+    "time": "the clock port (payorch.system has the only reader of wall time); waits are trio's",
+    "random": "the entropy port",
+    "uuid.uuid4": "the entropy port's identifier()",
+    "secrets": "the entropy port's secret()",
+    "threading": "trio tasks; the simulation has no threads",
+    "asyncio": "trio",
+}
+MAY_TOUCH_THE_WORLD: Final = ("payorch/system.py", "tui/")
+
+BANNED_CALLS: Final = {
+    "datetime.now": "clock.now()",
+    "datetime.utcnow": "clock.now()",
+    "os.urandom": "entropy.secret()",
+    "uuid.uuid4": "entropy.identifier()",
+    "print": "the log, or the command line's own output",
+}
+
+LARGEST_MODULE_LINES: Final = 420
+LARGER_FOR_A_REASON: Final = {
+    "payorch/door.py": 680,  # one subject, the edge; splitting it would part the connection from its deadlines
+    "payorch/store/embedded.py": 580,
+    "payorch/simulators.py": 480,
+    "actors/transaction.py": 500,
+    "payorch/domain/payment.py": 440,  # one file owns the machine
+}
+
+
+def sources() -> Iterator[tuple[Path, str, ast.Module]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            yield path, module, ast.parse(path.read_text())
+
+
+SOURCES: Final = list(sources())
+
+
+def imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield node.lineno, name.name
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            for name in node.names:
+                yield node.lineno, f"{node.module}.{name.name}"
+
+
+def rule_for(module: str) -> tuple[str, ...] | None:
+    matching = [prefix for prefix in MAY_IMPORT if module == prefix or module.startswith(prefix + ".")]
+    return MAY_IMPORT[max(matching, key=len)] if matching else None
+
+
+def within(name: str, prefixes: tuple[str, ...]) -> bool:
+    return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
+
+
+def test_modules_import_only_what_their_room_allows() -> None:
+    wrong = []
+    for path, module, tree in SOURCES:
+        allowed = rule_for(module)
+        if allowed is None or module in MAY_IMPORT_EVERYTHING:
+            continue
+        for line, name in imported(tree):
+            if name.split(".")[0] in PACKAGES and not within(name, (*allowed, module)):
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name}; its room may import {allowed or 'nothing of ours'}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_the_composition_root_imports_it() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path, module, tree in SOURCES
+        if module not in MAY_IMPORT_EVERYTHING
+        for line, name in imported(tree)
+        if within(name, ("payorch.app", "payorch.cli", "payorch.local"))
+    ]
+    assert not wrong, f"these import the composition root; pass what they need in instead: {wrong}"
+
+
+def test_the_domain_does_no_input_output() -> None:
+    forbidden = {"trio", "psycopg", "os", "io", "socket", "pathlib", "quart", "structlog", "subprocess", "sys"}
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path, module, tree in SOURCES
+        if module.startswith(("payorch.domain", "connectors.")) and module != "connectors.simulator.ledger"
+        for line, name in imported(tree)
+        if name.split(".")[0] in forbidden
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_goes_round_the_five_ports() -> None:
+    wrong = []
+    for path, _, tree in SOURCES:
+        relative = str(path.relative_to(ROOT))
+        if relative.startswith(MAY_TOUCH_THE_WORLD):
+            continue
+        for line, name in imported(tree):
+            for banned, instead in BANNED_MODULES.items():
+                if name == banned or name.startswith(banned + "."):
+                    wrong.append(f"{relative}:{line} imports {name}; use {instead}")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                if called in BANNED_CALLS and not (called == "print" and relative in ("payorch/cli.py", "payorch/local.py")):
+                    wrong.append(f"{relative}:{node.lineno} calls {called}; use {BANNED_CALLS[called]}")
+    assert not wrong, "\n".join(wrong)
+
+
+PSP_NAMES: Final = re.compile(r"(?<![a-z])(stripe|adyen|paypal)", re.IGNORECASE)
+PSP_MAY_STAND_IN: Final = ("connectors/stripe/", "connectors/adyen/", "connectors/paypal/")
+PSP_LINES: Final = {
+    "connectors/registry.py": re.compile(r"connectors\.|^\s*\"?\w+\"?:|^from "),
+    "payorch/simulators.py": re.compile(r"^from connectors\.|DIALECTS|DIALECT"),
+}
+"""Files in which one line a PSP may name it: the registry, and the list of simulated dialects."""
+
+
+def test_no_psp_is_named_outside_its_own_room() -> None:
+    wrong = []
+    for path, _, _ in SOURCES:
+        relative = str(path.relative_to(ROOT))
+        if relative.startswith(PSP_MAY_STAND_IN):
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            permitted = PSP_LINES.get(relative)
+            # `paypal` is also the name of a payment method, as in `payment_method.type`.
+            if PSP_NAMES.search(line.replace('"paypal"', "")) and not (permitted and permitted.search(line)):
+                wrong.append(f"{relative}:{number} {line.strip()}")
+    assert not wrong, "a PSP's name belongs in its own folder, its registry line and its configuration:\n" + "\n".join(wrong)
+
+
+def test_modules_stay_small_enough_to_read() -> None:
+    wrong = []
+    for path, _, _ in SOURCES:
+        lines = len(path.read_text().splitlines())
+        limit = LARGER_FOR_A_REASON.get(str(path.relative_to(ROOT)), LARGEST_MODULE_LINES)
+        if lines > limit:
+            wrong.append(f"{path.relative_to(ROOT)} has {lines} lines, {limit} are allowed: give part of it a room of its own")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path, _, tree in SOURCES
+        if tree.body and ast.get_docstring(tree) is None
+    ]
+    assert not silent, f"a module begins with what it is for and what it is not: {silent}"
+
+
+@pytest.mark.parametrize("word", ["utils", "util", "manager", "helper", "helpers", "service", "v2"])
+def test_no_module_is_named_after_nothing(word: str) -> None:
+    named = [str(path.relative_to(ROOT)) for path, _, _ in SOURCES if re.search(rf"(^|_){word}$", path.stem)]
+    assert not named, f"name a file after what it holds: {named}"
+
+
+def test_no_machine_or_registry_address_is_committed() -> None:
+    wrong = [
+        f"{path.name}:{number}"
+        for path in sorted((ROOT / "requirements").glob("*.txt"))
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if re.search(r"https?://|--index-url|--find-links|file:", line)
+    ]
+    assert not wrong, f"lock files carry versions and hashes only: {wrong}"
