@@ -1,0 +1,335 @@
+"""The network as connector actors see it: a request goes out, an answer comes back, or an error says whether money can have moved.
+
+A `Channel` is one connection to one PSP; a bulkhead is as many channels. Each owns its socket, an h11 state machine and nothing else.
+The PHASE of a failure decides what it means, never its kind:
+
+    NotSent      not one byte of the request was handed to the socket: it has definitely not been executed
+    OutcomeLost  bytes went out and no whole answer came back: it may have been executed; ask, do not repeat
+
+Nothing is retried, redirected, decompressed or cached here, no proxy or .netrc of the environment is looked at, and no header or body gets
+into the text of an error. Built on h11 and trio directly: httpcore2, the engine under httpx2, keeps what a PSP sent beyond an answer and
+reads it as the answer to the next request, and gives no public way to see it.
+
+Not here: retry, circuit breaking, how many channels (the connector actor); merchants' webhook URLs, which need an SSRF guard.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass, field
+from typing import Final, Literal, final
+from urllib.parse import urlsplit
+
+import h11
+import httpcore2
+import trio
+
+_READ_BYTES: Final = 2**16
+_OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect", "upgrade"})
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+NotSentReason = Literal["dns", "connect", "tls", "pool", "deadline"]
+OutcomeLostReason = Literal["write", "read_timeout", "reset", "closed", "malformed_http", "response_too_large", "deadline"]
+
+
+class NotSent(Exception):
+    """No byte of the request was written: it has definitely not been executed."""
+
+    def __init__(self, reason: NotSentReason, origin: str) -> None:
+        super().__init__(f"nothing was sent to {origin}: {reason}")
+        self.reason: NotSentReason = reason
+
+
+class OutcomeLost(Exception):
+    """The request was written, at least in part, and has no whole answer: it may have been executed."""
+
+    def __init__(self, reason: OutcomeLostReason, origin: str) -> None:
+        super().__init__(f"no answer from {origin}: {reason}; the request may have been executed")
+        self.reason: OutcomeLostReason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """One request as it goes on the wire. `path` starts with a slash and holds the query; it is appended to the channel's base URL."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpResponse:
+    """One whole answer; header names are lower-case, the body is as it came."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long each phase of one exchange may take. `total_seconds` bounds all of them together."""
+
+    connect_seconds: float
+    """name, TCP and TLS together"""
+    write_seconds: float
+    read_seconds: float
+    """for each next piece of the answer"""
+    total_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkLimits:
+    """Bounds on what a PSP can make us hold."""
+
+    response_bytes: int = 1024 * 1024
+    """body of one answer; a settlement report is not fetched through a channel"""
+    response_header_bytes: int = 64 * 1024
+    keepalive_seconds: float = 15.0
+    """idle time after which a connection is not used again; well under the 60 to 75 s of common servers, so that none of them closes it
+    just while we write"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelStatistics:
+    """One channel at one moment; the counts are since it was made."""
+
+    connected: bool
+    busy: bool
+    connections: int
+    """opened, TLS included"""
+    answers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Address:
+    """Where a base URL leads."""
+
+    secure: bool
+    host: str
+    port: int
+    authority: str
+    """host and, where it is not the scheme's own, port: the Host header"""
+    prefix: str
+    """put before each path"""
+
+    @classmethod
+    def of(cls, base_url: str) -> _Address:
+        parts = urlsplit(base_url)
+        if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("a base URL is http(s)://host[:port][/prefix], without user, query or fragment")
+        default = _DEFAULT_PORTS[parts.scheme]
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        port = parts.port or default
+        authority = host if port == default else f"{host}:{port}"
+        return cls(secure=parts.scheme == "https", host=parts.hostname, port=port, authority=authority, prefix=parts.path.rstrip("/"))
+
+
+@final
+class Network:
+    """Makes channels. One per process; its TLS context verifies the peer's certificate and name."""
+
+    def __init__(self, limits: NetworkLimits | None = None, *, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._limits = limits or NetworkLimits()
+        self._ssl_context = ssl_context
+
+    def channel(self, base_url: str) -> Channel:
+        """A new channel; it connects with its first exchange. Raises ValueError if that is no base URL."""
+        address = _Address.of(base_url)
+        if address.secure and self._ssl_context is None:
+            self._ssl_context = httpcore2.default_ssl_context()
+            self._ssl_context.set_alpn_protocols(["http/1.1"])
+        return Channel(address, self._limits, self._ssl_context if address.secure else None)
+
+
+class _Leg:
+    """Which part of an exchange is under way and until when. One cancel scope serves all its deadlines."""
+
+    __slots__ = ("_ends_at", "phase", "scope")
+
+    def __init__(self, total_seconds: float) -> None:
+        self._ends_at = trio.current_time() + total_seconds
+        self.scope = trio.CancelScope(deadline=self._ends_at)
+        self.phase: Literal["connect", "tls", "write", "read_timeout"] = "connect"
+
+    def allow(self, seconds: float) -> None:
+        self.scope.deadline = min(self._ends_at, trio.current_time() + seconds)
+
+    @property
+    def over(self) -> bool:
+        return trio.current_time() >= self._ends_at
+
+    def timeout(self, origin: str) -> NotSent | OutcomeLost:
+        if self.phase == "connect" or self.phase == "tls":
+            return NotSent("deadline" if self.over else self.phase, origin)
+        return OutcomeLost("deadline" if self.over else self.phase, origin)
+
+
+@final
+class Channel:
+    """One owned connection: one request at a time, kept alive between them, opened anew when it is stale. Made by `Network.channel`.
+
+    Whatever ends an exchange other than a whole answer, cancellation included, closes the connection: what a PSP still says to an
+    abandoned request can never be taken for the answer to a later one.
+    """
+
+    def __init__(self, address: _Address, limits: NetworkLimits, ssl_context: ssl.SSLContext | None) -> None:
+        self._address = address
+        self._limits = limits
+        self._ssl_context = ssl_context
+        self._transport: trio.SocketStream | None = None
+        self._stream: trio.SocketStream | trio.SSLStream[trio.SocketStream] | None = None
+        self._http = self._new_http()
+        self._idle_since = 0.0
+        self._busy = False
+        self._connections = self._answers = 0
+
+    async def exchange(self, request: HttpRequest, *, timeouts: Timeouts) -> HttpResponse:
+        """The PSP's whole answer, whatever its status. Raises `NotSent` or `OutcomeLost`.
+
+        ValueError: the request cannot be written as HTTP, or sets a header that belongs to the channel. NotSent("pool"): another exchange
+        is under way on this channel.
+        """
+        if self._busy:
+            raise NotSent("pool", self._address.authority)
+        self._busy = True
+        kept = False
+        try:
+            response, kept = await self._exchange(request, timeouts)
+            self._answers += 1
+            return response
+        finally:
+            self._busy = False
+            if not kept:
+                self._drop()
+
+    async def aclose(self) -> None:
+        """Closes the connection, also under an exchange that has one, which then fails. A later exchange would open a new one."""
+        self._drop()
+        await trio.lowlevel.checkpoint()
+
+    def statistics(self) -> ChannelStatistics:
+        """The channel as it is now."""
+        return ChannelStatistics(connected=self._stream is not None, busy=self._busy, connections=self._connections, answers=self._answers)
+
+    async def _exchange(self, request: HttpRequest, timeouts: Timeouts) -> tuple[HttpResponse, bool]:
+        if self._stale():
+            self._drop()
+        message = self._encode(request)
+        leg = _Leg(timeouts.total_seconds)
+        with leg.scope:
+            stream = self._stream or await self._connect(leg, timeouts)
+            if leg.over:
+                raise NotSent("deadline", self._address.authority)
+            leg.phase = "write"
+            leg.allow(timeouts.write_seconds)
+            written = await self._write(stream, message)
+            leg.phase = "read_timeout"
+            response = await self._read(stream, leg, timeouts, written=written)
+            return response, written and self._ready_again()
+        raise leg.timeout(self._address.authority)
+
+    def _stale(self) -> bool:
+        """Idle for too long, or the server has closed it or sent something unasked, which is readable by now."""
+        if self._transport is None:
+            return False
+        too_old = trio.current_time() - self._idle_since >= self._limits.keepalive_seconds
+        return too_old or self._transport.socket.is_readable()
+
+    def _encode(self, request: HttpRequest) -> bytes:
+        for name, _ in request.headers:
+            if name.lower() in _OURS:
+                raise ValueError(f"the header {name.lower()} is set by the channel")
+        ours = [("host", self._address.authority), ("accept-encoding", "identity")]
+        if request.body or request.method in _WITH_BODY:
+            ours.append(("content-length", str(len(request.body))))
+        try:
+            head = h11.Request(method=request.method, target=self._address.prefix + request.path, headers=[*ours, *request.headers])
+            events = (head, h11.Data(data=request.body), h11.EndOfMessage())
+            return b"".join(self._http.send(event) or b"" for event in events)  # one write for head and body
+        except (h11.LocalProtocolError, UnicodeEncodeError):
+            pass  # their texts quote the header, and it may be the API key
+        raise ValueError("the request cannot be written as HTTP: method, path or a header has characters that do not belong there")
+
+    async def _connect(self, leg: _Leg, timeouts: Timeouts) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+        host, origin = self._address.host, self._address.authority
+        leg.allow(timeouts.connect_seconds)
+        try:
+            self._transport = await trio.open_tcp_stream(host, self._address.port)
+        except (socket.gaierror, UnicodeError) as error:
+            raise NotSent("dns", origin) from error
+        except OSError as error:
+            raise NotSent("connect", origin) from error
+        self._stream = self._transport
+        if self._ssl_context is not None:
+            leg.phase = "tls"
+            self._stream = trio.SSLStream(self._transport, self._ssl_context, server_hostname=host, https_compatible=True)
+            try:
+                await self._stream.do_handshake()
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                raise NotSent("tls", origin) from error
+        self._connections += 1
+        return self._stream
+
+    async def _write(self, stream: trio.abc.SendStream, message: bytes) -> bool:
+        """False if the server stopped listening. It may have answered before that: a 413 or a 503 is an answer."""
+        try:
+            await stream.send_all(message)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return False
+        return True
+
+    async def _read(self, stream: trio.abc.ReceiveStream, leg: _Leg, timeouts: Timeouts, *, written: bool) -> HttpResponse:
+        http = self._http  # aclose() from another task puts a new one in its place
+        head: h11.Response | None = None
+        body = bytearray()
+        lost: OutcomeLostReason
+        try:
+            while True:
+                event = http.next_event()
+                if event is h11.NEED_DATA:
+                    leg.allow(timeouts.read_seconds)
+                    http.receive_data(bytes(await stream.receive_some(_READ_BYTES)))
+                elif isinstance(event, h11.Response):
+                    head = event
+                elif isinstance(event, h11.Data):
+                    body += event.data
+                    if len(body) > self._limits.response_bytes:
+                        lost = "response_too_large"
+                        break
+                elif isinstance(event, h11.EndOfMessage) and head is not None:
+                    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers)
+                    return HttpResponse(status=head.status_code, headers=headers, body=bytes(body))
+                elif not isinstance(event, h11.InformationalResponse) or event.status_code == 101:
+                    lost = "malformed_http"
+                    break
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            lost = "reset" if isinstance(error, trio.BrokenResourceError) else "closed"
+        except h11.RemoteProtocolError as error:  # its text may quote what the PSP sent, so it is not chained
+            ended, too_large = http.trailing_data[1], error.error_status_hint == 431
+            lost = "response_too_large" if too_large else "closed" if ended else "malformed_http"
+        raise OutcomeLost(lost if written else "write", self._address.authority)
+
+    def _ready_again(self) -> bool:
+        """True if the connection may carry another request: both sides want to, and nothing lies behind this answer."""
+        both_done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+        if not both_done or self._http.trailing_data != (b"", False):
+            return False
+        if isinstance(self._stream, trio.SSLStream) and (self._stream.pending() or self._stream._incoming.pending):
+            return False  # decrypted or still encrypted, something came behind the answer
+        self._http.start_next_cycle()
+        self._idle_since = trio.current_time()
+        return True
+
+    def _drop(self) -> None:
+        """Closes without waiting: TLS says goodbye to nobody here, HTTP has its own framing."""
+        if self._transport is not None:
+            self._transport.socket.close()
+        self._transport = self._stream = None
+        self._http = self._new_http()
+
+    def _new_http(self) -> h11.Connection:
+        return h11.Connection(h11.CLIENT, max_incomplete_event_size=self._limits.response_header_bytes)
