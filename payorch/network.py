@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal, final
 from urllib.parse import urlsplit
 
@@ -25,60 +25,13 @@ import h11
 import httpcore2
 import trio
 
+from connectors.contract import HttpRequest, HttpResponse
+from payorch.ports import NotSent, OutcomeLost, OutcomeLostReason, Timeouts
+
 _READ_BYTES: Final = 2**16
 _OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect", "upgrade"})
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-NotSentReason = Literal["dns", "connect", "tls", "pool", "deadline"]
-OutcomeLostReason = Literal["write", "read_timeout", "reset", "closed", "malformed_http", "response_too_large", "deadline"]
-
-
-class NotSent(Exception):
-    """No byte of the request was written: it has definitely not been executed."""
-
-    def __init__(self, reason: NotSentReason, origin: str) -> None:
-        super().__init__(f"nothing was sent to {origin}: {reason}")
-        self.reason: NotSentReason = reason
-
-
-class OutcomeLost(Exception):
-    """The request was written, at least in part, and has no whole answer: it may have been executed."""
-
-    def __init__(self, reason: OutcomeLostReason, origin: str) -> None:
-        super().__init__(f"no answer from {origin}: {reason}; the request may have been executed")
-        self.reason: OutcomeLostReason = reason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpRequest:
-    """One request as it goes on the wire. `path` starts with a slash and holds the query; it is appended to the channel's base URL."""
-
-    method: str
-    path: str
-    headers: tuple[tuple[str, str], ...] = field(repr=False)
-    body: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpResponse:
-    """One whole answer; header names are lower-case, the body is as it came."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """How long each phase of one exchange may take. `total_seconds` bounds all of them together."""
-
-    connect_seconds: float
-    """name, TCP and TLS together"""
-    write_seconds: float
-    read_seconds: float
-    """for each next piece of the answer"""
-    total_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

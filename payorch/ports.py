@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 from uuid import UUID
 
 from connectors.contract import HttpRequest, HttpResponse
@@ -50,25 +50,32 @@ class Process(Protocol):
         ...
 
 
-class NotSent(Exception):
-    """Not a byte of the request was written: it was surely not executed. `reason`: dns, connect, tls, pool or deadline."""
+NotSentReason: TypeAlias = Literal["dns", "connect", "tls", "pool", "deadline"]
+OutcomeLostReason: TypeAlias = Literal["write", "read_timeout", "reset", "closed", "malformed_http", "response_too_large", "deadline"]
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+
+class NotSent(Exception):
+    """No byte of the request was written: it has definitely not been executed."""
+
+    def __init__(self, reason: NotSentReason, origin: str) -> None:
+        super().__init__(f"nothing was sent to {origin}: {reason}")
+        self.reason: NotSentReason = reason
 
 
 class OutcomeLost(Exception):
-    """The request may have been executed, and its answer is lost. `reason`: write, read_timeout, reset, closed, malformed, too_large ..."""
+    """The request was written, at least in part, and has no whole answer: it may have been executed."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, reason: OutcomeLostReason, origin: str) -> None:
+        super().__init__(f"no answer from {origin}: {reason}; the request may have been executed")
+        self.reason: OutcomeLostReason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Of one exchange, by phase; `total_seconds` bounds all of it."""
+    """How long each phase of one exchange may take. `total_seconds` bounds all of them together.
+
+    connect_seconds: name, TCP and TLS together. read_seconds: for each next piece of the answer.
+    """
 
     connect_seconds: float
     write_seconds: float

@@ -14,7 +14,9 @@ import trio
 import trio.testing
 import trustme
 
-from payorch.network import Channel, HttpRequest, HttpResponse, Network, NetworkLimits, NotSent, OutcomeLost, Timeouts
+from connectors.contract import HttpRequest, HttpResponse
+from payorch.network import Channel, Network, NetworkLimits
+from payorch.ports import NotSent, OutcomeLost, Timeouts
 
 SECRET = "sk_live_very_secret"
 TIMEOUTS = Timeouts(connect_seconds=0.3, write_seconds=0.3, read_seconds=0.3, total_seconds=1)

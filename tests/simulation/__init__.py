@@ -1,0 +1,1 @@
+"""The whole platform in one thread on a virtual clock, under seeded faults and crashes, on a real database. See `world`."""
