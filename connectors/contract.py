@@ -27,7 +27,7 @@ class HttpRequest:
 
     method: str
     path: str
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
 
 
@@ -80,6 +80,10 @@ class Connector(Protocol):
 
     @property
     def manifest(self) -> Manifest: ...
+
+    def check_options(self, options: Mapping[str, object]) -> list[str]:
+        """What is wrong with a merchant's `connector_options` for this connector, in words; empty where nothing is."""
+        ...
 
     def authorize(self, order: AuthorizeOrder) -> PreparedCall:
         """The call that authorises (and, for automatic capture, captures) one attempt."""

@@ -1,0 +1,1 @@
+"""A PSP that never was, without a name: its books, faults, test cards and shopper's page. Pure; served by `payorch.simulators`."""

@@ -1,0 +1,79 @@
+"""What the server and the deterministic simulation ask of a PSP's dialect: one pure function per request, one for the passing of time.
+
+Not here: any dialect (`connectors/<psp>/dialect.py`), serving over HTTP (`payorch.simulators`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple, Protocol
+
+from connectors.contract import HttpRequest, HttpResponse
+from connectors.simulator.faults import HEALTHY, Malformed, RequestKind, Verdict
+from connectors.simulator.ledger import Ledger
+from connectors.simulator.records import Notification
+
+
+class Reply(NamedTuple):
+    """A request's answer and the webhooks it causes, which are already in the ledger."""
+
+    response: HttpResponse
+    webhooks: tuple[Notification, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a simulated PSP is set up. `base_url` is where the shopper's browser finds its pages.
+
+    api_key: the only key accepted; None accepts every well-formed test key.
+    key_window_seconds: how long an idempotency key replays. search_lag_seconds: how long a new payment stays out of the search index.
+    pending_seconds, late_failure_seconds: after how long a pending payment is approved, and a capture or refund fails after all.
+    authorization_seconds: how long an authorisation lives.
+    """
+
+    base_url: str
+    api_key: str | None = None
+    key_window_seconds: float = 24 * 3600.0
+    search_lag_seconds: float = 20.0
+    pending_seconds: float = 3.0
+    late_failure_seconds: float = 5.0
+    authorization_seconds: float = 7 * 24 * 3600.0
+
+
+class Dialect(Protocol):
+    """One PSP's wire language over the neutral ledger."""
+
+    def kind(self, request: HttpRequest) -> RequestKind:
+        """What the request asks for: by this the fault engine chooses."""
+        ...
+
+    def idempotency_key(self, request: HttpRequest) -> str | None:
+        """The key under which its answer is stored, if it has one: the caller uses it to tell that two are under way at once."""
+        ...
+
+    def handle(self, ledger: Ledger, request: HttpRequest, now: datetime, *, verdict: Verdict = HEALTHY, busy: bool = False) -> Reply:
+        """Answers a request, in one ledger transaction. `busy`: a request under the same idempotency key is still being processed.
+
+        Of the verdict it acts out what the answer's content shows (429, 500, wrong amount, malformed); hanging, resetting, refusing and
+        delays are the caller's. Raises only on bugs.
+        """
+        ...
+
+    def due(self, ledger: Ledger, now: datetime) -> tuple[Notification, ...]:
+        """Does what the PSP does by itself up to now (late approvals and failures, expiry). Cheap when there is nothing."""
+        ...
+
+
+_HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+
+
+def malformed(response: HttpResponse, how: Malformed) -> HttpResponse:
+    """The same answer with a body nobody can read: status and headers still claim success."""
+    body = {
+        Malformed.TRUNCATED: response.body[: len(response.body) * 2 // 3],
+        Malformed.EMPTY: b"",
+        Malformed.HTML: _HTML,
+        Malformed.NOT_JSON: b"\x00\xff" + response.body[:64],
+    }[how]
+    return HttpResponse(status=response.status, headers=response.headers, body=body)

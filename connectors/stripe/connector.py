@@ -1,0 +1,92 @@
+"""Stripe as a connector: the manifest, the four calls and the inquiry, the headers, and the reading of answers, tied together.
+
+Every method is pure. Not here: what any of them does in detail (the modules it names), or sending.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, final
+
+from connectors.contract import AuthorizeOrder, HttpRequest, HttpResponse, NotSupported, OperationOrder
+from connectors.stripe import answers, options, requests
+from connectors.stripe.manifest import API_VERSION, MANIFEST, NAME
+from payorch.domain.capability import Manifest
+from payorch.domain.outcome import Evidence, Source
+from payorch.domain.records import Attempt, Operation, PreparedCall
+
+_PRINTABLE: Final = re.compile(r"[!-~]+")
+
+
+@final
+class StripeConnector:
+    """Stripe's PaymentIntents API. Credentials: `api_key`, a secret or restricted key."""
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    @property
+    def manifest(self) -> Manifest:
+        return MANIFEST
+
+    def check_options(self, options_given: Mapping[str, object]) -> list[str]:
+        """What is wrong with a payment's `connector_options` for this connector, one sentence each; empty where nothing is."""
+        return options.check_options(options_given)
+
+    def authorize(self, order: AuthorizeOrder) -> PreparedCall:
+        """Create and confirm one PaymentIntent. Raises NotSupported."""
+        return requests.authorize(order)
+
+    def capture(self, order: OperationOrder) -> PreparedCall:
+        """Capture part or all of what the attempt holds. Raises NotSupported."""
+        return requests.capture(order)
+
+    def void(self, order: OperationOrder) -> PreparedCall:
+        """Release the hold or its rest, or close an open shopper action. Raises NotSupported."""
+        return requests.void(order)
+
+    def refund(self, order: OperationOrder) -> PreparedCall:
+        """Give back part or all of what was captured. Raises NotSupported."""
+        return requests.refund(order)
+
+    def inquire(self, subject: Attempt | Operation, attempt: Attempt) -> PreparedCall | None:
+        """A call that only reads what became of the subject; None where Stripe's own id is needed and not known."""
+        return requests.inquire(subject, attempt)
+
+    def request(self, call: PreparedCall, *, psp_key: str | None, credentials: Mapping[str, str]) -> HttpRequest:
+        """The stored call on the wire: its method, path and body as they are, and the headers that are never stored.
+
+        Raises NotSupported, without naming a value, where the API key or the PSP key cannot stand in a header.
+        """
+        api_key = credentials.get("api_key", "")
+        headers = [
+            ("authorization", f"Bearer {_header_safe(api_key, 'the API key')}"),
+            ("stripe-version", API_VERSION),
+            ("user-agent", "payorch"),
+            ("accept", "application/json"),
+            # Compression would hide an answer's size from the cap on it, and a decompression bomb from everybody.
+            ("accept-encoding", "identity"),
+        ]
+        if call.content_type is not None:
+            headers.append(("content-type", call.content_type))
+        if call.method == "POST" and psp_key is not None:
+            if len(psp_key) > MANIFEST.key_max_length:
+                raise NotSupported(f"a key has at most {MANIFEST.key_max_length} characters")
+            headers.append(("idempotency-key", _header_safe(psp_key, "the PSP key")))
+        return HttpRequest(method=call.method, path=call.path, headers=tuple(headers), body=call.body.encode())
+
+    def read(self, subject: Attempt | Operation, call: PreparedCall, response: HttpResponse, *, source: Source, at: datetime) -> Evidence:
+        """What Stripe's answer to `call` says about the subject. Never raises on any bytes."""
+        return answers.read(subject, call, response, source=source, at=at)
+
+
+def _header_safe(value: str, what: str) -> str:
+    if not _PRINTABLE.fullmatch(value):
+        raise NotSupported(f"{what} is missing or holds characters that have no place in a header")
+    return value
+
+
+connector: Final = StripeConnector()

@@ -1,0 +1,94 @@
+"""What is kept of Stripe's answer: the fields on the list, and nothing else. Evidence for people and for later versions of the tables.
+
+An allow-list, because a deny-list forgets what Stripe adds tomorrow. Names, addresses, e-mail, card digits and every secret (the client
+secret above all, which lets its holder finish a payment) are simply not on it. Text is kept only where it is one plain word.
+
+Not here: what the answer means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+import msgspec
+
+from connectors.stripe.objects import Json, word
+from connectors.stripe.requests import ATTEMPT_KEY, OPERATION_KEY, PAYMENT_KEY
+
+MAXIMUM_BYTES: Final = 8 * 1024
+"""More than every field on the list can fill but for long lists. An event carries this text, and events are read again and again."""
+
+_Allowed: TypeAlias = Mapping[str, "_Allowed | None"]
+
+
+def _fields(words: str, **inner: _Allowed) -> _Allowed:
+    return MappingProxyType({**dict.fromkeys(words.split()), **inner})
+
+
+_METADATA: Final = _fields(f"{ATTEMPT_KEY} {PAYMENT_KEY} {OPERATION_KEY}")
+_CODES: Final = "type code decline_code advice_code network_decline_code network_advice_code charge param"
+_OUTCOME: Final = _fields("type reason network_status network_decline_code network_advice_code advice_code risk_level")
+_CARD: Final = _fields("network capture_before", multicapture=_fields("status"))
+_CHARGE: Final = _fields(
+    "id object status amount amount_captured amount_refunded currency captured paid refunded disputed failure_code",
+    outcome=_OUTCOME,
+    payment_method_details=_fields("type", card=_CARD),
+)
+_INTENT_WORDS: Final = (
+    "id object status amount amount_capturable amount_received currency capture_method cancellation_reason canceled_at created livemode"
+)
+_INTENT: Final = _fields(
+    _INTENT_WORDS,
+    metadata=_METADATA,
+    next_action=_fields("type"),
+    last_payment_error=_fields(_CODES),
+    latest_charge=_CHARGE,
+)
+_REFUND: Final = _fields(
+    "id object status amount currency payment_intent charge reason failure_reason pending_reason created", metadata=_METADATA
+)
+_ANSWER: Final = MappingProxyType({**_REFUND, **_INTENT})
+_TOP: Final = MappingProxyType(
+    {
+        **_ANSWER,
+        **_fields("has_more", error=MappingProxyType({**_fields(_CODES), "payment_intent": _INTENT})),
+        "data": _ANSWER,
+    }
+)
+
+
+def redacted(status: int, data: Json | None, size: int) -> str:
+    """The answer as JSON text: its HTTP status and the listed fields of its body, or its size in bytes where it was no JSON object.
+
+    At most MAXIMUM_BYTES; where even the listed fields are more, the text says so instead.
+    """
+    body = _keep(data, _TOP) if data is not None else {"undecodable_bytes": size}
+    text = msgspec.json.encode({"http_status": status, "body": body})
+    if len(text) > MAXIMUM_BYTES:
+        text = msgspec.json.encode({"http_status": status, "body": {"too_large_bytes": size}})
+    return text.decode()
+
+
+def _keep(data: Json, allowed: _Allowed) -> dict[str, object]:
+    kept: dict[str, object] = {}
+    for name, inner in allowed.items():
+        value = data.get(name)
+        if isinstance(value, list) and inner is not None:
+            kept[name] = [_keep(entry, inner) for entry in value[:100] if isinstance(entry, dict)]
+        elif isinstance(value, dict):
+            if inner is not None:
+                kept[name] = _keep(value, inner)
+        elif _is_plain(value):
+            kept[name] = value
+    return kept
+
+
+def _is_plain(value: object) -> bool:
+    """A Boolean, a whole number that fits a database bigint, or one plain word."""
+    if isinstance(value, bool):
+        return True
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return word(value) is not None
