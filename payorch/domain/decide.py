@@ -6,11 +6,12 @@ payorch asks for by itself (`auto_void`). Pure. Not here: evidence from PSPs (`w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec.structs import replace
 
+from payorch.domain.capability import Manifest
 from payorch.domain.desk import Desk, Story, Unbuildable
 from payorch.domain.events import (
     AttemptOpened,
@@ -18,12 +19,13 @@ from payorch.domain.events import (
     Choice,
     Confirmation,
     Created,
+    Discrepancy,
     Ending,
     Event,
     OperationOpened,
 )
 from payorch.domain.evolve import evolve
-from payorch.domain.intent import Initiator, Intent, PaymentMethod
+from payorch.domain.intent import CaptureMode, Initiator, Intent, PaymentMethod
 from payorch.domain.money import Money, zero
 from payorch.domain.outcome import ErrorClass, Failure
 from payorch.domain.payment import LEGAL, AttemptState, Command, Name, OperationState, State
@@ -129,7 +131,7 @@ def _prepare(story: Story, connector: str) -> str | None:
         state=AttemptState.PREPARED,
         amount=payment.intent.amount,
         call=call,
-        psp_key=attempt_id[: manifest.key_max_length],
+        psp_key=psp_key(attempt_id, manifest),
         psp_key_safe_until=desk.after(manifest.key_safe_window_seconds),
         created_at=desk.at,
         updated_at=desk.at,
@@ -137,6 +139,11 @@ def _prepare(story: Story, connector: str) -> str | None:
     )
     story.tell(Name.ATTEMPT_PREPARED, AttemptOpened(attempt=attempt), State.AUTHORIZING)
     return None
+
+
+def psp_key(identifier: str, manifest: Manifest) -> str:
+    """The PSP's idempotency key. Where it must be short it is the end of the id, which is random; the beginning is the time."""
+    return identifier[-manifest.key_max_length :]
 
 
 def cancel(story: Story, *, reference: str | None = None, metadata: Mapping[str, str] | None = None) -> None:
@@ -152,10 +159,28 @@ def cancel(story: Story, *, reference: str | None = None, metadata: Mapping[str,
     if payment.state is State.REQUIRES_ACTION and not completes_without_us(payment, attempt, desk):
         return story.attempt(Name.MERCHANT_CANCELED, attempt, AttemptState.VOIDED, to=State.CANCELED)
     story.tell(Name.CANCEL_INTENT_RECORDED, CancelIntent(reference=reference, metadata=metadata or {}))
-    if payment.state is State.REQUIRES_ACTION and desk.manifests[attempt.connector].session_cancel:
-        open_operation(story, Name.CANCEL_REQUESTED, State.VOIDING, OperationKind.VOID, attempt, zero(attempt.amount.currency),
-                       origin=Origin.MERCHANT, reference=reference, metadata=metadata or {})  # fmt: skip
+    if payment.state is State.REQUIRES_ACTION:
+        close_session(story, attempt, origin=Origin.MERCHANT, reference=reference, metadata=metadata)
     return None
+
+
+def close_session(
+    story: Story, attempt: Attempt, *, origin: Origin, reference: str | None = None, metadata: Mapping[str, str] | None = None
+) -> bool:
+    """Asks the PSP to close the shopper's open action. False where no call can: it has none, or refused one for this attempt before."""
+    kind, failed = OperationKind.VOID, OperationState.FAILED
+    if any(one.kind is kind and one.attempt_id == attempt.id and one.state is failed for one in story.payment.operations):
+        return False
+    if not story.desk.manifests[attempt.connector].session_cancel:
+        return False
+    try:
+        open_operation(
+            story, Name.CANCEL_REQUESTED, State.VOIDING, kind, attempt, zero(attempt.amount.currency),
+            origin=origin, reference=reference, metadata=metadata,
+        )  # fmt: skip
+    except Refused:
+        return False
+    return True
 
 
 def completes_without_us(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
@@ -166,8 +191,26 @@ def completes_without_us(payment: Payment, attempt: Attempt, desk: Desk) -> bool
 
 
 def auto_void(story: Story, attempt: Attempt) -> None:
-    """payorch itself gives back a hold that nobody wants any more."""
+    """payorch itself gives back a hold that nobody wants any more. Raises Refused, as any operation."""
     open_operation(story, Name.AUTO_VOID, State.VOIDING, OperationKind.VOID, attempt, zero(attempt.amount.currency), origin=Origin.SYSTEM)
+
+
+def follow_up(story: Story) -> None:
+    """What an authorisation leads to by itself: a void where nobody wants it any more, a capture where the PSP did not do it."""
+    attempt = story.payment.holding_attempt
+    assert attempt is not None, "an authorised payment has an attempt that holds"
+    if story.payment.cancel_requested:
+        unasked(story, attempt, lambda: auto_void(story, attempt))
+    elif story.payment.intent.capture is CaptureMode.AUTOMATIC:
+        unasked(story, attempt, lambda: capture(story, None, origin=Origin.SYSTEM))
+
+
+def unasked(story: Story, attempt: Attempt, step: Callable[[], object]) -> None:
+    """An operation that no merchant asked for: where it cannot be, nobody is there to be refused, so people see it."""
+    try:
+        step()
+    except Refused as refusal:
+        story.tell(Name.DISCREPANCY_RAISED, Discrepancy(kind="operation_impossible", detail=refusal.detail, subject_id=attempt.id))
 
 
 def open_operation(
@@ -198,7 +241,7 @@ def open_operation(
         created_at=desk.at,
         updated_at=desk.at,
         final=final,
-        psp_key=operation_id[: manifest.key_max_length],
+        psp_key=psp_key(operation_id, manifest),
         psp_key_safe_until=desk.after(manifest.key_safe_window_seconds),
         reason=reason,
         reference=reference,
@@ -229,6 +272,7 @@ def capture(
     assert attempt is not None, "what may be captured is held by an attempt"
     rest = payment.capturable_minor
     wanted_minor = rest if minor is None else minor
+    _require_positive(payment, wanted_minor)
     if wanted_minor > rest:
         raise Refused("amount_exceeds_capturable", f"At most {rest} minor units can still be captured.", allowed(payment))
     is_final = wanted_minor == rest if final is None else final or wanted_minor == rest
@@ -281,18 +325,35 @@ def refund(
     payment, desk = story.payment, story.desk
     if payment.hold is not None or Command.REFUND not in LEGAL[payment.state]:
         _require(payment, Command.REFUND)
-    attempt = payment.attempts[-1] if payment.holding_attempt is None else payment.holding_attempt
+    attempt = _captured_attempt(payment)
     rest = payment.refundable_minor
     wanted_minor = rest if minor is None else minor
     if wanted_minor > rest or rest == 0:
         raise Refused("amount_exceeds_refundable", f"At most {rest} minor units can still be refunded.", allowed(payment))
+    _require_positive(payment, wanted_minor)
     manifest = desk.manifests[attempt.connector]
+    if payment.refunded_minor + payment.refund_reserved_minor and not manifest.multiple_refunds:
+        raise Refused("capability_not_supported", f"{attempt.connector} takes one refund of a payment.", allowed(payment))
     if wanted_minor < payment.captured_minor and not manifest.partial_refund:
         raise Refused("capability_not_supported", f"{attempt.connector} refunds only the whole amount.", allowed(payment))
     return open_operation(
         story, Name.REFUND_REQUESTED, None, OperationKind.REFUND, attempt, Money(wanted_minor, attempt.amount.currency),
         origin=origin, reason=reason, reference=reference, metadata=metadata,
     )  # fmt: skip
+
+
+def _captured_attempt(payment: Payment) -> Attempt:
+    """The attempt whose money a refund gives back, also after the rest of its hold was released."""
+    if payment.holding_attempt is not None:
+        return payment.holding_attempt
+    done = (one for one in payment.operations if one.kind is OperationKind.CAPTURE and one.state is OperationState.SUCCEEDED)
+    capture = next(done, None)
+    return payment.attempt(capture.attempt_id) if capture is not None else payment.attempts[-1]
+
+
+def _require_positive(payment: Payment, minor: int) -> None:
+    if minor <= 0:
+        raise Refused("validation_failed", "An amount is at least 1 minor unit.", allowed(payment))
 
 
 def _require(payment: Payment, command: Command) -> None:

@@ -6,6 +6,7 @@ Replaying a payment's events through `evolve` gives the payment, always and ever
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Final, assert_never
 
 from msgspec.structs import replace
@@ -13,14 +14,20 @@ from msgspec.structs import replace
 from payorch.domain import events as e
 from payorch.domain.outcome import Declined, Failure, NotExecuted, Pending
 from payorch.domain.payment import (
+    HOLDING_ATTEMPT,
+    OPEN_ATTEMPT,
+    OPEN_OPERATION,
+    TERMINAL,
+    AttemptState,
     IllegalTransition,
     Name,
+    OperationState,
     State,
     check_attempt_move,
     check_move,
     check_operation_move,
 )
-from payorch.domain.records import Attempt, CancellationReason, Operation, Payment
+from payorch.domain.records import Attempt, CancellationReason, Operation, Payment, Pursuit
 
 _CANCELLATION: Final = {
     Name.MERCHANT_CANCELED: CancellationReason.MERCHANT,
@@ -76,7 +83,12 @@ def _born(payment: Payment | None, event: e.Event) -> Payment:
 def _settle(changed: Payment, before: Payment, event: e.Event) -> Payment:
     """Version, time, state, and what a state says about the payment as a whole."""
     failure, reason, review = changed.failure, changed.cancellation_reason, changed.review_reason
+    attempts = changed.attempts
     if event.to is not before.state:
+        if before.state is State.MANUAL_REVIEW:
+            failure = reason = None  # what people found replaces what the payment said of itself before
+        if event.to in TERMINAL:
+            attempts = tuple(_no_more_looks(one) for one in attempts)
         if event.to is State.FAILED:
             failure = _failure_of(event) or failure
         if event.to is State.CANCELED:
@@ -87,10 +99,20 @@ def _settle(changed: Payment, before: Payment, event: e.Event) -> Payment:
         state=event.to,
         version=before.version + 1,
         updated_at=event.at,
+        attempts=attempts,
         failure=failure,
         cancellation_reason=reason,
         review_reason=review,
     )
+
+
+def _no_more_looks(attempt: Attempt) -> Attempt:
+    """Once the capture side is closed, nobody needs to know what became of the hold."""
+    return replace(attempt, next_action_at=None) if attempt.state in HOLDING_ATTEMPT and attempt.next_action_at is not None else attempt
+
+
+def _held_since(attempt: Attempt, state: AttemptState, event: e.Event) -> datetime | None:
+    return attempt.held_since or (event.at if state in HOLDING_ATTEMPT else None)
 
 
 def _failure_of(event: e.Event) -> Failure | None:
@@ -129,7 +151,7 @@ def _apply(payment: Payment, event: e.Event) -> Payment:
         case e.Correction() as correction:
             return _correct(payment, correction, event)
         case e.Resync() as resync:
-            return _resync(payment, resync)
+            return _resync(payment, resync, event)
         case e.Discrepancy():
             return payment
         case e.Created():
@@ -153,6 +175,11 @@ def _change_attempt(payment: Payment, change: e.AttemptChange, event: e.Event) -
     finding = evidence.finding if evidence is not None else None
     if failure is None and isinstance(finding, (Declined, NotExecuted)) and change.state is not attempt.state:
         failure = finding.failure
+    if change.state not in HOLDING_ATTEMPT:
+        failure = failure or attempt.failure
+    action = attempt.action if change.state is AttemptState.ACTION_REQUIRED else None
+    if isinstance(finding, Pending) and finding.action is not None:
+        action = finding.action
     return _with_attempt(
         payment,
         replace(
@@ -161,10 +188,11 @@ def _change_attempt(payment: Payment, change: e.AttemptChange, event: e.Event) -
             updated_at=event.at,
             psp_reference=(evidence.psp_reference if evidence is not None else None) or attempt.psp_reference,
             expires_at=(evidence.expires_at if evidence is not None else None) or attempt.expires_at,
-            action=finding.action if isinstance(finding, Pending) else None,
-            failure=failure or attempt.failure,
+            action=action,
+            failure=failure,
             next_action_at=change.next_action_at,
             pursuit=change.pursuit,
+            held_since=_held_since(attempt, change.state, event),
         ),
     )
 
@@ -178,7 +206,15 @@ def _change_operation(payment: Payment, change: e.OperationChange, event: e.Even
         check_attempt_move(attempt.state, change.attempt_state)
         payment = _with_attempt(
             payment,
-            replace(attempt, state=change.attempt_state, updated_at=event.at, next_action_at=None, pursuit=None, action=None),
+            replace(
+                attempt,
+                state=change.attempt_state,
+                updated_at=event.at,
+                next_action_at=None,
+                pursuit=None,
+                action=None,
+                held_since=_held_since(attempt, change.attempt_state, event),
+            ),
         )
     return _with_operation(
         payment,
@@ -187,7 +223,7 @@ def _change_operation(payment: Payment, change: e.OperationChange, event: e.Even
             state=change.state,
             updated_at=event.at,
             psp_reference=(evidence.psp_reference if evidence is not None else None) or operation.psp_reference,
-            failure=change.failure,
+            failure=change.failure or (operation.failure if change.state is operation.state else None),
             next_action_at=change.next_action_at,
             pursuit=change.pursuit,
             in_review=change.in_review,
@@ -199,10 +235,11 @@ def _correct(payment: Payment, correction: e.Correction, event: e.Event) -> Paym
     """People may find an attempt to be anything: their word replaces the search, so the attempt's own table does not bind them."""
     if correction.attempt_id is not None and correction.attempt_state is not None:
         attempt = payment.attempt(correction.attempt_id)
-        payment = _with_attempt(
-            payment,
-            replace(attempt, state=correction.attempt_state, updated_at=event.at, next_action_at=None, pursuit=None),
-        )
+        state = correction.attempt_state
+        look = event.at if state is AttemptState.AUTHORIZED else None  # a hold is asked about, whoever found it
+        held_since = _held_since(attempt, state, event)
+        changed = replace(attempt, state=state, updated_at=event.at, next_action_at=look, pursuit=None, action=None, held_since=held_since)
+        payment = _with_attempt(payment, changed)
     if correction.operation is not None:
         known = any(one.id == correction.operation.id for one in payment.operations)
         payment = (
@@ -213,11 +250,16 @@ def _correct(payment: Payment, correction: e.Correction, event: e.Event) -> Paym
     return payment
 
 
-def _resync(payment: Payment, resync: e.Resync) -> Payment:
+def _resync(payment: Payment, resync: e.Resync, event: e.Event) -> Payment:
+    """A new search, as if the outcome had just been lost: what was still open is unknown from here on."""
+    pursuit = Pursuit(since=event.at)
     if resync.attempt_id is not None:
         attempt = payment.attempt(resync.attempt_id)
-        payment = _with_attempt(payment, replace(attempt, next_action_at=resync.next_action_at, pursuit=None))
+        unsure = AttemptState.UNKNOWN if attempt.state in OPEN_ATTEMPT else attempt.state
+        payment = _with_attempt(payment, replace(attempt, state=unsure, next_action_at=resync.next_action_at, pursuit=pursuit))
     if resync.operation_id is not None:
         operation = payment.operation(resync.operation_id)
-        payment = _with_operation(payment, replace(operation, next_action_at=resync.next_action_at, pursuit=None, in_review=False))
+        lost = OperationState.UNKNOWN if operation.state in OPEN_OPERATION else operation.state
+        again = replace(operation, state=lost, next_action_at=resync.next_action_at, pursuit=pursuit, in_review=False)
+        payment = _with_operation(payment, again)
     return payment

@@ -309,7 +309,7 @@ ATTEMPT_EDGES: Final[Mapping[AttemptState, frozenset[AttemptState]]] = {
     _A.REJECTED: _LATE,
     _A.NOT_SENT: _LATE,
     _A.ABSENT: _LATE,
-    _A.VOIDED: frozenset(),
+    _A.VOIDED: _LATE,  # the shopper may have finished a session that we believed closed
 }
 
 

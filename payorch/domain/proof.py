@@ -18,7 +18,7 @@ from msgspec import Struct
 from payorch.domain.capability import Lookup, Manifest
 from payorch.domain.decide import wanted
 from payorch.domain.desk import Desk
-from payorch.domain.payment import OPEN_OPERATION, AttemptState, OperationState
+from payorch.domain.payment import OPEN_OPERATION, AttemptState, OperationState, State
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment
 
 
@@ -63,7 +63,8 @@ def attempt_means(payment: Payment, attempt: Attempt, desk: Desk) -> Means:
         return _inquiry(manifest, attempt.psp_reference)
     if attempt.psp_reference is not None and manifest.lookup is not Lookup.NONE:
         return Means.INQUIRE  # its own id is known: reading is enough, and moves nothing
-    if desk.at < attempt.psp_key_safe_until and wanted(payment, desk):
+    in_review = payment.state is State.MANUAL_REVIEW  # frozen: a replay could execute what people have not decided
+    if desk.at < attempt.psp_key_safe_until and wanted(payment, desk) and not in_review:
         return Means.REPLAY
     return _inquiry(manifest, attempt.psp_reference)
 
@@ -73,7 +74,8 @@ def operation_means(payment: Payment, operation: Operation, desk: Desk) -> Means
     manifest = desk.manifests[payment.attempt(operation.attempt_id).connector]
     if operation.state in (OperationState.REQUESTED, OperationState.SENT) and operation.pursuit is None:
         return Means.LOST
-    if operation.state is OperationState.PENDING:
+    frozen = payment.state is State.MANUAL_REVIEW and operation.kind is OperationKind.CAPTURE
+    if operation.state is OperationState.PENDING or frozen:
         return _inquiry(manifest, operation.psp_reference)
     if operation.psp_key_safe_until is not None and desk.at < operation.psp_key_safe_until:
         return Means.SEND if operation.state is OperationState.REQUESTED else Means.REPLAY
@@ -88,12 +90,19 @@ def absence_proved(manifest: Manifest, subject: Attempt | Operation, absences: S
     """Whether these negative lookups (moments, oldest first) prove that the subject's call never took effect.
 
     reference_known: the PSP was asked by its own id, which every PSP with a lookup answers from its books, not from an index.
+    The lag counts from the last moment at which a call may have been under way: a retry or replay can be much younger than its subject.
     """
-    if not absences or subject.psp_key_safe_until is None:
+    if subject.psp_key_safe_until is None:
+        return False
+    sent = subject.created_at
+    if subject.pursuit is not None:
+        sent = max(sent, subject.pursuit.since, subject.pursuit.sent_at or sent)
+    absences = [moment for moment in absences if moment >= sent]
+    if not absences:
         return False
     lag = timedelta(seconds=manifest.lookup_lag_seconds)
     if manifest.lookup is Lookup.STRONG or (reference_known and manifest.lookup is Lookup.EVENTUAL):
-        return absences[-1] >= subject.created_at + lag
+        return absences[-1] >= sent + lag
     if manifest.lookup is Lookup.EVENTUAL:
         late = [moment for moment in absences if moment >= subject.psp_key_safe_until]
         return len(late) >= 2 and late[-1] - late[0] >= lag

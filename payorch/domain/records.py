@@ -44,15 +44,22 @@ class PreparedCall(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Pursuit(Struct, frozen=True, kw_only=True, gc=False):
-    """How far the search for an outcome has come. `absences`: when the PSP said that it knows of no such thing."""
+    """How far the search for an outcome has come. `absences`: when the PSP said that it knows of no such thing.
+
+    sent_at: when the answer to the last replay, which may have executed what never arrived, was given up or came.
+    """
 
     since: datetime
     steps: int = 0
     absences: tuple[datetime, ...] = ()
+    sent_at: datetime | None = None
 
 
 class Attempt(Struct, frozen=True, kw_only=True, gc=False):
-    """One try to authorise at one connector. The PSP knows it by `id` (our reference) and `psp_key` (its idempotency key)."""
+    """One try to authorise at one connector. The PSP knows it by `id` (our reference) and `psp_key` (its idempotency key).
+
+    held_since: when it first held or took money; None while it never did, which a VOIDED one does not tell by its state.
+    """
 
     id: str
     connector: str
@@ -69,6 +76,7 @@ class Attempt(Struct, frozen=True, kw_only=True, gc=False):
     expires_at: datetime | None = None
     next_action_at: datetime | None = None
     pursuit: Pursuit | None = None
+    held_since: datetime | None = None
 
 
 class Operation(Struct, frozen=True, kw_only=True, gc=False):
@@ -169,8 +177,8 @@ class Payment(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def authorized_minor(self) -> int:
         """Minor units that were authorised by an attempt that held them, also after a void."""
-        states = HOLDING_ATTEMPT | {AttemptState.VOIDED}
-        return max((one.amount.minor for one in self.attempts if one.state in states), default=0)
+        held = (one.amount.minor for one in self.attempts if one.state in HOLDING_ATTEMPT or one.held_since is not None)
+        return max(held, default=0)
 
     @property
     def captured_minor(self) -> int:
@@ -195,8 +203,10 @@ class Payment(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def capturable_minor(self) -> int:
-        """Minor units that a capture may still ask for; zero once the capture side is closed."""
+        """Minor units that a capture may still ask for; zero once the capture side is closed, or a final capture is about to close it."""
         if self.state not in (State.AUTHORIZED, State.CAPTURING, State.PARTIALLY_CAPTURED):
+            return 0
+        if self.state is State.CAPTURING and self.final_capture_made(OPEN_OPERATION | {OperationState.SUCCEEDED}):
             return 0
         return self.authorized_minor - self.captured_minor - self.capture_reserved_minor
 
@@ -205,12 +215,18 @@ class Payment(Struct, frozen=True, kw_only=True, gc=False):
         """Minor units that a refund may still ask for; never below zero, also where the PSP refunded more than we captured."""
         return max(0, self.captured_minor - self.refunded_minor - self.refund_reserved_minor)
 
+    def final_capture_made(self, states: frozenset[OperationState]) -> bool:
+        """Whether a capture that releases the rest is in one of these states."""
+        return any(one.kind is OperationKind.CAPTURE and one.final and one.state in states for one in self.operations)
+
     @property
     def due_at(self) -> datetime | None:
-        """The earliest of the payment's and its children's timers."""
+        """The earliest of the payment's and its children's timers; None while it is set aside, because then nothing is done by itself."""
+        if self.hold is not None:
+            return None
         own = self.next_action_at
         attempts = (one.next_action_at for one in self.attempts)
-        operations = (one.next_action_at for one in self.operations)
+        operations = (one.next_action_at for one in self.operations if not one.in_review)
         return min((timer for timer in (own, *attempts, *operations) if timer is not None), default=None)
 
     def _sum(self, kind: OperationKind, states: frozenset[OperationState]) -> int:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
-from payorch.domain.decide import auto_void, capture, next_attempt, open_operation, untried, wanted
+from payorch.domain.decide import close_session, completes_without_us, follow_up, next_attempt, open_operation, unasked, untried, wanted
 from payorch.domain.desk import Desk, Story, look_at
-from payorch.domain.events import AttemptChange, Discrepancy, Ending
+from payorch.domain.events import AttemptChange, Ending
 from payorch.domain.intent import CaptureMode
 from payorch.domain.money import zero
 from payorch.domain.outcome import (
@@ -29,9 +29,10 @@ from payorch.domain.outcome import (
     Source,
     Unknown,
 )
-from payorch.domain.payment import EDGES, HOLDING_ATTEMPT, OPEN_ATTEMPT, AttemptState, Name, OperationState, State
+from payorch.domain.payment import EDGES, HOLDING_ATTEMPT, OPEN_ATTEMPT, TERMINAL, AttemptState, Name, OperationState, State
 from payorch.domain.proof import absence_proved
 from payorch.domain.records import Attempt, OperationKind, Origin, Payment, Pursuit
+from payorch.domain.weigh_nothing import conflict_of, contradict, record
 from payorch.domain.weigh_operation import weigh_operation
 
 _AWAITING_ANSWER: Final = frozenset({State.AUTHORIZING, State.REQUIRES_ACTION, State.PROVIDER_PENDING})
@@ -50,60 +51,29 @@ def weigh(payment: Payment, subject_id: str, evidence: Evidence, desk: Desk) -> 
 def expire(payment: Payment, desk: Desk) -> Story:
     """The payment's own timer: an intent that nobody confirmed in time ends."""
     story = Story(payment, desk)
-    if payment.state is State.CREATED and payment.next_action_at is not None and payment.next_action_at <= desk.at:
+    if payment.hold is None and payment.state is State.CREATED and payment.next_action_at is not None and payment.next_action_at <= desk.at:
         story.tell(Name.INTENT_EXPIRED, Ending(), State.CANCELED)
     return story
 
 
-def nothing_to_ask(payment: Payment, attempt_id: str, desk: Desk) -> Story:
+def nothing_to_ask(payment: Payment, subject_id: str, desk: Desk) -> Story:
     """A look was due and the PSP cannot be asked: the search goes on by its schedule, waiting for a webhook, settlement or people."""
-    story = Story(payment, desk)
-    _look_again(story, payment.attempt(attempt_id), None)
-    return story
+    why = Failure(error_class=ErrorClass.UNKNOWN_OUTCOME, code="cannot_be_asked", message="The PSP offers no way to ask about this.")
+    return weigh(payment, subject_id, Evidence(source=Source.INQUIRY, finding=Unknown(failure=why), at=desk.at), desk)
 
 
 def _weigh_attempt(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     payment = story.payment
     if payment.state is State.MANUAL_REVIEW or payment.hold is not None:
-        return _record(story, attempt, evidence)
-    conflict = _conflict(attempt, evidence)
+        return record(story, attempt, evidence)
+    conflict = conflict_of(attempt, evidence)
     if conflict is not None:
-        return _contradict(story, attempt, evidence, conflict)
-    if attempt.state in HOLDING_ATTEMPT or attempt.state is AttemptState.VOIDED:
+        return contradict(story, attempt, evidence, conflict)
+    if attempt.state in HOLDING_ATTEMPT or (attempt.state is AttemptState.VOIDED and attempt.held_since is not None):
         return _about_held(story, attempt, evidence)
     if attempt.state not in OPEN_ATTEMPT:
         return _about_closed(story, attempt, evidence)
     return _about_open(story, attempt, evidence)
-
-
-def _record(story: Story, attempt: Attempt, evidence: Evidence | None, state: AttemptState | None = None) -> None:
-    """Evidence with no effect on the payment: kept in its story, timers as they were."""
-    story.attempt(
-        Name.EVIDENCE_RECORDED, attempt, state or attempt.state,
-        evidence=evidence, next_action_at=attempt.next_action_at, pursuit=attempt.pursuit,
-    )  # fmt: skip
-
-
-def _conflict(attempt: Attempt, evidence: Evidence) -> str | None:
-    """What the evidence says that cannot be about this attempt, in words."""
-    if not isinstance(evidence.finding, (Approved, Pending, Released)):
-        return None
-    if evidence.our_reference is not None and evidence.our_reference != attempt.id:
-        return f"the PSP speaks of {evidence.our_reference}, not of {attempt.id}"
-    if evidence.amount is not None and evidence.amount != attempt.amount:
-        theirs, ours = evidence.amount, attempt.amount
-        return f"the PSP reports {theirs.minor} {theirs.currency}, the attempt is for {ours.minor} {ours.currency}"
-    return None
-
-
-def _contradict(story: Story, attempt: Attempt, evidence: Evidence, why: str) -> None:
-    """To people, by whichever edge leads there from here; where none does, as a discrepancy that people see."""
-    failure = Failure(error_class=ErrorClass.INTEGRITY_CONFLICT, code="integrity_conflict", message=f"Evidence contradicts: {why}.")
-    state = AttemptState.UNKNOWN if attempt.state in OPEN_ATTEMPT else attempt.state
-    for name in (Name.INTEGRITY_MISMATCH, Name.UNEXPECTED_PROVIDER_STATE, Name.LATE_SUCCESS):
-        if State.MANUAL_REVIEW in EDGES[story.payment.state].get(name, ()):
-            return story.attempt(name, attempt, state, to=State.MANUAL_REVIEW, evidence=evidence, failure=failure, reason=why)
-    return story.tell(Name.DISCREPANCY_RAISED, Discrepancy(kind="integrity_conflict", detail=why, evidence=evidence, subject_id=attempt.id))
 
 
 # --- an attempt that holds or held money ------------------------------------------------------------------------------------------------
@@ -119,15 +89,18 @@ def _about_held(story: Story, attempt: Attempt, evidence: Evidence) -> None:
         return story.attempt(Name.UNEXPECTED_PROVIDER_STATE, attempt, attempt.state, to=State.MANUAL_REVIEW, evidence=evidence, reason=why)
     contradicts = isinstance(finding, Declined) and evidence.source in (Source.INQUIRY, Source.REPLAY)
     if contradicts and attempt.state in HOLDING_ATTEMPT:
-        return _contradict(story, attempt, evidence, "the PSP now says that it declined what it had approved")
-    return story.attempt(
-        Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, next_action_at=_next_hold_look(story.desk, attempt)
-    )
+        return contradict(story, attempt, evidence, "the PSP now says that it declined what it had approved")
+    if isinstance(finding, Released) and attempt.state is AttemptState.CHARGED:
+        return contradict(story, attempt, evidence, "the PSP now says that it released what it had charged")
+    if isinstance(finding, Approved) and finding.captured and attempt.state is AttemptState.VOIDED and not story.payment.captured_minor:
+        return contradict(story, attempt, evidence, "the PSP says that it captured what was voided")
+    return story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, next_action_at=_next_hold_look(story, attempt))
 
 
-def _next_hold_look(desk: Desk, attempt: Attempt) -> datetime | None:
+def _next_hold_look(story: Story, attempt: Attempt) -> datetime | None:
     """A hold is asked about when it should have expired, and from then on at the slowest pace until the PSP says that it is gone."""
-    if attempt.state is not AttemptState.AUTHORIZED:
+    desk = story.desk
+    if attempt.state is not AttemptState.AUTHORIZED or story.payment.state in TERMINAL:
         return None
     timer = attempt.next_action_at
     return timer if timer is not None and timer > desk.at else desk.after(desk.limits.unknown_looks_seconds[-1])
@@ -140,7 +113,10 @@ def _released(story: Story, attempt: Attempt, evidence: Evidence, *, expired: bo
     to = State.CAPTURED if payment.captured_minor else State.CANCELED
     if to in EDGES[payment.state].get(name, ()):
         return story.attempt(name, attempt, AttemptState.VOIDED, to=to, evidence=evidence)
-    return _record(story, attempt, evidence)  # an operation in flight will tell what it found
+    void = next((one for one in payment.open_operations(OperationKind.VOID) if one.attempt_id == attempt.id), None)
+    if payment.state is State.OUTCOME_UNKNOWN and void is not None:
+        return weigh_operation(story, void, evidence)  # it is what the unknown void wanted
+    return record(story, attempt, evidence)  # an operation in flight will tell what it found
 
 
 # --- an attempt that was closed ---------------------------------------------------------------------------------------------------------
@@ -150,16 +126,31 @@ def _about_closed(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     """A success on an attempt that we had closed is real money: recorded, alarmed, and given back where that is possible."""
     finding, payment = evidence.finding, story.payment
     if not isinstance(finding, Approved):
-        return _record(story, attempt, evidence)
+        return record(story, attempt, evidence)
     state = AttemptState.CHARGED if finding.captured else AttemptState.AUTHORIZED
     other = any(one.id != attempt.id and one.state in OPEN_ATTEMPT | HOLDING_ATTEMPT for one in payment.attempts)
     late = not other and Name.LATE_SUCCESS in EDGES[payment.state]
     name = Name.LATE_SUCCESS if late else Name.SECOND_SUCCESS
     story.attempt(name, attempt, state, to=State.MANUAL_REVIEW, evidence=evidence, reason="a success on an attempt that was closed")
     if not late and state is AttemptState.AUTHORIZED:
-        held = story.payment.attempt(attempt.id)
-        open_operation(story, Name.OPERATION_ADOPTED, None, OperationKind.VOID, held, zero(held.amount.currency), origin=Origin.SYSTEM)
+        held, void = story.payment.attempt(attempt.id), OperationKind.VOID
+        nothing = zero(held.amount.currency)
+        unasked(story, held, lambda: open_operation(story, Name.OPERATION_ADOPTED, None, void, held, nothing, origin=Origin.SYSTEM))
     return None
+
+
+def _about_rival(story: Story, attempt: Attempt, evidence: Evidence) -> bool:
+    """An open attempt beside one that holds money (after a second look in review): any end of it is for people. False: it has not ended."""
+    finding, review = evidence.finding, State.MANUAL_REVIEW
+    if isinstance(finding, Approved):
+        state = AttemptState.CHARGED if finding.captured else AttemptState.AUTHORIZED
+        story.attempt(Name.SECOND_SUCCESS, attempt, state, to=review, evidence=evidence, reason="two attempts hold money")
+        return True
+    if isinstance(finding, (Declined, Released)):
+        state = AttemptState.DECLINED if isinstance(finding, Declined) else AttemptState.VOIDED
+        story.attempt(Name.INTEGRITY_MISMATCH, attempt, state, to=review, evidence=evidence, reason="another attempt holds money")
+        return True
+    return False
 
 
 # --- an attempt under which money may still move ----------------------------------------------------------------------------------------
@@ -167,8 +158,10 @@ def _about_closed(story: Story, attempt: Attempt, evidence: Evidence) -> None:
 
 def _about_open(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     finding = evidence.finding
-    if not _decides(story.payment):
+    if not _decides(story.payment, attempt):
         _advance_silently(story, attempt, evidence)
+        return
+    if story.payment.holding_attempt is not None and _about_rival(story, attempt, evidence):
         return
     match finding:
         case Approved(captured=captured):
@@ -189,13 +182,14 @@ def _about_open(story: Story, attempt: Attempt, evidence: Evidence) -> None:
             assert_never(never)
 
 
-def _decides(payment: Payment) -> bool:
+def _decides(payment: Payment, attempt: Attempt) -> bool:
     """Whether an answer about the open attempt moves the payment; while a void of the session is out, that void's answer does."""
     if payment.state in _AWAITING_ANSWER:
         return True
     if payment.state is not State.OUTCOME_UNKNOWN:
         return False
-    return not any(one.state is OperationState.UNKNOWN for one in payment.open_operations(OperationKind.CAPTURE, OperationKind.VOID))
+    operations = payment.open_operations(OperationKind.CAPTURE, OperationKind.VOID)
+    return not any(one.state is OperationState.UNKNOWN and one.attempt_id == attempt.id for one in operations)
 
 
 def _advance_silently(story: Story, attempt: Attempt, evidence: Evidence) -> None:
@@ -205,7 +199,7 @@ def _advance_silently(story: Story, attempt: Attempt, evidence: Evidence) -> Non
         state = AttemptState.CHARGED if finding.captured else AttemptState.AUTHORIZED
     elif isinstance(finding, Declined):
         state = AttemptState.DECLINED
-    _record(story, attempt, evidence, state)
+    record(story, attempt, evidence, state)
 
 
 def _resolving(payment: Payment) -> bool:
@@ -215,7 +209,7 @@ def _resolving(payment: Payment) -> bool:
 def _approved(story: Story, attempt: Attempt, evidence: Evidence, *, captured: bool) -> None:
     payment = story.payment
     if captured and payment.intent.capture is CaptureMode.MANUAL:
-        return _contradict(story, attempt, evidence, "the PSP captured what was only to be authorised")
+        return contradict(story, attempt, evidence, "the PSP captured what was only to be authorised")
     if captured:
         name = Name.RESOLVED_CHARGED if _resolving(payment) else Name.PROVIDER_CHARGED
         return story.attempt(name, attempt, AttemptState.CHARGED, to=State.CAPTURED, evidence=evidence)
@@ -225,22 +219,14 @@ def _approved(story: Story, attempt: Attempt, evidence: Evidence, *, captured: b
     return follow_up(story)
 
 
-def follow_up(story: Story) -> None:
-    """What an authorisation leads to by itself: a void where nobody wants it any more, a capture where the PSP did not do it."""
-    attempt = story.payment.holding_attempt
-    assert attempt is not None, "an authorised payment has an attempt that holds"
-    if story.payment.cancel_requested:
-        auto_void(story, attempt)
-    elif story.payment.intent.capture is CaptureMode.AUTOMATIC:
-        capture(story, None, origin=Origin.SYSTEM)
-
-
 def _pending(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     payment, limits = story.payment, story.desk.limits
     finding = evidence.finding
     assert isinstance(finding, Pending)
     if finding.action is not None:
-        if payment.state is State.REQUIRES_ACTION:
+        # As with a pending one below: once the time for it is over, an unknown stays one, or the two would alternate for ever.
+        late = story.desk.at >= attempt.created_at + timedelta(seconds=limits.action_deadline_seconds)
+        if payment.state is State.REQUIRES_ACTION or (_resolving(payment) and late):
             return _look_again(story, attempt, evidence)
         name = Name.RESOLVED_ACTION_REQUIRED if _resolving(payment) else Name.PROVIDER_ACTION_REQUIRED
         state, to, looks = AttemptState.ACTION_REQUIRED, State.REQUIRES_ACTION, limits.action_looks_seconds
@@ -251,7 +237,18 @@ def _pending(story: Story, attempt: Attempt, evidence: Evidence) -> None:
         name = Name.RESOLVED_PENDING if _resolving(payment) else Name.PROVIDER_ACCEPTED
         state, to, looks = AttemptState.PENDING, State.PROVIDER_PENDING, limits.pending_looks_seconds
     at = story.desk.at
-    return story.attempt(name, attempt, state, to=to, evidence=evidence, next_action_at=look_at(looks, 0, at), pursuit=Pursuit(since=at))
+    story.attempt(name, attempt, state, to=to, evidence=evidence, next_action_at=look_at(looks, 0, at), pursuit=Pursuit(since=at))
+    if to is State.REQUIRES_ACTION and payment.cancel_requested:
+        _close_unwanted(story, story.payment.attempt(attempt.id))
+    return None
+
+
+def _close_unwanted(story: Story, attempt: Attempt) -> None:
+    """The merchant took the payment back before the shopper's turn came."""
+    if completes_without_us(story.payment, attempt, story.desk):
+        close_session(story, attempt, origin=Origin.SYSTEM)
+    else:
+        story.attempt(Name.MERCHANT_CANCELED, attempt, AttemptState.VOIDED, to=State.CANCELED)
 
 
 def _declined(story: Story, attempt: Attempt, evidence: Evidence, failure: Failure) -> None:
@@ -274,15 +271,20 @@ def _declined(story: Story, attempt: Attempt, evidence: Evidence, failure: Failu
 
 
 def _may_try_other(payment: Payment, failure: Failure, desk: Desk) -> bool:
-    return POLICY[failure.error_class].try_other and wanted(payment, desk) and bool(untried(payment, desk))
+    return POLICY[failure.error_class].try_other and _may_try_again(payment, desk)
+
+
+def _may_try_again(payment: Payment, desk: Desk) -> bool:
+    return wanted(payment, desk) and bool(untried(payment, desk)) and payment.holding_attempt is None
 
 
 def _not_executed(story: Story, attempt: Attempt, evidence: Evidence, failure: Failure, *, sent: bool) -> None:
     payment = story.payment
-    first_answer = evidence.source is Source.RESPONSE and payment.state is State.AUTHORIZING
+    first_answer = evidence.source is Source.RESPONSE and attempt.state is AttemptState.PREPARED and payment.state is State.AUTHORIZING
     if not first_answer:
         # A later call that did not get through says nothing about the first, with one exception: the same bytes were refused as invalid.
-        if _resolving(payment) and sent and failure.error_class is ErrorClass.INVALID_REQUEST:
+        same_bytes = evidence.source in (Source.RESPONSE, Source.REPLAY) and payment.holding_attempt is None
+        if _resolving(payment) and same_bytes and sent and failure.error_class is ErrorClass.INVALID_REQUEST:
             to = State.CANCELED if payment.cancel_requested else State.FAILED
             return story.attempt(Name.RESOLVED_DECLINED, attempt, AttemptState.REJECTED, to=to, evidence=evidence)
         return _look_again(story, attempt, evidence)
@@ -311,11 +313,14 @@ def _absent(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     payment, desk = story.payment, story.desk
     if not _resolving(payment):
         return _look_again(story, attempt, evidence)
-    absences = (*(attempt.pursuit.absences if attempt.pursuit else ()), evidence.at)
+    absences = (*(attempt.pursuit.absences if attempt.pursuit else ()), min(evidence.at, desk.at))
     manifest = desk.manifests[attempt.connector]
     if not absence_proved(manifest, attempt, absences, reference_known=attempt.psp_reference is not None):
         return _look_again(story, attempt, evidence, absent=True)
-    if wanted(payment, desk) and untried(payment, desk):
+    if payment.holding_attempt is not None:
+        why = "another attempt holds money"
+        return story.attempt(Name.INTEGRITY_MISMATCH, attempt, AttemptState.ABSENT, to=State.MANUAL_REVIEW, evidence=evidence, reason=why)
+    if _may_try_again(payment, desk):
         story.attempt(Name.RESOLVED_ABSENT, attempt, AttemptState.ABSENT, to=State.ROUTING, evidence=evidence)
         return next_attempt(story)
     failure = Failure(
@@ -338,12 +343,13 @@ def _unknown(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     )  # fmt: skip
 
 
-def _look_again(story: Story, attempt: Attempt, evidence: Evidence | None, *, absent: bool = False) -> None:
+def _look_again(story: Story, attempt: Attempt, evidence: Evidence, *, absent: bool = False) -> None:
     """Nothing new: the next look by the schedule of the state, or what the state's deadline leads to."""
     payment, desk, limits = story.payment, story.desk, story.desk.limits
     before = attempt.pursuit or Pursuit(since=desk.at)
-    absences = (*before.absences, desk.at) if absent else before.absences
-    pursuit = Pursuit(since=before.since, steps=before.steps + 1, absences=absences)
+    absences = (*before.absences, min(evidence.at, desk.at)) if absent else before.absences
+    sent_at = desk.at if evidence.source is Source.REPLAY else before.sent_at
+    pursuit = Pursuit(since=before.since, steps=before.steps + 1, absences=absences, sent_at=sent_at)
     age = (desk.at - before.since).total_seconds()
     match payment.state:
         case State.REQUIRES_ACTION:
@@ -365,7 +371,7 @@ def _look_again(story: Story, attempt: Attempt, evidence: Evidence | None, *, ab
                 )  # fmt: skip
             looks = limits.unknown_looks_seconds
         case _:
-            return _record(story, attempt, evidence)
+            return record(story, attempt, evidence)
     return story.tell(
         Name.EVIDENCE_RECORDED,
         AttemptChange(
@@ -375,14 +381,15 @@ def _look_again(story: Story, attempt: Attempt, evidence: Evidence | None, *, ab
     )  # fmt: skip
 
 
-def _abandoned(story: Story, attempt: Attempt, evidence: Evidence | None) -> None:
+def _abandoned(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     """The shopper did not come back in time. Close the session where that can be done; otherwise it is unknown from now on."""
     desk = story.desk
-    if desk.manifests[attempt.connector].session_cancel:
-        story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, reason="the time for the action is over")
-        open_operation(
-            story, Name.CANCEL_REQUESTED, State.VOIDING, OperationKind.VOID, attempt, zero(attempt.amount.currency), origin=Origin.SYSTEM
-        )
+    if close_session(story, attempt, origin=Origin.SYSTEM):
+        look = desk.after(desk.limits.action_looks_seconds[-1])  # should the session stay open after all
+        story.attempt(
+            Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, next_action_at=look, pursuit=attempt.pursuit,
+            reason="the time for the action is over",
+        )  # fmt: skip
         return
     story.attempt(
         Name.ACTION_ABANDONED, attempt, AttemptState.UNKNOWN, to=State.OUTCOME_UNKNOWN,

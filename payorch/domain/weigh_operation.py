@@ -9,9 +9,21 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from payorch.domain.decide import follow_up
 from payorch.domain.desk import Story, look_at
+from payorch.domain.intent import CaptureMode
 from payorch.domain.outcome import Absent, Approved, Declined, ErrorClass, Evidence, Failure, NotExecuted, Pending, Released, Source
-from payorch.domain.payment import OPEN_OPERATION, AttemptState, Name, OperationState, State
+from payorch.domain.payment import (
+    ATTEMPT_EDGES,
+    EDGES,
+    HOLDING_ATTEMPT,
+    OPEN_ATTEMPT,
+    OPEN_OPERATION,
+    AttemptState,
+    Name,
+    OperationState,
+    State,
+)
 from payorch.domain.proof import absence_proved
 from payorch.domain.records import Operation, OperationKind, Payment, Pursuit
 
@@ -21,6 +33,8 @@ _KIND_STATE: Final = {OperationKind.CAPTURE: State.CAPTURING, OperationKind.VOID
 def weigh_operation(story: Story, operation: Operation, evidence: Evidence) -> None:
     """Adds what this evidence makes of the operation and of its payment."""
     finding = evidence.finding
+    if story.payment.hold is not None:
+        return _keep(story, operation, evidence)
     if isinstance(finding, Approved) and (conflict := _conflict(operation, evidence)) is not None:
         return _contradict(story, operation, evidence, conflict)
     if operation.state not in OPEN_OPERATION:
@@ -55,16 +69,27 @@ def _definitive(operation: Operation, evidence: Evidence) -> bool:
         return True
     if not isinstance(finding, NotExecuted) or not finding.sent:
         return False
-    first = evidence.source is Source.RESPONSE and operation.pursuit is None
-    return first or finding.failure.error_class in (ErrorClass.INVALID_REQUEST, ErrorClass.OPERATION_NOT_ALLOWED)
+    if evidence.source is Source.RESPONSE and operation.state is OperationState.REQUESTED:
+        return True
+    same_bytes = evidence.source in (Source.RESPONSE, Source.REPLAY)
+    return same_bytes and finding.failure.error_class in (ErrorClass.INVALID_REQUEST, ErrorClass.OPERATION_NOT_ALLOWED)
 
 
 def _decides(payment: Payment, operation: Operation) -> bool:
-    """Whether the payment stands where this operation's answer moves it."""
-    if operation.kind is OperationKind.REFUND:
+    """Whether the payment stands where this operation's answer moves it. The void of a second success beside an open attempt does not."""
+    rival = payment.open_attempt is not None and payment.open_attempt.id != operation.attempt_id
+    if operation.kind is OperationKind.REFUND or rival:
         return False
     waiting = payment.state is _KIND_STATE[operation.kind]
     return waiting or (payment.state is State.OUTCOME_UNKNOWN and operation.state is OperationState.UNKNOWN)
+
+
+def _keep(story: Story, operation: Operation, evidence: Evidence) -> None:
+    """While the payment is set aside: recorded, and the search stays as it was, to go on once it is released."""
+    story.operation(
+        Name.EVIDENCE_RECORDED, operation, operation.state, evidence=evidence,
+        next_action_at=operation.next_action_at, pursuit=operation.pursuit, in_review=operation.in_review,
+    )  # fmt: skip
 
 
 def _record(
@@ -92,15 +117,47 @@ def _about_closed(story: Story, operation: Operation, evidence: Evidence) -> Non
         return story.operation(Name.REFUND_SUCCEEDED, operation, OperationState.SUCCEEDED, evidence=evidence)
     if operation.kind is OperationKind.REFUND and late_failure:
         return story.operation(Name.REFUND_REVERSED, operation, OperationState.REVERSED, evidence=evidence)
-    if operation.kind is OperationKind.CAPTURE and late_failure and payment.state in (State.CAPTURED, State.PARTIALLY_CAPTURED):
-        return story.operation(Name.LATE_CAPTURE_FAILURE, operation, OperationState.REVERSED, to=State.MANUAL_REVIEW, evidence=evidence)
+    if operation.kind is OperationKind.CAPTURE and late_failure:
+        if payment.state in (State.CAPTURED, State.PARTIALLY_CAPTURED):
+            return story.operation(Name.LATE_CAPTURE_FAILURE, operation, OperationState.REVERSED, to=State.MANUAL_REVIEW, evidence=evidence)
+        return _record(story, operation, evidence, OperationState.REVERSED)
+    if operation.kind is OperationKind.CAPTURE and late_success:
+        return _captured_late(story, operation, evidence)
+    ended = isinstance(finding, (Approved, Released)) and operation.state is OperationState.FAILED
+    if operation.kind is OperationKind.VOID and ended:
+        return _voided_late(story, operation, evidence)
     return _record(story, operation, evidence, operation.state)
+
+
+def _captured_late(story: Story, operation: Operation, evidence: Evidence) -> None:
+    """Money was taken where the payment no longer waits for it: to people, by whichever edge leads there from here."""
+    payment, done = story.payment, OperationState.SUCCEEDED
+    names = [Name.LATE_SUCCESS, Name.UNEXPECTED_PROVIDER_STATE]
+    if payment.captured_minor + operation.amount.minor + payment.capture_reserved_minor > payment.authorized_minor:
+        names.append(Name.INTEGRITY_MISMATCH)
+    for name in names:
+        if State.MANUAL_REVIEW in EDGES[payment.state].get(name, ()):
+            return story.operation(name, operation, done, to=State.MANUAL_REVIEW, evidence=evidence, reason="captured after all")
+    return _record(story, operation, evidence, done)
+
+
+def _voided_late(story: Story, operation: Operation, evidence: Evidence) -> None:
+    """A void that had failed has worked after all: the hold, or the rest of it, is gone."""
+    payment, done = story.payment, OperationState.SUCCEEDED
+    held = payment.attempt(operation.attempt_id).state is AttemptState.AUTHORIZED
+    to = State.CAPTURED if payment.captured_minor else State.CANCELED
+    if held and to in EDGES[payment.state].get(Name.PROVIDER_VOIDED, ()):
+        voided = AttemptState.VOIDED
+        return story.operation(Name.PROVIDER_VOIDED, operation, done, to=to, evidence=evidence, attempt_state=voided)
+    return _record(story, operation, evidence, done)
 
 
 def _contradict(story: Story, operation: Operation, evidence: Evidence, why: str) -> None:
     state = OperationState.UNKNOWN if operation.state in OPEN_OPERATION else operation.state
     failure = Failure(error_class=ErrorClass.INTEGRITY_CONFLICT, code="integrity_conflict", message=f"Evidence contradicts: {why}.")
-    if _decides(story.payment, operation) and story.payment.state is not State.VOIDING:
+    if _decides(story.payment, operation):
+        if story.payment.state is State.VOIDING:  # people have it from there only by way of the unknown
+            story.operation(Name.OUTCOME_LOST, operation, state, to=State.OUTCOME_UNKNOWN, evidence=evidence, reason=why)
         return story.operation(
             Name.INTEGRITY_MISMATCH, operation, state, to=State.MANUAL_REVIEW, evidence=evidence, failure=failure, reason=why
         )
@@ -118,7 +175,9 @@ def _succeeded(story: Story, operation: Operation, evidence: Evidence) -> None:
     if operation.kind is OperationKind.VOID:
         return _void_succeeded(story, operation, evidence)
     if not _decides(payment, operation):
-        return _record(story, operation, evidence, done)
+        if payment.state is State.OUTCOME_UNKNOWN:
+            return _record(story, operation, evidence, done)
+        return _captured_late(story, operation, evidence)
     others = [one for one in payment.open_operations(OperationKind.CAPTURE) if one.id != operation.id]
     if payment.state is State.OUTCOME_UNKNOWN:
         if any(one.state is OperationState.UNKNOWN for one in others):
@@ -127,7 +186,8 @@ def _succeeded(story: Story, operation: Operation, evidence: Evidence) -> None:
     else:
         name = Name.CAPTURE_SUCCEEDED
     captured = payment.captured_minor + operation.amount.minor
-    closed = operation.final or captured >= payment.authorized_minor
+    final = operation.final or payment.final_capture_made(frozenset({done}))
+    closed = final or captured >= payment.authorized_minor
     to = State.CAPTURING if others else State.CAPTURED if closed else State.PARTIALLY_CAPTURED
     return story.operation(name, operation, done, to=to, evidence=evidence)
 
@@ -135,11 +195,14 @@ def _succeeded(story: Story, operation: Operation, evidence: Evidence) -> None:
 def _void_succeeded(story: Story, operation: Operation, evidence: Evidence) -> None:
     payment, done = story.payment, OperationState.SUCCEEDED
     attempt = payment.attempt(operation.attempt_id)
-    voided = None if attempt.state in (AttemptState.CHARGED, AttemptState.VOIDED, AttemptState.DECLINED) else AttemptState.VOIDED
+    ended = attempt.state is AttemptState.CHARGED or AttemptState.VOIDED not in ATTEMPT_EDGES[attempt.state]
+    voided = None if ended else AttemptState.VOIDED
     if not _decides(payment, operation):
         return _record(story, operation, evidence, done, voided)
     name = Name.RESOLVED_VOIDED if payment.state is State.OUTCOME_UNKNOWN else Name.VOID_SUCCEEDED
     to = State.CAPTURED if payment.captured_minor else State.CANCELED
+    if to is State.CANCELED and any(one.id != attempt.id and one.state in HOLDING_ATTEMPT for one in payment.attempts):
+        name, to = Name.SECOND_SUCCESS, State.MANUAL_REVIEW  # one hold is gone, and there is another
     return story.operation(name, operation, done, to=to, evidence=evidence, attempt_state=voided)
 
 
@@ -148,7 +211,9 @@ def _pending(story: Story, operation: Operation, evidence: Evidence) -> None:
     if operation.state is OperationState.PENDING:
         return _look_again(story, operation, evidence)
     names = {OperationKind.CAPTURE: Name.RESOLVED_CAPTURE_PENDING, OperationKind.VOID: Name.RESOLVED_VOID_PENDING}
-    moves = payment.state is State.OUTCOME_UNKNOWN and _decides(payment, operation)
+    both = payment.open_operations(OperationKind.CAPTURE, OperationKind.VOID)
+    others_unknown = any(one.state is OperationState.UNKNOWN and one.id != operation.id for one in both)
+    moves = payment.state is State.OUTCOME_UNKNOWN and _decides(payment, operation) and not others_unknown
     name = names[operation.kind] if moves else Name.REFUND_PENDING if operation.kind is OperationKind.REFUND else Name.OPERATION_PENDING
     return story.operation(
         name, operation, OperationState.PENDING, to=_KIND_STATE[operation.kind] if moves else None,
@@ -174,11 +239,11 @@ def _capture_failed(story: Story, operation: Operation, evidence: Evidence, fail
     if not _decides(payment, operation):
         return _record(story, operation, evidence, done)
     resolving = payment.state is State.OUTCOME_UNKNOWN
-    if failure.error_class is ErrorClass.EXPIRED:
+    others = [one for one in payment.open_operations(OperationKind.CAPTURE) if one.id != operation.id]
+    if failure.error_class is ErrorClass.EXPIRED and not others:
         name = Name.RESOLVED_AUTHORIZATION_GONE if resolving else Name.CAPTURE_REJECTED_AUTHORIZATION_GONE
         to = State.CAPTURED if payment.captured_minor else State.CANCELED
         return story.operation(name, operation, done, to=to, evidence=evidence, failure=failure, attempt_state=AttemptState.VOIDED)
-    others = [one for one in payment.open_operations(OperationKind.CAPTURE) if one.id != operation.id]
     if resolving and any(one.state is OperationState.UNKNOWN for one in others):
         return _record(story, operation, evidence, done)
     rest = State.PARTIALLY_CAPTURED if payment.captured_minor else State.AUTHORIZED
@@ -186,7 +251,13 @@ def _capture_failed(story: Story, operation: Operation, evidence: Evidence, fail
     name = Name.CAPTURE_NOT_SENT if not_sent else Name.CAPTURE_REJECTED
     if resolving:
         name = Name.RESOLVED_CAPTURE_PENDING if others else Name.RESOLVED_CAPTURE_NOT_DONE
-    return story.operation(name, operation, done, to=State.CAPTURING if others else rest, evidence=evidence, failure=failure)
+    story.operation(name, operation, done, to=State.CAPTURING if others else rest, evidence=evidence, failure=failure)
+    final = [one for one in story.payment.operations if one.kind is OperationKind.CAPTURE and one.final]
+    closing = next((one for one in final if one.state is OperationState.SUCCEEDED), None)
+    if rest is State.PARTIALLY_CAPTURED and not others and closing is not None:
+        # The capture that released the rest came before this one's failure.
+        return story.operation(Name.CAPTURE_CLOSED, closing, closing.state, to=State.CAPTURED)
+    return None
 
 
 def _void_failed(story: Story, operation: Operation, evidence: Evidence, failure: Failure) -> None:
@@ -197,24 +268,46 @@ def _void_failed(story: Story, operation: Operation, evidence: Evidence, failure
     captured_there = evidence.captured is not None and evidence.captured.minor > payment.captured_minor
     if captured_there or attempt.state is AttemptState.CHARGED:
         return _void_too_late(story, operation, evidence, failure)
-    open_session = attempt.state not in (AttemptState.AUTHORIZED, AttemptState.VOIDED)
-    rest = State.PARTIALLY_CAPTURED if payment.captured_minor else State.REQUIRES_ACTION if open_session else State.AUTHORIZED
-    if payment.state is State.OUTCOME_UNKNOWN:
-        rest = State.PARTIALLY_CAPTURED if payment.captured_minor else State.AUTHORIZED
-        return story.operation(Name.RESOLVED_VOID_NOT_DONE, operation, done, to=rest, evidence=evidence, failure=failure)
+    resolving = payment.state is State.OUTCOME_UNKNOWN
+    if attempt.state in OPEN_ATTEMPT and resolving:
+        return _session_still_unknown(story, operation, evidence, failure)
     not_sent = isinstance(evidence.finding, NotExecuted) and not evidence.finding.sent
-    name = Name.VOID_NOT_SENT if not_sent else Name.VOID_REJECTED
-    return story.operation(name, operation, done, to=rest, evidence=evidence, failure=failure)
+    name = Name.RESOLVED_VOID_NOT_DONE if resolving else Name.VOID_NOT_SENT if not_sent else Name.VOID_REJECTED
+    rest = State.PARTIALLY_CAPTURED if payment.captured_minor else State.AUTHORIZED
+    if attempt.state in OPEN_ATTEMPT:
+        rest = State.REQUIRES_ACTION
+    elif attempt.state is not AttemptState.AUTHORIZED:
+        # Nothing was there to be voided: the attempt ended by itself meanwhile.
+        name = Name.RESOLVED_AUTHORIZATION_GONE if resolving else Name.PROVIDER_VOIDED
+        rest = State.CAPTURED if payment.captured_minor else State.CANCELED
+    story.operation(name, operation, done, to=rest, evidence=evidence, failure=failure)
+    was_session = attempt.held_since is not None and operation.created_at < attempt.held_since
+    if rest is State.AUTHORIZED and was_session:
+        follow_up(story)  # the shopper was faster than the closing of the session
+    return None
+
+
+def _session_still_unknown(story: Story, operation: Operation, evidence: Evidence, failure: Failure) -> None:
+    """The unknown void of a shopper's session did not happen: the attempt itself is the open question again."""
+    at = story.desk.at
+    attempt = story.payment.attempt(operation.attempt_id)
+    story.operation(Name.EVIDENCE_RECORDED, operation, OperationState.FAILED, evidence=evidence, failure=failure)
+    waits = attempt.state is AttemptState.ACTION_REQUIRED
+    name, to = (Name.RESOLVED_ACTION_REQUIRED, State.REQUIRES_ACTION) if waits else (Name.EVIDENCE_RECORDED, None)
+    story.attempt(name, attempt, attempt.state, to=to, next_action_at=attempt.next_action_at or at, pursuit=attempt.pursuit)
 
 
 def _void_too_late(story: Story, operation: Operation, evidence: Evidence, failure: Failure) -> None:
     """The money was captured before the void came. Ours (an automatic capture): that is the truth. Not ours: people."""
     payment, done = story.payment, OperationState.FAILED
     attempt = payment.attempt(operation.attempt_id)
-    ours = payment.intent.capture == "automatic"
+    automatic = payment.intent.capture is CaptureMode.AUTOMATIC
+    whole = evidence.captured is None or evidence.captured == attempt.amount
+    captures = any(one.kind is OperationKind.CAPTURE and one.state is OperationState.SUCCEEDED for one in payment.operations)
+    ours = automatic and whole and not captures
     charged = AttemptState.CHARGED if ours and attempt.state is not AttemptState.CHARGED else None
     if payment.state is State.OUTCOME_UNKNOWN:
-        name = Name.RESOLVED_CHARGED if ours else Name.INTEGRITY_MISMATCH
+        name = Name.RESOLVED_CAPTURED if ours else Name.INTEGRITY_MISMATCH
     else:
         name = Name.VOID_REJECTED_ALREADY_CAPTURED
     to = State.CAPTURED if ours else State.MANUAL_REVIEW
@@ -227,8 +320,8 @@ def _void_too_late(story: Story, operation: Operation, evidence: Evidence, failu
 def _not_sent(story: Story, operation: Operation, evidence: Evidence, failure: Failure) -> None:
     """Not a byte was written. Tried again by schedule inside the operation's window; after it the operation has failed."""
     desk, limits = story.desk, story.desk.limits
-    if operation.state is not OperationState.REQUESTED:
-        return _look_again(story, operation, evidence)
+    if operation.state is not OperationState.REQUESTED or evidence.source is not Source.RESPONSE:
+        return _unknown(story, operation, evidence)  # that call was not sent; an earlier one may have been
     if desk.at >= operation.created_at + timedelta(seconds=limits.operation_window_seconds):
         return _failed(story, operation, evidence, failure)
     before = operation.pursuit or Pursuit(since=desk.at)
@@ -243,7 +336,9 @@ def _absent(story: Story, operation: Operation, evidence: Evidence) -> bool:
     """Whether the PSP's "no such thing" proves that the operation never took effect."""
     payment, desk = story.payment, story.desk
     attempt = payment.attempt(operation.attempt_id)
-    absences = (*(operation.pursuit.absences if operation.pursuit else ()), evidence.at)
+    absences = (*(operation.pursuit.absences if operation.pursuit else ()), min(evidence.at, desk.at))
+    if operation.state is not OperationState.UNKNOWN:
+        return False  # it was pending there a moment ago, or may still be on its way
     known = attempt.psp_reference is not None
     return absence_proved(desk.manifests[attempt.connector], operation, absences, reference_known=known)
 
@@ -268,12 +363,14 @@ def _look_again(story: Story, operation: Operation, evidence: Evidence) -> None:
     """Nothing new: the next look by schedule; a pending operation past its deadline is unknown; a spent search goes to people."""
     payment, desk, limits = story.payment, story.desk, story.desk.limits
     before = operation.pursuit or Pursuit(since=desk.at)
-    absences = (*before.absences, desk.at) if isinstance(evidence.finding, Absent) else before.absences
-    pursuit = Pursuit(since=before.since, steps=before.steps + 1, absences=absences)
+    absences = (*before.absences, min(evidence.at, desk.at)) if isinstance(evidence.finding, Absent) else before.absences
+    sent_at = desk.at if evidence.source is Source.REPLAY else before.sent_at
+    pursuit = Pursuit(since=before.since, steps=before.steps + 1, absences=absences, sent_at=sent_at)
     age = (desk.at - before.since).total_seconds()
     decides = _decides(payment, operation)
     if operation.state is OperationState.PENDING and age >= limits.pending_deadline_seconds:
-        name = Name.PENDING_DEADLINE_PASSED if decides else Name.REFUND_UNKNOWN
+        refund = operation.kind is OperationKind.REFUND
+        name = Name.PENDING_DEADLINE_PASSED if decides else Name.REFUND_UNKNOWN if refund else Name.EVIDENCE_RECORDED
         return story.operation(
             name, operation, OperationState.UNKNOWN, to=State.OUTCOME_UNKNOWN if decides else None,
             evidence=evidence, next_action_at=desk.at, pursuit=Pursuit(since=desk.at),

@@ -1,0 +1,146 @@
+"""Handing out access: merchants and operators with their keys, from the command line and for the local stack.
+
+A key is made here, told once to whoever asked, and only its digest goes on. Every change is an entry of the journal, which may be written
+while the platform runs. Not here: who may ask (whoever can reach the database and knows the master key), or checking a presented key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, final
+
+from payorch import keys
+from payorch.domain import identifiers
+from payorch.keys import KeyKind, KeyMode, MintedKey, Secret
+from payorch.ports import Clock, Entropy
+from payorch.store import identities
+from payorch.store.driver import Connection
+from payorch.store.identities import Change, Merchant, MerchantKey, Operator
+from payorch.store.items import Entry, MerchantKeyRow, MerchantRow, OperatorRow, OperatorTokenRow, Result
+
+PEPPER_PURPOSE: Final = "api-keys"
+"""What the key for digests is derived for; the platform checks presented keys with the same."""
+
+
+class Role(StrEnum):
+    """What an operator may do; each may do what the ones before it may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+
+class NotFound(Exception):
+    """There is no merchant, operator or key of that name. The text says which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """New access: to whom, and the key, which is known now and never again."""
+
+    id: str
+    name: str
+    key: MintedKey
+
+
+@final
+class Registrar:
+    """Makes and ends access on one connection. `actor` and `cause` stand in the audit record of each change."""
+
+    def __init__(self, connection: Connection, *, master: Secret, clock: Clock, entropy: Entropy, actor: str, cause: str) -> None:
+        self._connection = connection
+        self._pepper = keys.derived_key(master, PEPPER_PURPOSE)
+        self._clock = clock
+        self._entropy = entropy
+        self._actor = actor
+        self._cause = cause
+
+    async def add_merchant(self, name: str, mode: KeyMode) -> Granted:
+        """A new merchant with its first key. Raises IdentityRefused."""
+        row = MerchantRow(id=self._new_id("mer"), name=name, created_at=self._clock.now())
+        await self._write(identities.merchant_added(row))
+        return await self.add_merchant_key(row.id, mode)
+
+    async def add_merchant_key(self, merchant_id: str, mode: KeyMode) -> Granted:
+        """Another key of a merchant; two of a mode may be live. Raises NotFound, IdentityRefused."""
+        merchant = await self.merchant(merchant_id)
+        minted = keys.mint(KeyKind.MERCHANT, mode, self._entropy.secret(keys.ENTROPY_BYTES))
+        row = MerchantKeyRow(
+            lookup_id=minted.lookup_id,
+            merchant_id=merchant_id,
+            digest=keys.digest(minted.text, self._pepper),
+            mode=mode.value,
+            created_at=self._clock.now(),
+        )
+        await self._write(identities.merchant_key_added(row))
+        return Granted(id=merchant_id, name=merchant.name, key=minted)
+
+    async def revoke_merchant_key(self, lookup_id: str) -> MerchantKey:
+        """Ends a key, at once and for ever. Raises NotFound."""
+        key = await identities.merchant_key(self._connection, lookup_id)
+        if key is None:
+            raise NotFound(f"there is no key {lookup_id}; `payorch merchants keys list` shows them")
+        await self._write(identities.merchant_key_revoked(key.merchant_id, lookup_id, self._clock.now()))
+        return key
+
+    async def add_operator(self, name: str, person: str, role: Role, mode: KeyMode) -> Granted:
+        """A new operator's account with its token. Raises IdentityRefused where the name is taken."""
+        row = OperatorRow(id=self._new_id("opr"), name=name, person=person, created_at=self._clock.now())
+        await self._write(identities.operator_added(row))
+        return await self.add_operator_token(row.id, name, role, mode)
+
+    async def add_operator_token(self, operator_id: str, name: str, role: Role, mode: KeyMode) -> Granted:
+        """Another token of an operator."""
+        minted = keys.mint(KeyKind.OPERATOR, mode, self._entropy.secret(keys.ENTROPY_BYTES))
+        row = OperatorTokenRow(
+            lookup_id=minted.lookup_id,
+            operator_id=operator_id,
+            digest=keys.digest(minted.text, self._pepper),
+            role=role.value,
+            created_at=self._clock.now(),
+        )
+        await self._write(identities.operator_token_added(row))
+        return Granted(id=operator_id, name=name, key=minted)
+
+    async def merchant(self, merchant_id: str) -> Merchant:
+        """The merchant of that id. Raises NotFound."""
+        found = [merchant for merchant in await identities.merchants(self._connection) if merchant.id == merchant_id]
+        if not found:
+            raise NotFound(f"there is no merchant {merchant_id}; `payorch merchants list` shows them")
+        return found[0]
+
+    async def merchant_named(self, name: str) -> Merchant | None:
+        """The oldest merchant of that name; names of merchants may repeat."""
+        return next((merchant for merchant in await identities.merchants(self._connection) if merchant.name == name), None)
+
+    async def operator_named(self, name: str) -> Operator | None:
+        """The operator of that name."""
+        return next((operator for operator in await identities.operators(self._connection) if operator.name == name), None)
+
+    async def live_keys(self, merchant_id: str) -> list[MerchantKey]:
+        """The keys that open something now."""
+        now = self._clock.now()
+        return [key for key in await identities.merchant_keys(self._connection, merchant_id) if key.is_live(now)]
+
+    async def opens(self, text: str) -> bool:
+        """Whether this merchant key or operator token is known, live, and made under this master key."""
+        try:
+            key = keys.parse(text)
+        except keys.KeyMalformed:
+            return False
+        look = identities.merchant_key if key.kind is KeyKind.MERCHANT else identities.operator_token
+        stored = await look(self._connection, key.lookup_id)
+        return stored is not None and stored.is_live(self._clock.now()) and keys.matches(key, stored.digest, self._pepper)
+
+    def _new_id(self, prefix: str) -> str:
+        return identifiers.text(prefix, self._entropy.identifier())
+
+    async def _write(self, change: Change) -> None:
+        await identities.changed(
+            self._connection, self._visit, change, at=self._clock.now(), actor=self._actor, cause=self._cause
+        )  # fmt: skip
+
+    async def _visit(self, entry: Entry) -> Result:
+        return await identities.visit(self._connection, entry)

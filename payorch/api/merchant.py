@@ -1,0 +1,203 @@
+"""The merchant's calls: each reads its request, asks what it has to ask, and answers.
+
+The order of looks at a command is one for all: who asks, how often, under which key, what. Not here: how a key is answered (`answering`),
+what a body may hold (`contracts`), problems and headers common to all answers (`app`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias, final
+
+from quart import Response, g, request
+
+from actors.child import TooManyChildren
+from actors.mailbox import ActorStopped, AskTimeout, MailboxFull, Reply
+from actors.transaction import Message, ShopperReturned
+from payorch.api.answering import CREATE, Answering, Asked, Said
+from payorch.api.auth import Doorman, Pace
+from payorch.api.contracts import check_cancel, confirm_from, create_from, read_json
+from payorch.api.headers import HeaderRefused, idempotency_key
+from payorch.api.present import page_json, payment_json
+from payorch.api.problems import Code
+from payorch.api.refusal import Refusal, not_found
+from payorch.api.searching import page_of
+from payorch.api.shopper import farewell_page, onward_url, returned_attempt
+from payorch.api.strict_json import JsonObject, fingerprint
+from payorch.api.surroundings import ApiSurroundings
+from payorch.api.timeline import timeline_json
+from payorch.domain.events import Created
+from payorch.domain.identifiers import MalformedIdentifier, parse
+from payorch.domain.records import Payment
+
+Handler: TypeAlias = Callable[..., Awaitable[Response]]
+
+SHOPPER_WAITS_SECONDS: Final = 4.0
+"""How long a shopper's browser waits for the PSP to be asked, before it is sent on with what is known."""
+
+JSON: Final = "application/json"
+
+
+@final
+class MerchantApi:
+    """The handlers, and what they share."""
+
+    def __init__(self, around: ApiSurroundings) -> None:
+        self._around = around
+        http = around.http
+        self._doorman = Doorman(find=around.find_key, pepper=around.pepper, clock=around.clock)
+        self._pace = Pace(per_second=http.requests_per_second_per_merchant, burst=http.requests_burst_per_merchant)
+        self._answering = Answering(
+            clock=around.clock,
+            identifier=around.identifier,
+            directory=around.directory,
+            stored_claim=around.stored_claim,
+            load_payment=around.load_payment,
+            write_answer=around.write_answer,
+            answer_within_seconds=http.answer_within_seconds,
+        )
+
+    def routes(self) -> Mapping[tuple[str, str], Handler]:
+        """(method, path) -> handler."""
+        return {
+            ("POST", "/v1/payments"): self.create,
+            ("GET", "/v1/payments"): self.search,
+            ("GET", "/v1/payments/<payment_id>"): self.show,
+            ("GET", "/v1/payments/<payment_id>/timeline"): self.timeline,
+            ("POST", "/v1/payments/<payment_id>/confirm"): self.confirm,
+            ("POST", "/v1/payments/<payment_id>/cancel"): self.cancel,
+            ("GET", "/v1/payments/<payment_id>/return"): self.shopper_returned,
+            ("POST", "/v1/payments/<payment_id>/return"): self.shopper_returned,
+        }
+
+    # --- commands
+
+    async def create(self) -> Response:
+        """Create a payment and, unless told otherwise, confirm it."""
+        asked, value = await self._command(CREATE, "/v1/payments", empty=False)
+        intent, confirm = create_from(value, self._around.connectors)
+        return _said(await self._answering.create(asked, intent, confirm=confirm))
+
+    async def confirm(self, payment_id: str) -> Response:
+        """Confirm a payment that was created without."""
+        asked, value = await self._command("POST /v1/payments/{id}/confirm", f"/v1/payments/{payment_id}/confirm", empty=True)
+        method, return_url = confirm_from(value, self._around.connectors)
+        return _said(await self._answering.confirm(asked, _payment_id(payment_id), method, return_url))
+
+    async def cancel(self, payment_id: str) -> Response:
+        """End a payment, now or as soon as its outcome is known."""
+        asked, value = await self._command("POST /v1/payments/{id}/cancel", f"/v1/payments/{payment_id}/cancel", empty=True)
+        check_cancel(value)
+        return _said(await self._answering.cancel(asked, _payment_id(payment_id)))
+
+    async def _command(self, method_path: str, path: str, *, empty: bool) -> tuple[Asked, JsonObject]:
+        """Who asks for what under which key. `empty`: no body is as good as an empty object."""
+        headers = request.scope["headers"]
+        merchant_id = await self._merchant()
+        try:
+            key = idempotency_key(headers)
+        except HeaderRefused as refused:
+            raise Refusal(refused.code, detail=refused.detail) from None
+        body = await request.get_data(cache=True, as_text=False, parse_form_data=False)
+        value: JsonObject = {}
+        if body or not empty:
+            _require_json_type()
+            value = read_json(body, max_bytes=self._around.http.body_limit_bytes, max_depth=self._around.http.json_depth_limit)
+        asked = Asked(
+            merchant_id=merchant_id,
+            key=key,
+            fingerprint=fingerprint("POST", path, value),
+            method_path=method_path,
+            request_id=g.request_id,
+        )
+        return asked, value
+
+    # --- reads
+
+    async def show(self, payment_id: str) -> Response:
+        """The payment as it stands."""
+        merchant_id = await self._merchant()
+        payment = await self._around.load_payment(_payment_id(payment_id))
+        if payment is None or payment.merchant_id != merchant_id:
+            raise not_found()
+        return _json(payment_json(payment))
+
+    async def timeline(self, payment_id: str) -> Response:
+        """Every event of the payment's life."""
+        merchant_id = await self._merchant()
+        events = [recorded.event for recorded in await self._around.load_events(_payment_id(payment_id))]
+        birth = events[0].data if events else None
+        if not isinstance(birth, Created) or birth.merchant_id != merchant_id:
+            raise not_found()
+        return _json(timeline_json(payment_id, events))
+
+    async def search(self) -> Response:
+        """A page of the merchant's payments, newest first."""
+        merchant_id = await self._merchant()
+        http = self._around.http
+        page = page_of(request.query_string, merchant_id, default=http.page_default, largest=http.page_limit)
+        if page.search is None:
+            return _json(page_json([], None))
+        rows, cursor = await self._around.search(page.search, limit=page.limit, after=page.after)
+        payments = await self._around.load_payments([row.id for row in rows]) if rows else {}
+        return _json(page_json([payments[row.id] for row in rows], cursor))
+
+    async def _merchant(self) -> str:
+        merchant_id = await self._doorman.merchant(request.scope["headers"])
+        self._pace.take(merchant_id)
+        return merchant_id
+
+    # --- the shopper
+
+    async def shopper_returned(self, payment_id: str) -> Response:
+        """A browser comes back from a PSP: look once, then send it on to the merchant."""
+        attempt_id = returned_attempt(payment_id, request.args.getlist("token"), self._around.return_key)
+        if attempt_id is None:
+            raise not_found()
+        payment = await self._looked_at(_payment_id(payment_id), attempt_id)
+        if payment is None:
+            raise not_found()
+        onward = onward_url(payment)
+        if onward is None:
+            return Response(farewell_page(payment), 200, content_type="text/html; charset=utf-8")
+        # The token must not travel on to the merchant's site in a Referer header.
+        return Response("", 303, headers={"Location": onward, "Referrer-Policy": "no-referrer"}, content_type="text/plain")
+
+    async def _looked_at(self, payment_id: str, attempt_id: str) -> Payment | None:
+        def make(reply: Reply[Payment | None]) -> Message:
+            return ShopperReturned(attempt_id=attempt_id, cause=g.request_id, reply_to=reply)
+
+        try:
+            return await self._around.directory.ask(payment_id, make, within_seconds=SHOPPER_WAITS_SECONDS)
+        except (AskTimeout, ActorStopped, MailboxFull, TooManyChildren):
+            # The payment's own timer looks later. The shopper goes on with what is known now.
+            return await self._around.load_payment(payment_id)
+
+
+def _payment_id(text: str) -> str:
+    """`text`, where it is the id of a payment; a 404 otherwise."""
+    try:
+        prefix, _ = parse(text)
+    except MalformedIdentifier:
+        raise not_found() from None
+    if prefix != "pay":
+        raise not_found()
+    return text
+
+
+def _require_json_type() -> None:
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if request.mimetype != JSON or charset not in ("utf-8", "utf8") or encoding != "identity":
+        raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE)
+
+
+def _said(said: Said) -> Response:
+    response = _json(said.body, said.status)
+    if said.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _json(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, content_type=JSON)

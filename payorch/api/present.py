@@ -1,0 +1,186 @@
+"""How a payment looks to its merchant: one pure function from the domain's record to the JSON of the contract.
+
+The same bytes are the answer to a command, the body of GET, and the `payment` inside an announcement. What is left out is left out on
+purpose: tokens and fingerprints of payment methods, calls to PSPs with their keys, the customer's e-mail address, raw PSP answers.
+
+Not here: the story of a payment (`timeline`), the models of these shapes for the OpenAPI document (`shapes`), HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+
+import msgspec
+
+from payorch.domain.intent import Customer, PaymentMethod
+from payorch.domain.outcome import ConnectorDetail, Failure, NetworkDetail, NextAction
+from payorch.domain.payment import PUBLIC_STATUS, UNCONFIRMED, OperationState, State
+from payorch.domain.records import Attempt, Operation, OperationKind, Payment
+
+View: TypeAlias = dict[str, object]
+
+PUBLIC_OPERATION_STATUS: Final = {
+    OperationState.REQUESTED: "pending",
+    OperationState.SENT: "pending",
+    OperationState.PENDING: "pending",
+    OperationState.UNKNOWN: "pending",
+    OperationState.SUCCEEDED: "succeeded",
+    OperationState.FAILED: "failed",
+    OperationState.REVERSED: "failed",
+}
+_UNCONFIRMED: Final = "unconfirmed"
+# While the hold stands or is being used up, its end matters to the merchant; afterwards it is history.
+_HOLD_MATTERS: Final = frozenset({State.AUTHORIZED, State.CAPTURING, State.PARTIALLY_CAPTURED, State.VOIDING, State.OUTCOME_UNKNOWN})
+_NO_CONNECTOR: Final = ConnectorDetail()
+_NO_NETWORK: Final = NetworkDetail()
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def payment_json(payment: Payment) -> bytes:
+    """The payment of the contract, as UTF-8 JSON without white space."""
+    return _encode(payment_view(payment))
+
+
+def page_json(payments: Sequence[Payment], next_cursor: str | None) -> bytes:
+    """One page of a list."""
+    return _encode({"data": [payment_view(payment) for payment in payments], "next_cursor": next_cursor})
+
+
+def announcement_json(event_id: str, type: str, sequence: int, payment: Payment, at: datetime) -> bytes:
+    """The body of one event for the merchant's endpoints: the payment as the event left it, and the operation where it is about one."""
+    data: View = {"payment": payment_view(payment)}
+    kind = type.partition(".")[0]
+    if kind in (OperationKind.CAPTURE, OperationKind.REFUND):
+        # The event has just changed it, so it carries the event's time; the newest where one moment changed several.
+        changed = [one for one in payment.operations if one.kind == kind and one.updated_at == at]
+        data[kind] = operation_view(changed[-1]) if changed else None
+    return _encode({"id": event_id, "type": type, "created_at": rfc3339(at), "sequence": sequence, "data": data})
+
+
+def payment_view(payment: Payment) -> View:
+    """The members of a payment, ready to be encoded."""
+    intent, state = payment.intent, payment.state
+    attempts = payment.attempts
+    holding = payment.holding_attempt
+    shown = holding or (attempts[-1] if attempts else None)
+    captured = payment.captured_minor
+    operations: dict[OperationKind, list[View]] = {kind: [] for kind in OperationKind}
+    for operation in payment.operations:
+        operations[operation.kind].append(operation_view(operation))
+    return {
+        "id": payment.id,
+        "object": "payment",
+        "status": PUBLIC_STATUS[state],
+        "state": state,
+        "outcome": _UNCONFIRMED if state in UNCONFIRMED else None,
+        "amount": intent.amount.minor,
+        "currency": intent.amount.currency,
+        "amount_authorized": payment.authorized_minor,
+        "amount_captured": captured,
+        "amount_capturable": payment.capturable_minor,
+        "amount_refunded": payment.refunded_minor,
+        "amount_refundable": payment.refundable_minor,
+        "capture": intent.capture,
+        "reference": intent.reference,
+        "payment_method": _method(intent.method),
+        "customer": _customer(intent.customer),
+        "initiator": intent.initiator,
+        "return_url": intent.return_url,
+        "connector": shown.connector if shown is not None else None,
+        "psp_reference": shown.psp_reference if shown is not None else None,
+        "next_action": _next_action(attempts[-1].action) if state is State.REQUIRES_ACTION and attempts else None,
+        "failure": failure_view(payment.failure),
+        "authorization_expires_at": _moment(holding.expires_at) if holding is not None and state in _HOLD_MATTERS else None,
+        "cancel_requested": payment.cancel_requested,
+        "cancellation_reason": payment.cancellation_reason,
+        "attempts": [_attempt(attempt) for attempt in attempts],
+        "captures": operations[OperationKind.CAPTURE],
+        "refunds": operations[OperationKind.REFUND],
+        "voids": operations[OperationKind.VOID],
+        "disputes": [],
+        "settlement": {"status": "pending" if captured else "not_due"},
+        "retry_of": intent.retry_of,
+        "metadata": intent.metadata,
+        "version": payment.version,
+        "created_at": rfc3339(payment.created_at),
+        "updated_at": rfc3339(payment.updated_at),
+    }
+
+
+def operation_view(operation: Operation) -> View:
+    """A capture, void or refund, without the payment around it."""
+    void = operation.kind is OperationKind.VOID
+    return {
+        "id": operation.id,
+        "object": operation.kind,
+        "status": PUBLIC_OPERATION_STATUS[operation.state],
+        "outcome": _UNCONFIRMED if operation.state is OperationState.UNKNOWN else None,
+        # A void gives back whatever is left, and how much that is may be known to the PSP alone.
+        "amount": None if void else operation.amount.minor,
+        "currency": operation.amount.currency,
+        "final": operation.final if operation.kind is OperationKind.CAPTURE else None,
+        "reason": operation.reason,
+        "reference": operation.reference,
+        "metadata": operation.metadata,
+        "failure": failure_view(operation.failure),
+        "psp_reference": operation.psp_reference,
+        "origin": operation.origin,
+        "created_at": rfc3339(operation.created_at),
+        "updated_at": rfc3339(operation.updated_at),
+    }
+
+
+def failure_view(failure: Failure | None) -> View | None:
+    """Why not, in its three layers; the two inner ones always there, with nulls where nothing was said."""
+    if failure is None:
+        return None
+    connector, network = failure.connector or _NO_CONNECTOR, failure.network or _NO_NETWORK
+    return {
+        "class": failure.error_class,
+        "code": failure.code,
+        "message": failure.message,
+        "connector": {"code": connector.code, "message": connector.message, "http_status": connector.http_status},
+        "network": {"decline_code": network.decline_code, "advice_code": network.advice_code},
+    }
+
+
+def rfc3339(at: datetime) -> str:
+    """That moment in UTC with milliseconds: 2026-01-31T23:59:59.000Z. `at` must know its zone."""
+    text = at.isoformat(timespec="milliseconds")
+    if not text.endswith("+00:00"):
+        text = at.astimezone(UTC).isoformat(timespec="milliseconds")
+    return text[:-6] + "Z"
+
+
+def _moment(at: datetime | None) -> str | None:
+    return rfc3339(at) if at is not None else None
+
+
+def _method(method: PaymentMethod | None) -> View | None:
+    if method is None:
+        return None
+    return {"type": method.type, "brand": method.brand, "last4": method.last4, "country": method.country}
+
+
+def _customer(customer: Customer | None) -> View | None:
+    return {"reference": customer.reference, "country": customer.country} if customer is not None else None
+
+
+def _next_action(action: NextAction | None) -> View | None:
+    if action is None:
+        return None
+    return {"type": "redirect", "url": action.url, "method": action.method, "fields": dict(action.fields)}
+
+
+def _attempt(attempt: Attempt) -> View:
+    return {
+        "id": attempt.id,
+        "connector": attempt.connector,
+        "state": attempt.state,
+        "psp_reference": attempt.psp_reference,
+        "failure": failure_view(attempt.failure),
+        "created_at": rfc3339(attempt.created_at),
+    }

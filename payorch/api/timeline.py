@@ -1,0 +1,315 @@
+"""The story of a payment for people: every event in order, with one sentence that tells it and the evidence it rests on.
+
+Pure. The sentences stand in one table that is total over the events. Not here: what an event means to the payment (the domain); the
+console's layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from payorch.api.present import View, failure_view, rfc3339
+from payorch.domain import events as e
+from payorch.domain.money import Money
+from payorch.domain.outcome import Declined, Evidence, Failure, NotExecuted, Unknown
+from payorch.domain.payment import Name, State
+from payorch.domain.records import Operation
+from payorch.domain.routing import Decision
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
+
+SENTENCES: Final[Mapping[Name, str]] = {
+    Name.PAYMENT_CREATED: "The merchant asked for {amount}.",
+    Name.CONFIRMED: "The payment was confirmed.",
+    Name.ROUTED: "Connectors were chosen: {choice}.",
+    Name.ATTEMPT_PREPARED: "An attempt for {amount} at {connector} was recorded, to be sent now.",
+    Name.MERCHANT_CANCELED: "The merchant canceled the payment before any money could move.",
+    Name.INTENT_EXPIRED: "The time in which the payment could be made is over.",
+    Name.NO_ROUTE: "No connector could take the payment{because}.",
+    Name.ROUTER_DECLINED: "The routing rules refused the payment{because}.",
+    Name.ATTEMPTS_EXHAUSTED: "No connector is left to try{because}.",
+    Name.PROVIDER_AUTHORIZED: "{connector} authorised {amount}: the money is held, not taken.",
+    Name.PROVIDER_CHARGED: "{connector} charged {amount}.",
+    Name.PROVIDER_ACTION_REQUIRED: "{connector} wants the shopper to do something first (3-D Secure or a redirect).",
+    Name.PROVIDER_ACCEPTED: "{connector} accepted the payment and will tell the result later.",
+    Name.ATTEMPT_NOT_SENT: "The request to {connector} was never sent{because}: nothing was charged there.",
+    Name.DECLINED_RETRIABLE: "{connector} declined the {method}{because}; another connector may try.",
+    Name.REJECTED_ELSEWHERE_POSSIBLE: "{connector} refused the request{because}; another connector may try.",
+    Name.DECLINED_TERMINAL: "{connector} declined the {method}{because}.",
+    Name.REJECTED_TERMINAL: "{connector} refused the request{because}.",
+    Name.CUSTOMER_CANCELED: "The shopper canceled at {connector}.",
+    Name.PROVIDER_EXPIRED: "{connector} closed the payment without charging it.",
+    Name.OUTCOME_LOST: "The answer of {connector} was lost{because}: whether money moved is not known yet.",
+    Name.FOUND_SENT_AFTER_RESTART: "A restart found a request to {connector} without an answer: whether money moved is not known yet.",
+    Name.INTEGRITY_MISMATCH: "What {connector} reports contradicts the payment{because}; people have to look.",
+    Name.ACTION_RETURNED: "The shopper came back; {connector} is told to complete the payment.",
+    Name.ACTION_FAILED: "The shopper's step at {connector} failed{because}.",
+    Name.ACTION_EXPIRED: "The shopper's time at {connector} ran out; nothing was charged.",
+    Name.ACTION_ABANDONED: "The shopper did not come back in time: whether money moved at {connector} has to be found out.",
+    Name.CANCEL_REQUESTED: "{connector} is asked to close the shopper's session.",
+    Name.PENDING_DEADLINE_PASSED: "{connector} did not tell the result in time: it has to be found out.",
+    Name.RESOLVED_AUTHORIZED: "Found out: {connector} holds {amount}.",
+    Name.RESOLVED_CHARGED: "Found out: {connector} charged {amount}.",
+    Name.RESOLVED_ACTION_REQUIRED: "Found out: {connector} waits for the shopper.",
+    Name.RESOLVED_PENDING: "Found out: {connector} has the payment and will tell the result later.",
+    Name.RESOLVED_DECLINED: "Found out: {connector} declined the {method}{because}.",
+    Name.RESOLVED_DECLINED_RETRIABLE: "Found out: {connector} declined the {method}{because}; another connector may try.",
+    Name.RESOLVED_CUSTOMER_CANCELED: "Found out: the shopper canceled at {connector}.",
+    Name.RESOLVED_AUTHORIZATION_GONE: "Found out: the hold at {connector} is gone.",
+    Name.RESOLVED_ABSENT: "Found out: {connector} never executed the payment; another connector may try.",
+    Name.RESOLVED_ABSENT_NO_RETRY: "Found out: {connector} never executed the payment; nothing was charged.",
+    Name.RESOLVED_CAPTURED: "Found out: {connector} captured {amount}.",
+    Name.RESOLVED_CAPTURE_NOT_DONE: "Found out: {connector} did not capture{because}.",
+    Name.RESOLVED_CAPTURE_PENDING: "Found out: {connector} has the capture and will tell the result later.",
+    Name.RESOLVED_VOIDED: "Found out: {connector} released the hold.",
+    Name.RESOLVED_VOID_NOT_DONE: "Found out: {connector} did not release the hold{because}.",
+    Name.RESOLVED_VOID_PENDING: "Found out: {connector} has the release and will tell the result later.",
+    Name.FENCED_ABSENT: "The payment was fenced off at {connector}: it can no longer be charged there.",
+    Name.SYNC_BUDGET_EXHAUSTED: "The search at {connector} ended without a result{because}; people have to look.",
+    Name.CAPTURE_REQUESTED: "A capture of {amount} at {connector} was recorded, to be sent now.",
+    Name.CAPTURE_SUCCEEDED: "{connector} captured {amount}.",
+    Name.CAPTURE_REJECTED: "{connector} refused the capture{because}.",
+    Name.CAPTURE_REJECTED_AUTHORIZATION_GONE: "{connector} refused the capture: the hold is gone{because}.",
+    Name.CAPTURE_NOT_SENT: "The capture could not be sent to {connector}{because}: nothing was captured.",
+    Name.CAPTURE_CLOSED: "The capture side is closed; the rest at {connector} is released.",
+    Name.LATE_CAPTURE_FAILURE: "{connector} took a capture back after its success{because}; people have to look.",
+    Name.VOID_REQUESTED: "A release of the hold at {connector} was recorded, to be sent now.",
+    Name.AUTO_VOID: "Nobody wants the hold at {connector} any more: its release was recorded, to be sent now.",
+    Name.VOID_REMAINDER_REQUESTED: "A release of the rest at {connector} was recorded, to be sent now.",
+    Name.VOID_SUCCEEDED: "{connector} released the hold.",
+    Name.VOID_REJECTED: "{connector} refused to release the hold{because}.",
+    Name.VOID_REJECTED_ALREADY_CAPTURED: "{connector} could not release the hold: it was captured already.",
+    Name.VOID_NOT_SENT: "The release could not be sent to {connector}{because}.",
+    Name.PROVIDER_VOIDED: "The hold was released at {connector}.",
+    Name.AUTHORIZATION_EXPIRED: "The hold at {connector} expired.",
+    Name.UNEXPECTED_PROVIDER_STATE: "{connector} reports what nobody asked for{because}; people have to look.",
+    Name.LATE_SUCCESS: "{connector} reports a success after the payment had ended{because}; people have to look.",
+    Name.SECOND_SUCCESS: "{connector} reports a second success{because}; people have to look.",
+    Name.RESYNC_REQUESTED: "An operator asked for another look at the PSP{because}.",
+    Name.CORRECTION_APPROVED: "Two people corrected the payment on evidence{because}.",
+    Name.COMPENSATION_APPROVED: "Two people decided to give the money back{because}.",
+    Name.CANCEL_INTENT_RECORDED: "The merchant wants the payment ended; it will be as soon as its outcome is known.",
+    Name.EVIDENCE_RECORDED: "Noted from {connector}: {finding}.",
+    Name.OPERATION_PENDING: "{connector} accepted the {operation} and will tell the result later.",
+    Name.OPERATION_ADOPTED: "A {operation} of {amount} at {connector} that was not asked for here was taken into the books.",
+    Name.OPERATION_REVIEW_RAISED: "The {operation} at {connector} needs people to look{because}.",
+    Name.REFUND_REQUESTED: "A refund of {amount} at {connector} was recorded, to be sent now.",
+    Name.REFUND_PENDING: "{connector} accepted the refund and will tell the result later.",
+    Name.REFUND_SUCCEEDED: "{connector} refunded {amount}.",
+    Name.REFUND_FAILED: "{connector} refused the refund{because}.",
+    Name.REFUND_UNKNOWN: "The answer of {connector} to the refund was lost{because}: whether it was made is not known yet.",
+    Name.REFUND_REVERSED: "{connector} took a refund back after its success{because}.",
+    Name.DISCREPANCY_RAISED: "Something does not fit{because}; people will look.",
+    Name.HELD: "The payment was set aside{because}: nothing happens to it until an operator releases it.",
+    Name.HOLD_RELEASED: "The payment goes on{because}.",
+}
+"""event -> the sentence that tells it. Total over Name; the places to fill are the names in `_Teller._words`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Subject:
+    """The attempt or operation that an event is about. `kind`: attempt, capture, void or refund."""
+
+    id: str
+    kind: str
+    connector: str
+    amount: Money
+
+
+@dataclass(slots=True)
+class _Teller:
+    """Goes through the events in order and remembers what later ones only name."""
+
+    subjects: dict[str, _Subject] = field(default_factory=dict)
+    amount: Money | None = None
+    method: str = "card"
+    state: State | None = None
+
+    def entry(self, sequence: int, event: e.Event) -> View:
+        """The event as one entry of the timeline."""
+        subject = self._meet(event.data)
+        evidence, failure = _evidence_of(event.data), _failure_of(event.data)
+        reason = _reason_of(event.data)
+        before, self.state = self.state, event.to
+        return {
+            "sequence": sequence,
+            "at": rfc3339(event.at),
+            "name": event.name,
+            "from": before,
+            "to": event.to,
+            "actor": event.actor,
+            "cause": event.cause,
+            "sentence": SENTENCES[event.name].format_map(self._words(event.data, subject, failure, reason)),
+            "reason": reason,
+            "subject": {"id": subject.id, "object": subject.kind, "connector": subject.connector} if subject is not None else None,
+            "failure": failure_view(failure),
+            "evidence": _evidence_view(evidence) if evidence is not None else None,
+            "routing": _decision_view(event.data.decision) if isinstance(event.data, e.Choice) else None,
+            "next_action_at": _moment(_next_action_at(event.data)),
+        }
+
+    def _meet(self, data: e.Data) -> _Subject | None:
+        match data:
+            case e.Created(intent=intent):
+                self.amount = intent.amount
+                self.method = _method_word(intent.method.type if intent.method is not None else None)
+            case e.Confirmation(method=method):
+                self.method = _method_word(method.type)
+            case e.AttemptOpened(attempt=attempt):
+                subject = _Subject(id=attempt.id, kind="attempt", connector=attempt.connector, amount=attempt.amount)
+                self.subjects[subject.id] = subject
+                return subject
+            case e.OperationOpened(operation=operation) | e.Correction(operation=Operation() as operation):
+                parent = self.subjects.get(operation.attempt_id)
+                connector = parent.connector if parent is not None else ""
+                subject = _Subject(id=operation.id, kind=operation.kind.value, connector=connector, amount=operation.amount)
+                self.subjects[subject.id] = subject
+                return subject
+            case _:
+                pass
+        return self.subjects.get(_subject_id(data) or "")
+
+    def _words(self, data: e.Data, subject: _Subject | None, failure: Failure | None, reason: str | None) -> dict[str, str]:
+        """What the sentences may say."""
+        evidence = _evidence_of(data)
+        amount = subject.amount if subject is not None else self.amount
+        return {
+            "amount": _major(amount) if amount is not None else "an amount",
+            "connector": subject.connector.capitalize() if subject is not None and subject.connector else "the PSP",
+            "method": self.method,
+            "operation": subject.kind if subject is not None else "operation",
+            "because": _because(failure, reason),
+            "choice": ", then ".join(name.capitalize() for name in data.decision.order) or "none" if isinstance(data, e.Choice) else "",
+            "finding": _finding_word(evidence) if evidence is not None else reason or "nothing new",
+        }
+
+
+def timeline_json(payment_id: str, events: Iterable[e.Event]) -> bytes:
+    """Every event of the payment, which are all given and in order, as JSON: `{"object": "timeline", "payment_id", "data": [...]}`."""
+    teller = _Teller()
+    entries = [teller.entry(sequence, event) for sequence, event in enumerate(events, start=1)]
+    return _encode({"object": "timeline", "payment_id": payment_id, "data": entries})
+
+
+def _subject_id(data: e.Data) -> str | None:
+    match data:
+        case e.AttemptChange(attempt_id=subject_id) | e.OperationChange(operation_id=subject_id) | e.Discrepancy(subject_id=subject_id):
+            return subject_id
+        case e.Correction(attempt_id=subject_id):
+            return subject_id
+        case e.Resync(attempt_id=attempt_id, operation_id=operation_id):
+            return operation_id or attempt_id
+        case _:
+            return None
+
+
+def _evidence_of(data: e.Data) -> Evidence | None:
+    return data.evidence if isinstance(data, (e.AttemptChange, e.OperationChange, e.Discrepancy)) else None
+
+
+def _failure_of(data: e.Data) -> Failure | None:
+    """Why not: as the event says it, else as its evidence does."""
+    if isinstance(data, (e.AttemptChange, e.OperationChange, e.Ending)) and data.failure is not None:
+        return data.failure
+    evidence = _evidence_of(data)
+    if evidence is not None and isinstance(evidence.finding, (Declined, NotExecuted, Unknown)):
+        return evidence.finding.failure
+    return None
+
+
+def _reason_of(data: e.Data) -> str | None:
+    match data:
+        case e.AttemptChange(reason=reason) | e.OperationChange(reason=reason) | e.HoldEnded(reason=reason) | e.Resync(reason=reason):
+            return reason
+        case e.Correction(reason=reason, evidence_reference=reference):
+            return f"{reason} ({reference})"
+        case e.Discrepancy(detail=detail):
+            return detail
+        case e.HoldSet(hold=hold):
+            return hold.reason
+        case _:
+            return None
+
+
+def _next_action_at(data: e.Data) -> datetime | None:
+    match data:
+        case e.AttemptChange(next_action_at=at) | e.OperationChange(next_action_at=at) | e.Resync(next_action_at=at):
+            return at
+        case e.AttemptOpened(attempt=subject) | e.OperationOpened(operation=subject):
+            return subject.next_action_at
+        case e.Created(expires_at=at):
+            return at
+        case _:
+            return None
+
+
+def _because(failure: Failure | None, reason: str | None) -> str:
+    """`: insufficient funds (insufficient_funds)`, or nothing where nothing is known."""
+    if failure is None:
+        return f": {reason.rstrip('.')}" if reason else ""
+    said = failure.message.rstrip(".") or failure.code.replace("_", " ")
+    return f": {said} ({failure.code})"
+
+
+def _finding_word(evidence: Evidence) -> str:
+    kind = type(evidence.finding).__name__
+    said = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind).strip()
+    return f"{said}, by {evidence.source}"
+
+
+def _method_word(kind: str | None) -> str:
+    return "card" if kind in (None, "card") else "payment"
+
+
+def _major(money: Money) -> str:
+    return f"{money.major()} {money.currency}"
+
+
+def _moment(at: datetime | None) -> str | None:
+    return rfc3339(at) if at is not None else None
+
+
+def _money_view(money: Money | None) -> View | None:
+    return {"amount": money.minor, "currency": money.currency} if money is not None else None
+
+
+def _evidence_view(evidence: Evidence) -> View:
+    return {
+        "source": evidence.source,
+        "finding": type(evidence.finding).__name__,
+        "at": rfc3339(evidence.at),
+        "psp_reference": evidence.psp_reference,
+        "our_reference": evidence.our_reference,
+        "psp_request_id": evidence.psp_request_id,
+        "latency_ms": evidence.latency_ms,
+        "amount": _money_view(evidence.amount),
+        "captured": _money_view(evidence.captured),
+        "refunded": _money_view(evidence.refunded),
+        "expires_at": _moment(evidence.expires_at),
+        "raw": _readable(evidence.raw),
+    }
+
+
+def _readable(raw: str | None) -> object:
+    """The PSP's answer as JSON where it is JSON, as text where it is not."""
+    if raw is None:
+        return None
+    try:
+        return _decode(raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return raw
+
+
+def _decision_view(decision: Decision) -> View:
+    return {
+        "order": decision.order,
+        "excluded": [{"connector": one.connector, "reason": one.reason} for one in decision.excluded],
+        "rule": decision.rule,
+        "version": decision.version,
+    }

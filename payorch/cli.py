@@ -1,0 +1,454 @@
+"""The command line: one function for each command, which reads its options, calls what does the work, and prints.
+
+    0   it worked      1   it failed, one or two lines on stderr say why      2   it was called wrongly
+
+PAYORCH_DEBUG=1 shows the traceback of a failure. What is heavy to import is imported by the command that needs it. Not here: the work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeVar
+
+import trio
+from cyclopts import App, CycloptsError, Parameter
+
+from payorch.settings import Settings, SettingsInvalid, ignored_variables, load, origins
+
+if TYPE_CHECKING:
+    from payorch.access import Granted, Registrar
+    from payorch.local import Wishes
+    from payorch.store.driver import Connection
+
+DEFAULT_DATA_DIR: Final = Path(".payorch")
+SIMULATORS_PORT_BASE: Final = 8090
+
+Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative="", help="print JSON")]
+DataDir: TypeAlias = Annotated[
+    Path | None,
+    Parameter(name="--data-dir", help="the local stack of this folder, where PAYORCH_DATABASE_URL and PAYORCH_SECRET_KEY are not set"),
+]
+Mode: TypeAlias = Annotated[Literal["test", "live"], Parameter(help="whether real money moves; visible in the key")]
+Result = TypeVar("Result")
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"payorch {version('payorch')}"
+
+
+def _usage_error(error: CycloptsError) -> str:
+    return f"payorch: {error}\nSee payorch --help, or --help behind a command."
+
+
+app = App(
+    name="payorch",
+    help="A payment orchestration platform.",
+    version=_version,
+    help_format="plaintext",
+    error_formatter=_usage_error,
+    backend="trio",
+    result_action="return_value",
+)
+config = App(name="config", help="The settings, and where each came from.")
+merchants = App(name="merchants", help="Merchants and their API keys.")
+merchant_keys = App(name="keys", help="A merchant's API keys.")
+operators = App(name="operators", help="Operators and their tokens.")
+audit = App(name="audit", help="The journal's hash chain.")
+merchants.command(merchant_keys)
+for _part in (config, merchants, operators, audit):
+    app.command(_part)
+
+
+class CommandFailed(Exception):
+    """The command did what it could and the answer is no. The text is for the person."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point: runs one command and exits with 0, 1 or 2."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """One command; its exit code. Nothing is raised but SystemExit, by cyclopts, for a wrong call."""
+    debugging = os.environ.get("PAYORCH_DEBUG", "") not in ("", "0")
+    try:
+        app(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has had enough, as in `payorch states | head`. Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _complain("interrupted")
+    except Exception as error:
+        if debugging:
+            raise
+        return _complain(*[_in_words(one) for one in _leaves(error)])
+    return 0
+
+
+# --- the platform -----------------------------------------------------------------------------------------------------------------------
+
+
+@app.command
+async def up(
+    *,
+    port: int | None = None,
+    data_dir: Path = DEFAULT_DATA_DIR,
+    traffic: float | None = None,
+    seed: int = 0,
+) -> None:
+    """Run the whole platform on this machine: database, PSP simulators, API, a demo merchant and two operators.
+
+    Ctrl-C stops everything, twice stops it now.
+
+    Parameters
+    ----------
+    port
+        Where the API listens; 0 takes a free port. [default: http.port, 8080]
+    data_dir
+        Where everything is kept.
+    traffic
+        Make this many demo payments a second.
+    seed
+        Of the demo payments, and of the simulators' ids and faults.
+    """
+    from payorch import local, telemetry
+    from payorch.system import SystemClock
+
+    if traffic is not None and not 0 < traffic <= 1000:
+        raise SettingsInvalid(["--traffic: must be above 0 and at most 1000 payments a second"])
+    telemetry.configure(SystemClock())
+    wishes: Wishes = local.Wishes(data_dir=data_dir, port=port, traffic=traffic, seed=seed)
+    await local.up(wishes, say=_say)
+
+
+@app.command
+async def serve() -> None:
+    """Run the platform alone, against PAYORCH_DATABASE_URL and the PSPs as configured."""
+    from payorch import app as composition
+    from payorch import telemetry
+    from payorch.system import SystemClock
+
+    settings = load()
+    for name in ("database_url", "secret_key"):
+        settings.needed(name)
+    telemetry.configure(SystemClock())
+    await composition.serve(settings, on_ready=lambda url: _say(f"payorch is ready: {url}"))
+
+
+@app.command
+async def simulators(*, port_base: int = SIMULATORS_PORT_BASE, data_dir: Path = DEFAULT_DATA_DIR, seed: int = 0) -> None:
+    """Run the simulated PSPs alone. Their books and key tables are kept in the data folder.
+
+    Parameters
+    ----------
+    port_base
+        The port that controls them; the PSPs' own follow. 0 takes free ports.
+    data_dir
+        Where their books are kept.
+    seed
+        Of a new ledger's ids, and of faults.
+    """
+    from payorch import local, psp_process, telemetry
+    from payorch import simulators as psps
+    from payorch.system import SystemClock
+
+    clock = SystemClock()
+    telemetry.configure(clock)
+    local.make_private_folder(data_dir)
+    with local.only_one(data_dir / psp_process.LOCK, f"the simulators of {data_dir} are running already"):
+        await psps.main(port_base, data_dir, clock=clock, seed=seed, ready=lambda bound: _say(_aligned(_addresses(bound))))
+
+
+def _addresses(bound: Any) -> list[tuple[str, str]]:
+    return [*bound.simulators.items(), ("control", bound.control)]
+
+
+@app.command
+async def migrate(*, json: Json = False) -> None:
+    """Bring the database's schema up to date, and make partitions ahead, as PAYORCH_MIGRATION_DATABASE_URL (the owner)."""
+    from payorch import database
+    from payorch.system import SystemClock
+
+    settings = load()
+    applied = await database.prepare(settings.needed("migration_database_url"), settings.database, now=SystemClock().now())
+    names = [str(migration) for migration in applied]
+    _show({"applied": names}, json, lambda: f"applied {', '.join(names)}" if names else "nothing to do: the schema is up to date")
+
+
+@app.command
+def states(*, json: Json = False) -> None:
+    """Print the payment's state diagram and tables, from the table that runs."""
+    from payorch.domain import diagram
+
+    drawing, tables = diagram.mermaid(), diagram.tables()
+    _show({"mermaid": drawing, "tables": tables}, json, lambda: f"{drawing}\n\n{tables}")
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------------------------
+
+
+@config.command(name="check")
+def config_check(*, json: Json = False) -> None:
+    """Check the settings, and show each with its origin. Fails where something is wrong."""
+    from connectors.registry import CONNECTORS
+    from payorch import doctor
+
+    settings = load()
+    findings = [finding for finding in doctor.configured(settings, CONNECTORS) if finding.level is not doctor.Level.OK]
+    if not json:
+        _say(_settings_table(settings))
+    _show({"settings": _settings_json(settings), "findings": [asdict(one) for one in findings]}, json, lambda: "\nthe settings are valid")
+    failed = [f"{finding.text}: {finding.remedy}" for finding in findings if finding.level is doctor.Level.FAIL]
+    for finding in findings:
+        if finding.level is doctor.Level.WARN:
+            _complain(f"{finding.text}: {finding.remedy}")
+    if failed:
+        raise CommandFailed("\n".join(failed))
+
+
+@config.command(name="show")
+def config_show(*, json: Json = False) -> None:
+    """Show each setting with its origin; of secrets only whether they are set."""
+    settings = load()
+    _show(_settings_json(settings), json, lambda: _settings_table(settings))
+
+
+def _settings_json(settings: Settings) -> dict[str, Any]:
+    return {key: {"value": origin.value, "source": origin.source} for key, origin in origins(settings).items()}
+
+
+def _settings_table(settings: Settings) -> str:
+    return _aligned((key, "" if origin.value is None else _plain(origin.value), origin.source) for key, origin in origins(settings).items())
+
+
+@app.command
+async def doctor(*, data_dir: Path = DEFAULT_DATA_DIR, json: Json = False) -> None:
+    """Look for what is wrong here. Fails where the platform would not run, or not run right.
+
+    Parameters
+    ----------
+    data_dir
+        Where `payorch up` keeps its data; its rights are looked at.
+    """
+    from connectors.registry import CONNECTORS
+    from payorch import doctor as examination
+    from payorch.system import SystemClock
+
+    findings = await examination.examine(os.environ, known=CONNECTORS, clock=SystemClock(), data_dir=data_dir)
+    rows = [(one.level.value.ljust(4), one.subject, f"{one.text}{f'. {one.remedy}' if one.remedy else ''}") for one in findings]
+    _show([asdict(one) for one in findings], json, lambda: _aligned(rows))
+    if failed := sum(one.level is examination.Level.FAIL for one in findings):
+        raise CommandFailed(f"{failed} of {len(findings)} checks failed")
+
+
+# --- identities -------------------------------------------------------------------------------------------------------------------------
+
+
+@merchants.command(name="add")
+async def merchants_add(name: str, *, mode: Mode = "test", data_dir: DataDir = None, json: Json = False) -> None:
+    """Add a merchant. Its key is shown once, now."""
+    from payorch.keys import KeyMode
+
+    granted = await _as_registrar(data_dir, "merchants add", lambda registrar: registrar.add_merchant(name, KeyMode(mode)))
+    _show_granted(granted, "merchant", "key", {}, json)
+
+
+@merchants.command(name="list")
+async def merchants_list(*, data_dir: DataDir = None, json: Json = False) -> None:
+    """List all merchants, oldest first."""
+    from payorch.store import identities
+
+    found = await _connected(data_dir, identities.merchants)
+    _show(
+        [{"id": one.id, "name": one.name, "created_at": one.created_at.isoformat()} for one in found],
+        json,
+        lambda: _aligned((one.id, one.created_at.date().isoformat(), one.name) for one in found),
+    )
+
+
+@merchant_keys.command(name="add")
+async def merchant_keys_add(merchant_id: str, *, mode: Mode = "test", data_dir: DataDir = None, json: Json = False) -> None:
+    """Add a key to a merchant; two of a mode may be live, so that one can be replaced. It is shown once, now."""
+    from payorch.keys import KeyMode
+
+    granted = await _as_registrar(data_dir, "merchants keys add", lambda registrar: registrar.add_merchant_key(merchant_id, KeyMode(mode)))
+    _show_granted(granted, "merchant", "key", {}, json)
+
+
+@merchant_keys.command(name="list")
+async def merchant_keys_list(merchant_id: str, *, data_dir: DataDir = None, json: Json = False) -> None:
+    """List a merchant's keys, without the keys: by lookup id, oldest first."""
+    from payorch.store import identities
+    from payorch.system import SystemClock
+
+    now = SystemClock().now()
+    found = await _connected(data_dir, lambda connection: identities.merchant_keys(connection, merchant_id))
+    rows = [(one.lookup_id, one.mode, one.created_at.isoformat(), "live" if one.is_live(now) else "ended") for one in found]
+    names = ("lookup_id", "mode", "created_at", "status")
+    _show([dict(zip(names, row, strict=True)) for row in rows], json, lambda: _aligned(rows))
+
+
+@merchant_keys.command(name="revoke")
+async def merchant_keys_revoke(lookup_id: str, *, data_dir: DataDir = None, json: Json = False) -> None:
+    """End a key for ever, by its lookup id (all before the last underscore). A running platform follows within seconds."""
+    key = await _as_registrar(data_dir, "merchants keys revoke", lambda registrar: registrar.revoke_merchant_key(lookup_id))
+    _show({"merchant": key.merchant_id, "revoked": lookup_id}, json, lambda: f"{lookup_id} of {key.merchant_id} is revoked")
+
+
+@operators.command(name="add")
+async def operators_add(
+    name: str,
+    *,
+    role: Annotated[Literal["viewer", "operator", "approver", "admin"], Parameter(help="what it may do")],
+    person: Annotated[str | None, Parameter(help="whose account it is: four eyes are two people [default: NAME]")] = None,
+    mode: Mode = "test",
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Add an operator. Its token is shown once, now."""
+    from payorch.access import Role
+    from payorch.keys import KeyMode
+
+    async def add(registrar: Registrar) -> Granted:
+        return await registrar.add_operator(name, person or name, Role(role), KeyMode(mode))
+
+    _show_granted(await _as_registrar(data_dir, "operators add", add), "operator", "token", {"role": role}, json)
+
+
+@operators.command(name="list")
+async def operators_list(*, data_dir: DataDir = None, json: Json = False) -> None:
+    """List all operators, oldest first, with the roles of their live tokens."""
+    from payorch.store import identities
+    from payorch.system import SystemClock
+
+    now = SystemClock().now()
+
+    async def look(connection: Connection) -> list[dict[str, Any]]:
+        rows = []
+        for one in await identities.operators(connection):
+            roles = {token.role for token in await identities.operator_tokens(connection, one.id) if token.is_live(now)}
+            rows.append({"id": one.id, "name": one.name, "person": one.person, "roles": sorted(roles)})
+        return rows
+
+    found = await _connected(data_dir, look)
+    _show(found, json, lambda: _aligned((one["id"], one["name"], one["person"], " ".join(one["roles"]) or "(none)") for one in found))
+
+
+def _show_granted(granted: Granted, what: str, secret: str, more: Mapping[str, str], as_json: bool) -> None:
+    text = granted.key.text.reveal()
+    shown = {what: granted.id, "name": granted.name, **more, secret: text, "lookup_id": granted.key.lookup_id}
+    _show(shown, as_json, lambda: f"{_aligned(shown.items())}\n\nThe {secret} is shown this once and kept nowhere. Keep it safe.")
+
+
+# --- the journal ------------------------------------------------------------------------------------------------------------------------
+
+
+@audit.command(name="verify")
+async def audit_verify(*, data_dir: DataDir = None, json: Json = False) -> None:
+    """Compute the journal's hash chain anew from its first record. Fails where a record was changed, removed, added or cut off."""
+    from payorch.store import audit as chain
+
+    verdict = await _connected(data_dir, chain.verify, chain=True)
+    shown = {
+        "whole": verdict.whole,
+        "records": verdict.records,
+        "head_position": verdict.head_position,
+        "head_hash": verdict.head_hash.hex(),
+        "fault": verdict.fault and verdict.fault.value,
+        "position": verdict.position,
+        "detail": verdict.detail,
+    }
+    _show(shown, json, lambda: f"{verdict.records} records are good; head {verdict.head_position} {verdict.head_hash.hex()}")
+    if not verdict.whole:
+        raise CommandFailed(
+            f"the journal is damaged at position {verdict.position}: {verdict.fault and verdict.fault.value}. {verdict.detail}"
+        )
+
+
+# --- reaching the database --------------------------------------------------------------------------------------------------------------
+
+
+async def _connected(data_dir: Path | None, work: Callable[[Connection], Awaitable[Result]], *, chain: bool = False) -> Result:
+    """Does the work on one connection of the application role. `chain`: reading the whole journal takes as long as it takes."""
+    from payorch import database, local
+
+    async with local.reachable(data_dir) as settings:
+        limits = settings.database
+        if chain:
+            limits = limits.model_copy(update={"statement_timeout_seconds": 600.0, "answer_within_seconds": 660.0})
+        async with database.connected(settings.needed("database_url"), limits, application_name="payorch-cli") as connection:
+            return await work(connection)
+
+
+async def _as_registrar(data_dir: Path | None, command: str, work: Callable[[Registrar], Awaitable[Result]]) -> Result:
+    """Does the work as somebody who may hand out access; the audit record names the system user and the command."""
+    import getpass
+
+    from payorch import access, database, local
+    from payorch.system import SystemClock, SystemEntropy
+
+    clock = SystemClock()
+    async with (
+        local.reachable(data_dir) as settings,
+        database.connected(settings.needed("database_url"), settings.database, application_name="payorch-cli") as connection,
+    ):
+        registrar = access.Registrar(
+            connection,
+            master=settings.needed("secret_key"),
+            clock=clock,
+            entropy=SystemEntropy(clock),
+            actor=f"cli:{getpass.getuser()}",
+            cause=f"payorch {command}",
+        )
+        return await work(registrar)
+
+
+# --- printing ---------------------------------------------------------------------------------------------------------------------------
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _show(data: object, as_json: bool, text: Callable[[], str]) -> None:
+    _say(json.dumps(data, indent=2, ensure_ascii=False) if as_json else text())
+
+
+def _complain(*lines: str) -> int:
+    for line in lines:
+        for part in line.splitlines() or [""]:
+            print(f"payorch: {part}", file=sys.stderr)
+    return 1
+
+
+def _aligned(rows: Iterable[Iterable[str]]) -> str:
+    """Columns as wide as they need to be."""
+    table = [tuple(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table)
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    return [leaf for member in error.exceptions for leaf in _leaves(member)] if isinstance(error, BaseExceptionGroup) else [error]
+
+
+def _in_words(error: BaseException) -> str:
+    """Errors with a text for people stand in modules of ours; any other is a bug, or the environment, and says so."""
+    if type(error).__module__.partition(".")[0] in ("payorch", "actors", "connectors"):
+        return str(error) or type(error).__name__
+    if isinstance(error, OSError | trio.TooSlowError):
+        return f"{error or type(error).__name__}"
+    return f"{type(error).__name__}: {error} (PAYORCH_DEBUG=1 shows where)"

@@ -1,0 +1,408 @@
+"""`payorch up`: the whole platform for a developer on one machine, from one command, and away again with Ctrl-C.
+
+    data folder (0700)
+    ├── up.lock             held by the `up` that runs
+    ├── secret.key (0600)   the master key, made once
+    ├── credentials.json (0600)   what to call it with
+    ├── postgres/           the embedded server's
+    └── simulators.json, simulators.lock, simulators.log, *.ledger.sqlite3    the simulated PSPs', who run as a process of their own
+
+PostgreSQL and the simulators outlive a `kill -9` of this process, and the next `up` finds them again. Not for production. Not here: what a
+platform consists of (`payorch.app`), a database server (`payorch.store.embedded`), a simulator (`payorch.simulators`).
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import fcntl
+import json
+import os
+import shlex
+import signal
+import stat
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, final
+
+import psycopg
+import structlog
+import trio
+
+from payorch import access, configuration, database, doctor, psp_process
+from payorch.keys import KeyMode, Secret
+from payorch.psp_process import Simulators
+from payorch.settings import Settings, SettingsInvalid, load, origins
+from payorch.store import embedded
+from payorch.store.embedded import Cluster
+from payorch.store.pool import DatabaseUnavailable
+from payorch.system import SeededFractions, SystemClock, SystemEntropy, process_age_seconds
+
+MERCHANT: Final = "Demo shop"
+OPERATORS: Final[Mapping[str, access.Role]] = {"olga": access.Role.OPERATOR, "amir": access.Role.APPROVER}
+"""Two people, so that four eyes can be tried: the first asks, the second approves."""
+
+# The simulators' ports come after the API's, so that several stacks on one machine stay apart and keep their addresses.
+_SIMULATORS_AFTER: Final = 10
+_SECRET_KEY_BYTES: Final = 48
+_WEBHOOK_SECRET_BYTES: Final = 24
+
+log = structlog.get_logger("payorch.local")
+
+
+class CannotStart(Exception):
+    """The local stack cannot be brought up. The text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What `payorch up` was asked for. `port`: None takes the configured one, 0 any free one. `traffic`: payments a second."""
+
+    data_dir: Path
+    port: int | None = None
+    traffic: float | None = None
+    seed: int = 0
+
+
+async def up(wishes: Wishes, *, say: Callable[[str], None]) -> None:
+    """Runs everything until SIGINT or SIGTERM, then stops it in reverse order; a second signal stops it now.
+
+    `say` shows lines to the person. Raises CannotStart, and what the parts raise: SettingsInvalid, ClusterError, MigrationFailed, ...
+    """
+    make_private_folder(wishes.data_dir)
+    with only_one(wishes.data_dir / "up.lock", f"another `payorch up` is running with {wishes.data_dir}"):
+        stack = LocalStack(wishes, say)
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(stack.listen_to, signals)
+                await stack.run()
+                nursery.cancel_scope.cancel()
+
+
+@final
+class LocalStack:
+    """The parts that have been started so far, and how to stop them."""
+
+    def __init__(self, wishes: Wishes, say: Callable[[str], None]) -> None:
+        self._wishes = wishes
+        self._say = say
+        self._clock = SystemClock()
+        self._entropy = SystemEntropy(self._clock)
+        self._patience = trio.CancelScope()
+        self._cluster: Cluster | None = None
+        self._simulators: Simulators | None = None
+        self._seen: Counter[str] = Counter()
+
+    async def listen_to(self, signals: Any) -> None:
+        """A signal ends the starting, or the patience of the stopping. While the platform serves, it takes signals itself."""
+        async for _ in signals:
+            self._patience.cancel()
+
+    async def run(self) -> None:
+        """Start, serve, and stop whatever was started, however it ends."""
+        try:
+            settings: Settings | None = None
+            with trio.CancelScope() as self._patience:
+                settings = await self._start()
+            if settings is not None:
+                await self._serve(settings)
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._stop()
+
+    # --- starting
+
+    async def _start(self) -> Settings:
+        """Everything that the platform stands on, in order. Returns the platform's settings."""
+        wishes = self._wishes
+        outside = load(self._environment(), overrides={} if wishes.port is None else {"http.port": wishes.port}, overrides_from="--port")
+        host, port = outside.http.host, free_port(outside.http.host, outside.http.port)
+        secret_key = outside.secret_key.get_secret_value() if outside.secret_key else self._secret_key()
+        with trio.CancelScope(shield=True):  # interrupted half-way, it would leave a server that nobody here knows of
+            self._cluster = await embedded.start(wishes.data_dir / "postgres")
+        await embedded.ensure_roles(self._cluster)
+        owner, app = (self._cluster.conninfo(role=role) for role in (embedded.OWNER_ROLE, embedded.APP_ROLE))
+        await database.prepare(Secret(owner), outside.database, now=self._clock.now())
+        simulated = simulated_connectors(outside)
+        urls = await self._start_simulators(simulated, host, port)
+        known = read_credentials(wishes.data_dir)
+        webhook_secrets = {name: known.get("webhook_secrets", {}).get(name) or self._webhook_secret() for name in urls}
+        overrides: dict[str, object] = {
+            "http.port": port,
+            "database_url": app,
+            "migration_database_url": owner,
+            "secret_key": secret_key,
+            **connector_overrides(outside, simulated, urls, webhook_secrets),
+        }
+        settings = load(self._environment(), overrides=overrides, overrides_from="payorch up")
+        access_now = await self._demo_access(settings, known)
+        write_private(
+            wishes.data_dir / "credentials.json",
+            json.dumps({"base_url": _local_url(settings), **access_now, "webhook_secrets": webhook_secrets, "simulators": urls}, indent=2)
+            + "\n",
+        )
+        return settings
+
+    def _environment(self) -> dict[str, str]:
+        """Without another database's address: `up` makes merchants and operators, which belong in its own."""
+        ours = {configuration.variable((name,)) for name in ("database_url", "migration_database_url")}
+        return {name: value for name, value in os.environ.items() if name not in ours}
+
+    def _secret_key(self) -> str:
+        file = self._wishes.data_dir / "secret.key"
+        if not file.exists():
+            write_private(file, base64.b64encode(self._entropy.secret(_SECRET_KEY_BYTES)).decode() + "\n")
+        return file.read_text().strip()
+
+    def _webhook_secret(self) -> str:
+        return "whsec_" + base64.b64encode(self._entropy.secret(_WEBHOOK_SECRET_BYTES)).decode()
+
+    async def _start_simulators(self, simulated: list[str], host: str, port: int) -> dict[str, str]:
+        if not simulated:
+            return {}
+        self._simulators = await psp_process.start(self._wishes.data_dir, port_base=port + _SIMULATORS_AFTER, seed=self._wishes.seed)
+        return {name: url for name, url in self._simulators.urls.items() if name in simulated}
+
+    async def _demo_access(self, settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
+        """The demo merchant's key and the operators' tokens: those in credentials.json, where they still open something, else new ones."""
+        async with database.connected(settings.needed("database_url"), settings.database, application_name="payorch-up") as connection:
+            registrar = access.Registrar(
+                connection,
+                master=settings.needed("secret_key"),
+                clock=self._clock,
+                entropy=self._entropy,
+                actor="payorch up",
+                cause="demo access",
+            )
+            merchant_key = str(known.get("merchant_key", ""))
+            if not await registrar.opens(merchant_key):
+                merchant_key = (await _new_demo_key(registrar)).key.text.reveal()
+            operators = {}
+            for name, role in OPERATORS.items():
+                token = str(known.get("operators", {}).get(name, {}).get("token", ""))
+                if not await registrar.opens(token):
+                    token = (await _new_operator_token(registrar, name, role)).key.text.reveal()
+                operators[name] = {"token": token, "role": role.value}
+        return {"merchant_key": merchant_key, "operators": operators}
+
+    # --- serving
+
+    async def _serve(self, settings: Settings) -> None:
+        from payorch import app
+
+        async with trio.open_nursery() as nursery:
+
+            def ready(url: str) -> None:
+                self._say(banner(settings, url, self._wishes.data_dir, dict(self._simulators.urls) if self._simulators else {}))
+                if self._wishes.traffic:
+                    nursery.start_soon(self._trade, url, self._wishes.traffic)
+
+            await app.serve(settings, on_ready=ready)
+            nursery.cancel_scope.cancel()
+
+    async def _trade(self, url: str, per_second: float) -> None:
+        from payorch.traffic import Shop
+
+        shop = Shop(
+            base_url=url,
+            merchant_key=str(read_credentials(self._wishes.data_dir)["merchant_key"]),
+            run=self._entropy.identifier().hex,
+            per_second=per_second,
+            fraction=SeededFractions(self._wishes.seed).fraction,
+        )
+        await shop.trade(self._seen)
+
+    # --- stopping
+
+    async def _stop(self) -> None:
+        """In reverse order. Another signal ends the patience: then the rest is stopped the hard way."""
+        if self._seen:
+            self._say("demo payments: " + ", ".join(f"{count} {what}" for what, count in self._seen.most_common()))
+        with trio.CancelScope() as self._patience:
+            if self._cluster is not None:
+                await self._tell_unfinished(self._cluster)
+            if self._simulators is not None:
+                await self._simulators.stop()
+            if self._cluster is not None:
+                await self._cluster.stop()
+        if self._patience.cancelled_caught:
+            if self._simulators is not None:
+                self._simulators.kill()
+            if self._cluster is not None:
+                await self._cluster.stop("immediate")
+        self._say("stopped")
+
+    async def _tell_unfinished(self, cluster: Cluster) -> None:
+        """How many payments go on at the next start. A database that is gone already is not worth a word here."""
+        settings = load({}).database
+        with suppress(DatabaseUnavailable, psycopg.Error):
+            async with database.connected(Secret(cluster.conninfo()), settings, application_name="payorch-up") as connection:
+                row = await (await connection.execute("SELECT count(*) FROM payorch.payments WHERE unfinished")).fetchone()
+                if row is not None and row[0]:
+                    self._say(f"{row[0]} payments are unfinished; they go on at the next start")
+
+
+@asynccontextmanager
+async def reachable(data_dir: Path | None) -> AsyncIterator[Settings]:
+    """Settings with a database to talk to: the environment's, or that of the local stack in `data_dir`, started for the while if need be.
+
+    Raises SettingsInvalid, CannotStart, ClusterError.
+    """
+    settings = load()
+    if data_dir is None or settings.database_url is not None:
+        yield settings
+        return
+    if not (data_dir / "secret.key").exists():
+        raise CannotStart(f"{data_dir} holds no local stack. `payorch up --data-dir {data_dir}` makes one")
+    cluster = await embedded.start(data_dir / "postgres")
+    try:
+        ours: dict[str, object] = {"database_url": cluster.conninfo()}
+        if settings.secret_key is None:
+            ours["secret_key"] = (data_dir / "secret.key").read_text().strip()
+        yield load(overrides=ours, overrides_from=f"--data-dir {data_dir}")
+    finally:
+        if not cluster.attached:
+            with trio.CancelScope(shield=True):
+                await cluster.stop()
+
+
+async def _new_demo_key(registrar: access.Registrar) -> access.Granted:
+    merchant = await registrar.merchant_named(MERCHANT)
+    if merchant is None:
+        return await registrar.add_merchant(MERCHANT, KeyMode.TEST)
+    for lost in await registrar.live_keys(merchant.id):
+        await registrar.revoke_merchant_key(lost.lookup_id)  # nobody has it any more, and only two may be live
+    return await registrar.add_merchant_key(merchant.id, KeyMode.TEST)
+
+
+async def _new_operator_token(registrar: access.Registrar, name: str, role: access.Role) -> access.Granted:
+    operator = await registrar.operator_named(name)
+    if operator is None:
+        return await registrar.add_operator(name, name, role, KeyMode.TEST)
+    return await registrar.add_operator_token(operator.id, name, role, KeyMode.TEST)
+
+
+# --- files and ports --------------------------------------------------------------------------------------------------------------------
+
+
+def make_private_folder(folder: Path) -> None:
+    """Makes the folder with mode 0700; one that is there already keeps its mode. Raises CannotStart where others could write into it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError as error:
+        raise CannotStart(f"the data folder {folder} cannot be made: {error.strerror}. Choose another with --data-dir") from None
+    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o022:
+        raise CannotStart(f"others may write into {folder}, or it is somebody else's. Choose another with --data-dir, or chmod 700 it")
+
+
+@contextmanager
+def only_one(lock: Path, refusal: str) -> Iterator[None]:
+    """Holds a lock file for the length of the block; the kernel lets go of it with the process. Raises CannotStart with that text."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(refusal) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write_private(file: Path, text: str) -> None:
+    """Puts a whole file of mode 0600 in place, durably: whoever reads it sees all of it or the one before."""
+    draft = file.with_name(file.name + ".draft")
+    with suppress(FileNotFoundError):
+        draft.unlink()
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    draft.replace(file)
+
+
+def read_credentials(data_dir: Path) -> dict[str, Any]:
+    """credentials.json as it is; {} where there is none, or not one that can be read."""
+    try:
+        found = json.loads((data_dir / "credentials.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def free_port(host: str, port: int) -> int:
+    """`port`, or a free one for 0. Raises CannotStart where it is taken: better now than after a database was started."""
+    if port == 0:
+        return psp_process.any_free_port(host)
+    why = doctor.cannot_listen(host, port)
+    if why == errno.EADDRINUSE:
+        raise CannotStart(f"port {port} on {host} is taken. Stop what uses it, or choose another: payorch up --port {port + 1000}")
+    if why is not None:
+        raise CannotStart(f"{host}:{port} cannot be listened on: {os.strerror(why)}. Choose another with --port")
+    return port
+
+
+# --- what follows from the settings -----------------------------------------------------------------------------------------------------
+
+
+def simulated_connectors(settings: Settings) -> list[str]:
+    """The enabled connectors whose base_url is still the shipped one: those get a simulator."""
+    shown = origins(settings)
+    shipped = str(configuration.shipped_folder())
+    return [name for name in settings.enabled_connectors() if shown[f"connectors.{name}.base_url"].source.startswith(shipped)]
+
+
+def connector_overrides(
+    settings: Settings, simulated: list[str], urls: Mapping[str, str], webhook_secrets: Mapping[str, str]
+) -> dict[str, object]:
+    """Settings that lead connectors to their simulators; one that would be simulated and has no simulator is switched off."""
+    overrides: dict[str, object] = {}
+    for name in simulated:
+        if name not in urls:
+            overrides[f"connectors.{name}.enabled"] = False
+            continue
+        overrides[f"connectors.{name}.base_url"] = urls[name]
+        if settings.connectors[name].api_key is None:
+            overrides[f"connectors.{name}.api_key"] = "sk_test_simulated"  # they take any key that says it is for tests
+        if settings.connectors[name].webhook_secret is None:
+            overrides[f"connectors.{name}.webhook_secret"] = webhook_secrets[name]
+    if settings.enabled_connectors() and all(
+        overrides.get(f"connectors.{name}.enabled") is False for name in settings.enabled_connectors()
+    ):
+        raise SettingsInvalid(["no connector is left: none of the enabled ones has a simulator or a base_url from outside"])
+    return overrides
+
+
+def _local_url(settings: Settings) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http.host, settings.http.host)
+    return f"http://[{host}]:{settings.http.port}" if ":" in host else f"http://{host}:{settings.http.port}"
+
+
+def banner(settings: Settings, url: str, data_dir: Path, simulators: Mapping[str, str]) -> str:
+    """What a person needs to know, and one line to try. The key stays in its file."""
+    credentials = (data_dir / "credentials.json").absolute()
+    rows = [("API", url), ("documentation", f"{url}/docs"), ("health", f"{url}/readyz"), ("metrics", f"{url}/metrics")]
+    for name, connector in settings.enabled_connectors().items():
+        rows.append((name, f"{connector.base_url}{'  (simulator)' if name in simulators else ''}"))
+    rows += [("credentials", str(credentials)), ("data", str(data_dir.absolute()))]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"payorch is ready after {process_age_seconds():.1f} s", ""]
+    lines += [f"  {name.ljust(width)}  {value}" for name, value in rows]
+    return "\n".join([*lines, "", "  Try it:", "", *_curl(url, credentials), "", "  Ctrl-C stops everything, twice stops it now.", ""])
+
+
+def _curl(url: str, credentials: Path) -> list[str]:
+    program = "import json, sys; print(json.load(open(sys.argv[1]))['merchant_key'])"
+    key = f'$(python3 -c "{program}" {shlex.quote(str(credentials))})'
+    body = {"amount": 1999, "currency": "EUR", "reference": "order-1001", "payment_method": {"type": "card", "token": "tok_visa"}}
+    return [
+        f"    curl -s {url}/v1/payments \\",
+        f'      -H "Authorization: Bearer {key}" \\',
+        "      -H 'Content-Type: application/json' -H \"Idempotency-Key: try-$(date +%s)\" \\",
+        f"      -d '{json.dumps(body)}'",
+    ]

@@ -1,0 +1,346 @@
+"""What the platform is told from outside: every setting with its type, checked as a whole and frozen.
+
+A value is taken from the last of these that has it:
+    the shipped folder     config/ of the checkout, or payorch/config in a wheel; it names every setting but the secrets
+    PAYORCH_CONFIG_DIR     a folder with files of the same names, with as much in them as is to differ
+    the environment        PAYORCH_<SECTION>__<KEY>; secrets come from here only
+    overrides              what a command sets (`payorch up --port`)
+
+Everything wrong is told at once, each with its file or variable, its key and what to do. pydantic checks the values; reading is
+`payorch.configuration`'s and not pydantic-settings', which would not tell where a value came from, keeps silent about misspelt variables,
+and takes secrets from files. Not here: what any setting is used for, or connecting to anything.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
+
+from payorch import configuration
+from payorch.configuration import Key, Origin, Read, told, variable
+from payorch.domain.desk import Limits
+from payorch.keys import SHORTEST_PEPPER_BYTES, Secret
+
+REMOVED: Final = "(set, not shown)"
+
+# Above the longest that a call may wait for its turn and then take: the time it takes to come back through a busy process.
+_LOST_CALL_MARGIN_SECONDS: Final = 10
+_WILDCARD_HOSTS: Final = frozenset({"0.0.0.0", "::"})
+
+
+class SettingsInvalid(Exception):
+    """What is wrong with the configuration, one line each in `faults`. No value of a secret is repeated."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+def _listed(value: object) -> object:
+    """`60,120,300` as the environment writes a list; `[60, 120, 300]` works there too."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    return json.loads(text) if text.startswith("[") else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _rising(seconds: tuple[int, ...]) -> tuple[int, ...]:
+    if any(later <= earlier for earlier, later in itertools.pairwise(seconds)):
+        raise ValueError("each interval must be longer than the one before it")
+    return seconds
+
+
+def _base_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must be http(s)://host[:port][/prefix], without user, query or fragment")
+    return url.rstrip("/")
+
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+WholeSeconds = Annotated[int, Field(ge=1)]
+Amount = Annotated[int, Field(ge=1)]
+Schedule = Annotated[tuple[WholeSeconds, ...], Field(min_length=1), BeforeValidator(_listed), AfterValidator(_rising)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class HttpSettings(_Section):
+    """The edge: where it listens and what a client may do. `public_url` is never empty."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(ge=0, le=65535)
+    public_url: BaseUrl
+    answer_within_seconds: Seconds
+    body_limit_bytes: int = Field(ge=1024)
+    body_deadline_seconds: Seconds
+    header_limit_bytes: int = Field(ge=1024)
+    header_deadline_seconds: Seconds
+    connections_limit: Amount
+    keep_alive_seconds: Seconds
+    json_depth_limit: Amount
+    drain_seconds: Seconds
+    requests_per_second_per_merchant: Seconds
+    requests_burst_per_merchant: Amount
+    page_limit: int = Field(ge=1, le=100)
+    page_default: int = Field(ge=1, le=100)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _where_shoppers_come_back(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("public_url") != "" or "host" not in data or "port" not in data:
+            return data
+        host = f"[{data['host']}]" if ":" in str(data["host"]) else data["host"]
+        return {**data, "public_url": f"http://{host}:{data['port']}"}
+
+
+class DatabaseSettings(_Section):
+    """Patience with PostgreSQL; see `payorch.store.pool` and `payorch.store.driver.Session`."""
+
+    pool_size: Amount
+    connect_timeout_seconds: Seconds
+    answer_within_seconds: Seconds
+    statement_timeout_seconds: Seconds
+    lock_timeout_seconds: Seconds
+    idle_in_transaction_timeout_seconds: Seconds
+    lease_within_seconds: Seconds
+
+
+class JournalSettings(_Section):
+    """The one writer."""
+
+    mailbox_capacity: Amount
+    batch_limit: Amount
+    pause_answer_after_seconds: Seconds
+
+
+class PaymentSettings(_Section):
+    """The fields of `payorch.domain.desk.Limits`, one by one."""
+
+    intent_expires_seconds: WholeSeconds
+    authorize_seconds: WholeSeconds
+    authorize_merchant_seconds: WholeSeconds
+    attempts_per_payment: Amount
+    call_lost_seconds: WholeSeconds
+    action_deadline_seconds: WholeSeconds
+    action_looks_seconds: Schedule
+    pending_deadline_seconds: WholeSeconds
+    pending_looks_seconds: Schedule
+    unknown_looks_seconds: Schedule
+    unknown_budget_seconds: WholeSeconds
+    resync_budget_seconds: WholeSeconds
+    authorization_look_seconds: WholeSeconds
+    operation_retry_seconds: Schedule
+    operation_window_seconds: WholeSeconds
+
+
+class ActorSettings(_Section):
+    """Mailboxes and supervision."""
+
+    payment_mailbox_capacity: Amount
+    payments_limit: Amount
+    payment_idle_seconds: Seconds
+    restart_intensity: int = Field(ge=0)
+    restart_period_seconds: Seconds
+    shutdown_seconds: Seconds
+    sweep_seconds: Seconds
+    sweep_limit: Amount
+
+
+class ConnectorSettings(_Section):
+    """One PSP: where it is, how much at once, and how long to wait. The secrets come from the environment only."""
+
+    enabled: bool
+    base_url: BaseUrl
+    connections: Amount
+    mailbox_capacity: Amount
+    connect_timeout_seconds: Seconds
+    write_timeout_seconds: Seconds
+    read_timeout_seconds: Seconds
+    total_timeout_seconds: Seconds
+    response_limit_bytes: int = Field(ge=1024)
+    keep_alive_seconds: Seconds
+    api_key: SecretStr | None = None
+    webhook_secret: SecretStr | None = None
+
+    def credentials(self) -> Mapping[str, str]:
+        """The secrets that are set, in the clear, as `connectors.contract.Connector.request` takes them."""
+        secrets = {"api_key": self.api_key, "webhook_secret": self.webhook_secret}
+        return {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
+
+
+class RoutingSettings(_Section):
+    """Which connector a payment goes to."""
+
+    version: str = Field(min_length=1, max_length=100)
+    default: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_listed)]
+
+
+class Settings(_Section):
+    """The whole configuration. Made by `load`."""
+
+    http: HttpSettings
+    database: DatabaseSettings
+    journal: JournalSettings
+    payments: PaymentSettings
+    actors: ActorSettings
+    connectors: Annotated[Mapping[str, ConnectorSettings], AfterValidator(MappingProxyType)]
+    routing: RoutingSettings
+    database_url: SecretStr | None = None
+    migration_database_url: SecretStr | None = None
+    secret_key: SecretStr | None = None
+
+    _read: Mapping[Key, Origin] = PrivateAttr(default_factory=dict)
+    _ignored: tuple[str, ...] = PrivateAttr(default=())
+
+    def limits(self) -> Limits:
+        """[payments] as the domain takes it."""
+        return Limits(**{name: getattr(self.payments, name) for name in Limits.__struct_fields__})
+
+    def enabled_connectors(self) -> Mapping[str, ConnectorSettings]:
+        """The connectors that are switched on."""
+        return {name: connector for name, connector in self.connectors.items() if connector.enabled}
+
+    def needed(self, name: str) -> Secret:
+        """`database_url`, `migration_database_url` or `secret_key`, which this command cannot do without. Raises SettingsInvalid."""
+        value: SecretStr | None = getattr(self, name)
+        if value is None:
+            raise SettingsInvalid([f"{variable((name,))} is not set, and this needs it. Set it in the environment"])
+        return Secret(value.get_secret_value())
+
+
+def load(
+    environment: Mapping[str, str] | None = None,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    overrides_from: str = "the command line",
+) -> Settings:
+    """Reads and checks everything. `environment`: the process's own by default; `overrides`: by dotted key, above all else.
+
+    Raises SettingsInvalid with everything that is wrong.
+    """
+    environment = os.environ if environment is None else environment
+    faults: list[str] = []
+    read = configuration.read_folders(environment, SECRETS, faults)
+    variables, ignored = configuration.read_variables(environment, SECRETS)
+    read |= variables
+    read |= {tuple(key.split(".")): Origin(value, overrides_from) for key, value in (overrides or {}).items()}
+    values = configuration.nested(read, faults)
+    if faults:
+        raise SettingsInvalid(faults)
+    settings = _checked(values, read)
+    settings._read = {key: Origin(REMOVED, origin.source) if key[-1] in SECRETS else origin for key, origin in read.items()}
+    settings._ignored = ignored
+    if contradictions := [told(read, tuple(key.split(".")), text) for key, text in _contradictions(settings)]:
+        raise SettingsInvalid(contradictions)
+    return settings
+
+
+def origins(settings: Settings) -> Mapping[str, Origin]:
+    """Each setting by its dotted key: its value, secrets removed, and where it came from."""
+    return {".".join(key): _origin(settings, key, value) for key, value in _leaves(settings, ())}
+
+
+def ignored_variables(settings: Settings) -> tuple[str, ...]:
+    """PAYORCH_... variables that mean nothing here: misspelt ones, or another program's (Kubernetes sets PAYORCH_PORT for its own ends)."""
+    return settings._ignored
+
+
+# --- telling what is wrong --------------------------------------------------------------------------------------------------------------
+
+
+def _checked(values: Mapping[str, Any], read: Read) -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+    # Outside of the handler: pydantic's own text, chained to ours, might hold a value.
+    raise SettingsInvalid([_fault(read, tuple(map(str, one["loc"])), one["type"], one["msg"]) for one in found])
+
+
+def _fault(read: Read, key: Key, kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(key[-1], _names_in(key[:-1]), n=1)
+        return told(read, key, f"there is no such setting{f'; did you mean {near[0]}?' if near else ''}")
+    if kind == "missing":
+        return told(read, key, f"is missing. Set it in its file or by {variable(key)}")
+    got = next((read[key[:end]].value for end in range(len(key), 0, -1) if key[:end] in read), None)
+    # An address with "@" has a password in it.
+    shown = "" if got is None or key[-1] in SECRETS or "@" in str(got) else f"; it is {got!r}"
+    return told(read, key, message.removeprefix("Value error, ").removeprefix("Input ") + shown)
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Values that are right each by itself and not together: the key to change, and why."""
+    http, database = settings.http, settings.database
+    if http.page_default > http.page_limit:
+        yield "http.page_default", f"must not exceed http.page_limit ({http.page_limit})"
+    if urlsplit(http.public_url).hostname in _WILDCARD_HOSTS:
+        yield "http.public_url", f"must be set, since no shopper's browser reaches {http.public_url}"
+    if database.answer_within_seconds <= database.statement_timeout_seconds:
+        yield "database.answer_within_seconds", f"must exceed statement_timeout_seconds ({database.statement_timeout_seconds})"
+    for name, connector in settings.enabled_connectors().items():
+        # It may wait for its turn as long as it may take (actors.connector).
+        least = 2 * connector.total_timeout_seconds + _LOST_CALL_MARGIN_SECONDS
+        if settings.payments.call_lost_seconds < least:
+            yield "payments.call_lost_seconds", f"must be {least:g} or more: a call to {name} may be answered until then"
+    for name in settings.routing.default:
+        if name not in settings.connectors:
+            yield "routing.default", f"names {name}, which is none of the connectors: {', '.join(settings.connectors)}"
+    if settings.secret_key is not None and len(settings.secret_key.get_secret_value().encode()) < SHORTEST_PEPPER_BYTES:
+        yield "secret_key", f"must have {SHORTEST_PEPPER_BYTES} bytes or more. Make one: openssl rand -base64 48"
+
+
+def _names_in(key: Key) -> list[str]:
+    if len(key) == 2 and key[0] == "connectors":
+        return list(ConnectorSettings.model_fields)
+    if not key:
+        return list(Settings.model_fields)
+    section = Settings.model_fields[key[0]].annotation if key[0] in Settings.model_fields else None
+    return list(section.model_fields) if isinstance(section, type) and issubclass(section, _Section) else []
+
+
+# --- showing where it came from ---------------------------------------------------------------------------------------------------------
+
+
+def _leaves(section: BaseModel, key: Key) -> Iterator[tuple[Key, object]]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from _leaves(value, (*key, name))
+        elif isinstance(value, Mapping):
+            for part, member in value.items():
+                yield from _leaves(member, (*key, name, part))
+        else:
+            yield (*key, name), value
+
+
+def _origin(settings: Settings, key: Key, value: object) -> Origin:
+    read = settings._read.get(key)
+    if read is None:
+        return Origin(None, "not set")
+    if isinstance(value, SecretStr):
+        return read
+    if key == ("http", "public_url") and not read.value:
+        return Origin(value, "http.host and http.port")
+    return Origin(list(value) if isinstance(value, tuple) else value, read.source)
+
+
+def _secret_names() -> frozenset[str]:
+    models = (Settings, ConnectorSettings)
+    return frozenset(name for model in models for name, field in model.model_fields.items() if field.annotation == SecretStr | None)
+
+
+SECRETS: Final = _secret_names()
+"""Keys whose values come from the environment only and are never shown. Those of the top level are named PAYORCH_<KEY>."""

@@ -1,0 +1,167 @@
+"""The hash chain over the journal: how a link is made, and how the whole chain is checked.
+
+Each record's hash is `sha256(previous hash + content)`. The content is the record's columns, each with its length before it: position,
+stream, stream id, sequence, name, time in milliseconds since 1970, actor, cause, body text. Everything in it can be read back from the
+columns exactly, so anybody with a copy of the journal can compute the chain again.
+
+What it shows: any record changed, removed, put in, moved, or cut off the end. What it cannot show by itself: a chain that somebody with
+every right computed anew from some point on. Against that helps the last hash, kept in a place that this somebody does not reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from psycopg.types.numeric import Int8
+
+from payorch.store import rows
+from payorch.store.driver import Connection
+
+GENESIS: Final = bytes(32)
+"""The hash before the first record."""
+
+PAGE_ROWS: Final = 5_000
+"""Records in memory at a time: a few megabytes, and one round trip per page is nothing beside its hashing."""
+
+
+class Fault(StrEnum):
+    """What is wrong with a chain."""
+
+    MISSING = "missing"  # one or more records are not there
+    SURPLUS = "surplus"  # a position is taken twice, or lies outside the chain
+    ALTERED = "altered"  # a record does not match its hash: changed, moved, or put in the place of another
+    CUT = "cut"  # records at the end are not there
+    HEAD_DIFFERS = "head_differs"  # all records fit, and the head says another hash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The outcome of a verification. `position` is the first bad one; None where the chain is whole.
+
+    records: how many were checked and found good. head_position, head_hash: what the head said, worth keeping elsewhere.
+    """
+
+    records: int
+    head_position: int
+    head_hash: bytes
+    fault: Fault | None = None
+    position: int | None = None
+    detail: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """True if nothing is wrong."""
+        return self.fault is None
+
+
+def content(what: rows.Row, at_ms: bytes, by_whom: rows.Row) -> bytes:
+    """A record's content without its position, from frames (`rows`).
+
+    what: stream, stream id, sequence, name. by_whom: actor, cause, body.
+    """
+    return b"".join((*what, at_ms, *by_whom))
+
+
+def link(previous: bytes, position: bytes, content: bytes) -> bytes:
+    """The hash of the record with this content at this position (a frame), after the record with the hash `previous`."""
+    return sha256(b"".join((previous, position, content))).digest()
+
+
+async def verify(connection: Connection, *, page_rows: int = PAGE_ROWS) -> Verdict:
+    """Computes the chain again from the first record to the head and says what is wrong first, if anything.
+
+    All reads see one moment, so the platform may go on writing. Memory is bounded by `page_rows`. Raises psycopg errors when the database
+    goes away meanwhile; nothing is known then.
+    """
+    async with connection.transaction():
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        found = await (await connection.execute("SELECT position, hash FROM payorch.journal_head", binary=True)).fetchone()
+        if found is None:
+            return Verdict(records=0, head_position=0, head_hash=GENESIS, fault=Fault.CUT, position=1, detail="the journal has no head")
+        return await _walk(_Walk(*found), _pages(connection, page_rows))
+
+
+class _Walk:
+    """The state of one walk along the chain: what has been found good so far."""
+
+    def __init__(self, head_position: int, head_hash: bytes) -> None:
+        self.head_position, self.head_hash = head_position, head_hash
+        self.position, self.hash = 0, GENESIS
+
+    def verdict(self, fault: Fault | None = None, position: int | None = None, detail: str = "") -> Verdict:
+        return Verdict(
+            records=self.position,
+            head_position=self.head_position,
+            head_hash=self.head_hash,
+            fault=fault,
+            position=position,
+            detail=detail,
+        )
+
+    def step(self, row: tuple[Any, ...]) -> Verdict | None:
+        """Takes the next record; a verdict when it is the first bad one."""
+        position: int = row[0]
+        expected = self.position + 1
+        if position > self.head_position:
+            return self._end(f"there is a record at {position}, after the head", position)
+        if position > expected:
+            return self.verdict(Fault.MISSING, expected, f"the record after {self.position} is at {position}")
+        if position < expected:
+            return self.verdict(Fault.SURPLUS, position, "this position is taken twice")
+        if _hash_of(self.hash, row) != row[9]:
+            return self.verdict(Fault.ALTERED, position, "the record does not match its hash: changed, moved, or put in")
+        self.position, self.hash = position, row[9]
+        return None
+
+    def end(self) -> Verdict:
+        """All records are read."""
+        if self.position < self.head_position:
+            return self.verdict(Fault.CUT, self.position + 1, f"the journal ends at {self.position}, its head says {self.head_position}")
+        if self.hash != self.head_hash:
+            return self.verdict(Fault.HEAD_DIFFERS, self.head_position, "the last record's hash is not the head's")
+        return self.verdict()
+
+    def _end(self, detail: str, position: int) -> Verdict:
+        so_far = self.end()
+        return self.verdict(Fault.SURPLUS, position, detail) if so_far.whole else so_far
+
+
+async def _walk(walk: _Walk, pages: AsyncIterator[list[tuple[Any, ...]]]) -> Verdict:
+    async for page in pages:
+        for row in page:
+            if (verdict := walk.step(row)) is not None:
+                return verdict
+    return walk.end()
+
+
+_PAGE: Final = """
+SELECT position, stream, stream_id, sequence, name, at, actor, cause, body::text, hash
+FROM payorch.journal WHERE (position, stream_id, sequence) > ($1, $2, $3)
+AND position >= $1 ORDER BY position, stream_id, sequence LIMIT $4
+"""
+
+
+async def _pages(connection: Connection, page_rows: int) -> AsyncIterator[list[tuple[Any, ...]]]:
+    """All records by position; those that share one (which must not be) by stream, so that none is left out."""
+    after: tuple[Int8, UUID, int] = (Int8(0), UUID(int=0), 0)
+    async with psycopg.AsyncRawCursor(connection) as cursor:
+        while True:
+            await cursor.execute(_PAGE, [*after, Int8(page_rows)], binary=True)
+            page = await cursor.fetchall()
+            if not page:
+                return
+            yield page
+            after = (Int8(page[-1][0]), page[-1][2], page[-1][3])
+
+
+def _hash_of(previous: bytes, row: tuple[Any, ...]) -> bytes:
+    position, stream, stream_id, sequence, name, at, actor, cause, body, _ = row
+    what = (rows.words(stream), rows.uuid(stream_id.bytes), rows.integer(sequence), rows.words(name))
+    by_whom = (rows.words(actor), rows.words(cause), rows.words(body))
+    return link(previous, rows.bigint(position), content(what, rows.bigint(rows.milliseconds(at)), by_whom))

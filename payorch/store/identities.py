@@ -1,0 +1,286 @@
+"""Merchants, their API keys, operators and their tokens: who may knock. Every change is an entry of the journal, written with its rows.
+
+There is one write path: a change is built here as an `Entry` and goes to the journal, either through the running writer or, from the
+command line, by `visit`. Of a key only the digest and the lookup id ever come here (`payorch.keys`).
+
+A merchant's or operator's entries are numbered from 1; `changed` reads the next number, and tries again where somebody was faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import psycopg
+
+from payorch.domain import identifiers
+from payorch.domain.identifiers import uuid_of
+from payorch.store import rows
+from payorch.store.batch import Head, encode, link
+from payorch.store.driver import Connection
+from payorch.store.items import (
+    Appended,
+    Conflict,
+    Entry,
+    IdentityRow,
+    MerchantKeyRevoked,
+    MerchantKeyRow,
+    MerchantRow,
+    OperatorRow,
+    OperatorTokenRevoked,
+    OperatorTokenRow,
+    Refused,
+    Result,
+)
+from payorch.store.journal import Fenced, is_about_an_item, verdict
+
+WriteEntry: TypeAlias = Callable[[Entry], Awaitable[Result]]
+
+_TRIES: Final = 5
+"""Two people at the same merchant at the same moment are rare; five times in a row is something else."""
+
+
+class IdentityRefused(Exception):
+    """The change was not made: a rule of the database forbids it (a name twice, a third live key, an unknown merchant)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change to write: what happened to whom, with the rows that follow from it. `detail` is told in the audit record: no secrets."""
+
+    stream: str
+    stream_id: str
+    name: str
+    rows: tuple[IdentityRow, ...]
+    detail: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merchant:
+    id: str
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MerchantKey:
+    """A merchant's key as stored. Whether it opens something now: `is_live`."""
+
+    lookup_id: str
+    merchant_id: str
+    digest: bytes
+    mode: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+    def is_live(self, now: datetime) -> bool:
+        """Neither revoked nor expired at that moment."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorToken:
+    """An operator's token as stored, with whose it is."""
+
+    lookup_id: str
+    operator_id: str
+    operator_name: str
+    person: str
+    digest: bytes
+    role: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+    def is_live(self, now: datetime) -> bool:
+        """Neither revoked nor expired at that moment."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    id: str
+    name: str
+    person: str
+    created_at: datetime
+
+
+def merchant_added(merchant: MerchantRow) -> Change:
+    """A new merchant."""
+    detail = {"name": merchant.name}
+    return Change(stream="merchant", stream_id=merchant.id, name="MerchantAdded", rows=(merchant,), detail=detail)
+
+
+def merchant_key_added(key: MerchantKeyRow) -> Change:
+    """A new key of a merchant. The database refuses a third live one of the same mode."""
+    detail = {"lookup_id": key.lookup_id, "mode": key.mode, "expires_at": _text(key.expires_at)}
+    return Change(stream="merchant", stream_id=key.merchant_id, name="MerchantKeyAdded", rows=(key,), detail=detail)
+
+
+def merchant_key_revoked(merchant_id: str, lookup_id: str, at: datetime) -> Change:
+    """The end of a key; of one that is revoked already, nothing but the record."""
+    row = MerchantKeyRevoked(lookup_id=lookup_id, at=at)
+    return Change(stream="merchant", stream_id=merchant_id, name="MerchantKeyRevoked", rows=(row,), detail={"lookup_id": lookup_id})
+
+
+def operator_added(operator: OperatorRow) -> Change:
+    """A new operator's account. The database refuses a name twice."""
+    detail = {"name": operator.name, "person": operator.person}
+    return Change(stream="operator", stream_id=operator.id, name="OperatorAdded", rows=(operator,), detail=detail)
+
+
+def operator_token_added(token: OperatorTokenRow) -> Change:
+    """A new token of an operator, with its role."""
+    detail = {"lookup_id": token.lookup_id, "role": token.role, "expires_at": _text(token.expires_at)}
+    return Change(stream="operator", stream_id=token.operator_id, name="OperatorTokenAdded", rows=(token,), detail=detail)
+
+
+def operator_token_revoked(operator_id: str, lookup_id: str, at: datetime) -> Change:
+    """The end of a token; of one that is revoked already, nothing but the record."""
+    row = OperatorTokenRevoked(lookup_id=lookup_id, at=at)
+    return Change(stream="operator", stream_id=operator_id, name="OperatorTokenRevoked", rows=(row,), detail={"lookup_id": lookup_id})
+
+
+async def changed(connection: Connection, write: WriteEntry, change: Change, *, at: datetime, actor: str, cause: str) -> int:
+    """Writes the change and returns its position in the journal. `connection` is only read from.
+
+    Raises IdentityRefused, and whatever `write` raises.
+    """
+    for _ in range(_TRIES):
+        entry = Entry(
+            stream=change.stream,
+            stream_id=change.stream_id,
+            sequence=await _next_sequence(connection, change.stream_id),
+            name=change.name,
+            at=at,
+            actor=actor,
+            cause=cause,
+            body=msgspec.json.encode(change.detail),
+            rows=change.rows,
+        )
+        match await write(entry):
+            case Appended(position):
+                return position
+            case Conflict():
+                continue
+            case Refused(reason):
+                raise IdentityRefused(reason)
+            case unexpected:
+                raise AssertionError(f"an entry claims nothing, and yet: {unexpected}")
+    raise IdentityRefused("somebody else keeps changing the same merchant or operator")
+
+
+async def visit(connection: Connection, entry: Entry) -> Result:
+    """Writes one entry from outside the writing process, while that runs or while none does: for the command line.
+
+    It goes through the same statement and moves the same head, whose row it locks for the length of its transaction; the writer then
+    follows. Entries only: a payment's steps belong to the process that owns the journal. Raises psycopg errors; where the connection was
+    lost, whether the entry was written is not known, and the caller says so.
+    """
+    encoded = encode(entry)
+    rows.register(connection)
+    try:
+        async with connection.transaction(), psycopg.AsyncRawCursor(connection) as cursor:
+            await cursor.execute("SELECT position, hash, epoch FROM payorch.journal_head FOR UPDATE", binary=True)
+            found = await cursor.fetchone()
+            if found is None:
+                raise Fenced("the journal has no head: the schema is damaged")
+            batch = link([encoded], Head(position=found[0], hash=found[1], epoch=found[2]))
+            await cursor.execute(batch.statement, batch.parameters)
+    except psycopg.Error as error:
+        if not is_about_an_item(error):
+            raise
+        return verdict(error)
+    return Appended(batch.head.position)
+
+
+async def merchants(connection: Connection) -> list[Merchant]:
+    """All merchants, oldest first."""
+    found = await _all(connection, "SELECT id, name, created_at FROM payorch.merchants ORDER BY id", [])
+    return [Merchant(id=identifiers.text("mer", row[0]), name=row[1], created_at=row[2].astimezone(UTC)) for row in found]
+
+
+async def operators(connection: Connection) -> list[Operator]:
+    """All operators, oldest first."""
+    found = await _all(connection, "SELECT id, name, person, created_at FROM payorch.operators ORDER BY id", [])
+    return [Operator(id=identifiers.text("opr", row[0]), name=row[1], person=row[2], created_at=row[3].astimezone(UTC)) for row in found]
+
+
+async def merchant_key(connection: Connection, lookup_id: str) -> MerchantKey | None:
+    """The key of that lookup id, live or not; None where there is none."""
+    found = await _all(connection, f"{_MERCHANT_KEYS} WHERE lookup_id = $1", [lookup_id])
+    return _merchant_key(found[0]) if found else None
+
+
+async def merchant_keys(connection: Connection, merchant_id: str) -> list[MerchantKey]:
+    """All keys that the merchant ever had, oldest first."""
+    found = await _all(connection, f"{_MERCHANT_KEYS} WHERE merchant_id = $1 ORDER BY created_at, lookup_id", [uuid_of(merchant_id)])
+    return [_merchant_key(row) for row in found]
+
+
+async def operator_token(connection: Connection, lookup_id: str) -> OperatorToken | None:
+    """The token of that lookup id, live or not; None where there is none."""
+    found = await _all(connection, f"{_OPERATOR_TOKENS} WHERE lookup_id = $1", [lookup_id])
+    return _operator_token(found[0]) if found else None
+
+
+async def operator_tokens(connection: Connection, operator_id: str) -> list[OperatorToken]:
+    """All tokens that the operator ever had, oldest first."""
+    found = await _all(connection, f"{_OPERATOR_TOKENS} WHERE operator_id = $1 ORDER BY t.created_at, lookup_id", [uuid_of(operator_id)])
+    return [_operator_token(row) for row in found]
+
+
+_MERCHANT_KEYS: Final = "SELECT lookup_id, merchant_id, digest, mode, created_at, expires_at, revoked_at FROM payorch.merchant_keys"
+_OPERATOR_TOKENS: Final = (
+    "SELECT lookup_id, operator_id, name, person, digest, role, t.created_at, expires_at, revoked_at"
+    " FROM payorch.operator_tokens AS t JOIN payorch.operators AS o ON o.id = t.operator_id"
+)
+
+
+async def _next_sequence(connection: Connection, stream_id: str) -> int:
+    found = await _all(connection, "SELECT coalesce(max(sequence), 0) + 1 FROM payorch.journal WHERE stream_id = $1", [uuid_of(stream_id)])
+    return int(found[0][0])
+
+
+async def _all(connection: Connection, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    async with psycopg.AsyncRawCursor(connection) as cursor:
+        await cursor.execute(query, parameters, binary=True)
+        return await cursor.fetchall()
+
+
+def _merchant_key(row: tuple[Any, ...]) -> MerchantKey:
+    return MerchantKey(
+        lookup_id=row[0],
+        merchant_id=identifiers.text("mer", row[1]),
+        digest=row[2],
+        mode=row[3],
+        created_at=row[4].astimezone(UTC),
+        expires_at=_utc(row[5]),
+        revoked_at=_utc(row[6]),
+    )
+
+
+def _operator_token(row: tuple[Any, ...]) -> OperatorToken:
+    return OperatorToken(
+        lookup_id=row[0],
+        operator_id=identifiers.text("opr", row[1]),
+        operator_name=row[2],
+        person=row[3],
+        digest=row[4],
+        role=row[5],
+        created_at=row[6].astimezone(UTC),
+        expires_at=_utc(row[7]),
+        revoked_at=_utc(row[8]),
+    )
+
+
+def _utc(at: datetime | None) -> datetime | None:
+    return None if at is None else at.astimezone(UTC)
+
+
+def _text(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
