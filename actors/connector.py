@@ -148,8 +148,12 @@ class ConnectorActor(Actor[Execute]):
         if begun - job.arrived >= self._limits.timeouts.total_seconds:
             self._hand_back(execute, _not_sent("deadline", "The call waited for a connection until its time was over."), None, 0)
             return
-        request = self._connector.request(execute.call, psp_key=execute.psp_key, credentials=self._credentials)
-        finding, response = await self._exchange(channel, request)
+        try:
+            request = self._connector.request(execute.call, psp_key=execute.psp_key, credentials=self._credentials)
+            finding, response = await self._exchange(channel, request)
+        except ValueError as fault:
+            # A call that cannot be put on the wire is a bug of ours about this one payment; it must not take the others' connections along.
+            finding, response = _not_sent("unsendable", f"The call could not be built ({type(fault).__name__})."), None
         self._hand_back(execute, finding, response, round((trio.current_time() - begun) * 1000))
 
     async def _exchange(self, channel: Channel, request: HttpRequest) -> tuple[Finding | None, HttpResponse | None]:

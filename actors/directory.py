@@ -21,7 +21,7 @@ class Directory:
     """Payments by id, over one dynamic supervisor. `mailbox_capacity`: messages that may wait for one payment."""
 
     def __init__(
-        self, supervisor: DynamicSupervisor, surroundings: Callable[[], Surroundings], *, mailbox_capacity: int, shutdown_seconds: float
+        self, supervisor: DynamicSupervisor, surroundings: Surroundings, *, mailbox_capacity: int, shutdown_seconds: float
     ) -> None:
         self._supervisor = supervisor
         self._surroundings = surroundings
@@ -45,7 +45,7 @@ class Directory:
         try:
             self.tell(payment_id, Answered(subject_id=subject_id, evidence=evidence, cause=cause))
         except Exception as obstacle:
-            self._surroundings().undelivered(payment_id, obstacle)
+            self._surroundings.undelivered(payment_id, obstacle)
 
     def wake(self, payment_id: str) -> None:
         """A timer of that payment has come. Raises as `tell` does."""
@@ -61,7 +61,7 @@ class Directory:
             # Only its very first life may believe that there is nothing to load.
             nonlocal lives
             lives += 1
-            return TransactionActor(payment_id, self._surroundings(), fresh=fresh and lives == 1)
+            return TransactionActor(payment_id, self._surroundings, fresh=fresh and lives == 1)
 
         return self._supervisor.start_child(
             ChildSpec(

@@ -35,7 +35,7 @@ from payorch.domain.weigh import expire, weigh
 from payorch.ports import Process
 from payorch.store.items import Answer, Append, Appended, Claim, ClaimLost, OutboxRow, Result
 from payorch.store.journal import JournalUnavailable
-from payorch.store.pool import DatabaseUnavailable
+from payorch.store.pool import DatabaseUnavailable, PoolExhausted
 
 T = TypeVar("T")
 
@@ -449,7 +449,7 @@ class TransactionActor(Actor[Message]):
         while True:
             try:
                 return await step()
-            except (JournalUnavailable, DatabaseUnavailable):
+            except (JournalUnavailable, DatabaseUnavailable, PoolExhausted):
                 await trio.sleep(self._around.retry_seconds)
 
 

@@ -81,7 +81,7 @@ class Connector(Protocol):
     @property
     def manifest(self) -> Manifest: ...
 
-    def check_options(self, options: Mapping[str, object]) -> list[str]:
+    def check_options(self, given: Mapping[str, object]) -> list[str]:
         """What is wrong with a merchant's `connector_options` for this connector, in words; empty where nothing is."""
         ...
 

@@ -380,6 +380,9 @@ class Platform:
 
 
 def _words(error: BaseException | None) -> str | None:
+    """An exception in one line; of a group, each of its members."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(filter(None, map(_words, error.exceptions)))
     return None if error is None else f"{type(error).__name__}: {error}"
 
 

@@ -10,20 +10,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
-import trio
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, validators
 
-from payorch.settings import Settings, SettingsInvalid, ignored_variables, load, origins
+from payorch.settings import Settings, load, origins
+from payorch.wording import aligned, in_words, plain
 
 if TYPE_CHECKING:
-    from payorch.access import Granted, Registrar
-    from payorch.local import Wishes
-    from payorch.store.driver import Connection
+    from payorch.access import Granted
 
 DEFAULT_DATA_DIR: Final = Path(".payorch")
 SIMULATORS_PORT_BASE: Final = 8090
@@ -34,7 +32,6 @@ DataDir: TypeAlias = Annotated[
     Parameter(name="--data-dir", help="the local stack of this folder, where PAYORCH_DATABASE_URL and PAYORCH_SECRET_KEY are not set"),
 ]
 Mode: TypeAlias = Annotated[Literal["test", "live"], Parameter(help="whether real money moves; visible in the key")]
-Result = TypeVar("Result")
 
 
 def _version() -> str:
@@ -53,6 +50,7 @@ app = App(
     version=_version,
     help_format="plaintext",
     error_formatter=_usage_error,
+    suppress_keyboard_interrupt=False,
     backend="trio",
     result_action="return_value",
 )
@@ -90,7 +88,7 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if debugging:
             raise
-        return _complain(*[_in_words(one) for one in _leaves(error)])
+        return _complain(*in_words(error))
     return 0
 
 
@@ -100,9 +98,9 @@ def run(arguments: list[str]) -> int:
 @app.command
 async def up(
     *,
-    port: int | None = None,
+    port: Annotated[int | None, Parameter(validator=validators.Number(gte=0, lte=65535))] = None,
     data_dir: Path = DEFAULT_DATA_DIR,
-    traffic: float | None = None,
+    traffic: Annotated[float | None, Parameter(validator=validators.Number(gt=0, lte=1000))] = None,
     seed: int = 0,
 ) -> None:
     """Run the whole platform on this machine: database, PSP simulators, API, a demo merchant and two operators.
@@ -123,11 +121,8 @@ async def up(
     from payorch import local, telemetry
     from payorch.system import SystemClock
 
-    if traffic is not None and not 0 < traffic <= 1000:
-        raise SettingsInvalid(["--traffic: must be above 0 and at most 1000 payments a second"])
     telemetry.configure(SystemClock())
-    wishes: Wishes = local.Wishes(data_dir=data_dir, port=port, traffic=traffic, seed=seed)
-    await local.up(wishes, say=_say)
+    await local.up(local.Wishes(data_dir=data_dir, port=port, traffic=traffic, seed=seed), say=_say)
 
 
 @app.command
@@ -145,7 +140,12 @@ async def serve() -> None:
 
 
 @app.command
-async def simulators(*, port_base: int = SIMULATORS_PORT_BASE, data_dir: Path = DEFAULT_DATA_DIR, seed: int = 0) -> None:
+async def simulators(
+    *,
+    port_base: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65500))] = SIMULATORS_PORT_BASE,
+    data_dir: Path = DEFAULT_DATA_DIR,
+    seed: int = 0,
+) -> None:
     """Run the simulated PSPs alone. Their books and key tables are kept in the data folder.
 
     Parameters
@@ -157,15 +157,15 @@ async def simulators(*, port_base: int = SIMULATORS_PORT_BASE, data_dir: Path = 
     seed
         Of a new ledger's ids, and of faults.
     """
-    from payorch import local, psp_process, telemetry
+    from payorch import folders, psp_process, telemetry
     from payorch import simulators as psps
     from payorch.system import SystemClock
 
     clock = SystemClock()
     telemetry.configure(clock)
-    local.make_private_folder(data_dir)
-    with local.only_one(data_dir / psp_process.LOCK, f"the simulators of {data_dir} are running already"):
-        await psps.main(port_base, data_dir, clock=clock, seed=seed, ready=lambda bound: _say(_aligned(_addresses(bound))))
+    folders.make_private_folder(data_dir)
+    with folders.only_one(data_dir / psp_process.LOCK, f"the simulators of {data_dir} are running already"):
+        await psps.main(port_base, data_dir, clock=clock, seed=seed, ready=lambda bound: _say(aligned(_addresses(bound))))
 
 
 def _addresses(bound: Any) -> list[tuple[str, str]]:
@@ -227,7 +227,7 @@ def _settings_json(settings: Settings) -> dict[str, Any]:
 
 
 def _settings_table(settings: Settings) -> str:
-    return _aligned((key, "" if origin.value is None else _plain(origin.value), origin.source) for key, origin in origins(settings).items())
+    return aligned((key, plain(origin.value), origin.source) for key, origin in origins(settings).items())
 
 
 @app.command
@@ -245,7 +245,7 @@ async def doctor(*, data_dir: Path = DEFAULT_DATA_DIR, json: Json = False) -> No
 
     findings = await examination.examine(os.environ, known=CONNECTORS, clock=SystemClock(), data_dir=data_dir)
     rows = [(one.level.value.ljust(4), one.subject, f"{one.text}{f'. {one.remedy}' if one.remedy else ''}") for one in findings]
-    _show([asdict(one) for one in findings], json, lambda: _aligned(rows))
+    _show([asdict(one) for one in findings], json, lambda: aligned(rows))
     if failed := sum(one.level is examination.Level.FAIL for one in findings):
         raise CommandFailed(f"{failed} of {len(findings)} checks failed")
 
@@ -256,51 +256,62 @@ async def doctor(*, data_dir: Path = DEFAULT_DATA_DIR, json: Json = False) -> No
 @merchants.command(name="add")
 async def merchants_add(name: str, *, mode: Mode = "test", data_dir: DataDir = None, json: Json = False) -> None:
     """Add a merchant. Its key is shown once, now."""
+    from payorch import local
     from payorch.keys import KeyMode
 
-    granted = await _as_registrar(data_dir, "merchants add", lambda registrar: registrar.add_merchant(name, KeyMode(mode)))
+    async with local.registrar(data_dir, command="merchants add") as registrar:
+        granted = await registrar.add_merchant(name, KeyMode(mode))
     _show_granted(granted, "merchant", "key", {}, json)
 
 
 @merchants.command(name="list")
 async def merchants_list(*, data_dir: DataDir = None, json: Json = False) -> None:
     """List all merchants, oldest first."""
+    from payorch import local
     from payorch.store import identities
 
-    found = await _connected(data_dir, identities.merchants)
+    async with local.connection_to(data_dir) as connection:
+        found = await identities.merchants(connection)
     _show(
         [{"id": one.id, "name": one.name, "created_at": one.created_at.isoformat()} for one in found],
         json,
-        lambda: _aligned((one.id, one.created_at.date().isoformat(), one.name) for one in found),
+        lambda: aligned((one.id, one.created_at.date().isoformat(), one.name) for one in found),
     )
 
 
 @merchant_keys.command(name="add")
 async def merchant_keys_add(merchant_id: str, *, mode: Mode = "test", data_dir: DataDir = None, json: Json = False) -> None:
     """Add a key to a merchant; two of a mode may be live, so that one can be replaced. It is shown once, now."""
+    from payorch import local
     from payorch.keys import KeyMode
 
-    granted = await _as_registrar(data_dir, "merchants keys add", lambda registrar: registrar.add_merchant_key(merchant_id, KeyMode(mode)))
+    async with local.registrar(data_dir, command="merchants keys add") as registrar:
+        granted = await registrar.add_merchant_key(merchant_id, KeyMode(mode))
     _show_granted(granted, "merchant", "key", {}, json)
 
 
 @merchant_keys.command(name="list")
 async def merchant_keys_list(merchant_id: str, *, data_dir: DataDir = None, json: Json = False) -> None:
     """List a merchant's keys, without the keys: by lookup id, oldest first."""
+    from payorch import local
     from payorch.store import identities
     from payorch.system import SystemClock
 
     now = SystemClock().now()
-    found = await _connected(data_dir, lambda connection: identities.merchant_keys(connection, merchant_id))
+    async with local.connection_to(data_dir) as connection:
+        found = await identities.merchant_keys(connection, merchant_id)
     rows = [(one.lookup_id, one.mode, one.created_at.isoformat(), "live" if one.is_live(now) else "ended") for one in found]
     names = ("lookup_id", "mode", "created_at", "status")
-    _show([dict(zip(names, row, strict=True)) for row in rows], json, lambda: _aligned(rows))
+    _show([dict(zip(names, row, strict=True)) for row in rows], json, lambda: aligned(rows))
 
 
 @merchant_keys.command(name="revoke")
 async def merchant_keys_revoke(lookup_id: str, *, data_dir: DataDir = None, json: Json = False) -> None:
     """End a key for ever, by its lookup id (all before the last underscore). A running platform follows within seconds."""
-    key = await _as_registrar(data_dir, "merchants keys revoke", lambda registrar: registrar.revoke_merchant_key(lookup_id))
+    from payorch import local
+
+    async with local.registrar(data_dir, command="merchants keys revoke") as registrar:
+        key = await registrar.revoke_merchant_key(lookup_id)
     _show({"merchant": key.merchant_id, "revoked": lookup_id}, json, lambda: f"{lookup_id} of {key.merchant_id} is revoked")
 
 
@@ -315,38 +326,36 @@ async def operators_add(
     json: Json = False,
 ) -> None:
     """Add an operator. Its token is shown once, now."""
+    from payorch import local
     from payorch.access import Role
     from payorch.keys import KeyMode
 
-    async def add(registrar: Registrar) -> Granted:
-        return await registrar.add_operator(name, person or name, Role(role), KeyMode(mode))
-
-    _show_granted(await _as_registrar(data_dir, "operators add", add), "operator", "token", {"role": role}, json)
+    async with local.registrar(data_dir, command="operators add") as registrar:
+        granted = await registrar.add_operator(name, person or name, Role(role), KeyMode(mode))
+    _show_granted(granted, "operator", "token", {"role": role}, json)
 
 
 @operators.command(name="list")
 async def operators_list(*, data_dir: DataDir = None, json: Json = False) -> None:
     """List all operators, oldest first, with the roles of their live tokens."""
+    from payorch import local
     from payorch.store import identities
     from payorch.system import SystemClock
 
     now = SystemClock().now()
 
-    async def look(connection: Connection) -> list[dict[str, Any]]:
-        rows = []
+    found: list[dict[str, Any]] = []
+    async with local.connection_to(data_dir) as connection:
         for one in await identities.operators(connection):
             roles = {token.role for token in await identities.operator_tokens(connection, one.id) if token.is_live(now)}
-            rows.append({"id": one.id, "name": one.name, "person": one.person, "roles": sorted(roles)})
-        return rows
-
-    found = await _connected(data_dir, look)
-    _show(found, json, lambda: _aligned((one["id"], one["name"], one["person"], " ".join(one["roles"]) or "(none)") for one in found))
+            found.append({"id": one.id, "name": one.name, "person": one.person, "roles": sorted(roles)})
+    _show(found, json, lambda: aligned((one["id"], one["name"], one["person"], " ".join(one["roles"]) or "(none)") for one in found))
 
 
 def _show_granted(granted: Granted, what: str, secret: str, more: Mapping[str, str], as_json: bool) -> None:
     text = granted.key.text.reveal()
     shown = {what: granted.id, "name": granted.name, **more, secret: text, "lookup_id": granted.key.lookup_id}
-    _show(shown, as_json, lambda: f"{_aligned(shown.items())}\n\nThe {secret} is shown this once and kept nowhere. Keep it safe.")
+    _show(shown, as_json, lambda: f"{aligned(shown.items())}\n\nThe {secret} is shown this once and kept nowhere. Keep it safe.")
 
 
 # --- the journal ------------------------------------------------------------------------------------------------------------------------
@@ -355,9 +364,11 @@ def _show_granted(granted: Granted, what: str, secret: str, more: Mapping[str, s
 @audit.command(name="verify")
 async def audit_verify(*, data_dir: DataDir = None, json: Json = False) -> None:
     """Compute the journal's hash chain anew from its first record. Fails where a record was changed, removed, added or cut off."""
+    from payorch import local
     from payorch.store import audit as chain
 
-    verdict = await _connected(data_dir, chain.verify, chain=True)
+    async with local.connection_to(data_dir) as connection:
+        verdict = await chain.verify(connection)
     shown = {
         "whole": verdict.whole,
         "records": verdict.records,
@@ -372,44 +383,6 @@ async def audit_verify(*, data_dir: DataDir = None, json: Json = False) -> None:
         raise CommandFailed(
             f"the journal is damaged at position {verdict.position}: {verdict.fault and verdict.fault.value}. {verdict.detail}"
         )
-
-
-# --- reaching the database --------------------------------------------------------------------------------------------------------------
-
-
-async def _connected(data_dir: Path | None, work: Callable[[Connection], Awaitable[Result]], *, chain: bool = False) -> Result:
-    """Does the work on one connection of the application role. `chain`: reading the whole journal takes as long as it takes."""
-    from payorch import database, local
-
-    async with local.reachable(data_dir) as settings:
-        limits = settings.database
-        if chain:
-            limits = limits.model_copy(update={"statement_timeout_seconds": 600.0, "answer_within_seconds": 660.0})
-        async with database.connected(settings.needed("database_url"), limits, application_name="payorch-cli") as connection:
-            return await work(connection)
-
-
-async def _as_registrar(data_dir: Path | None, command: str, work: Callable[[Registrar], Awaitable[Result]]) -> Result:
-    """Does the work as somebody who may hand out access; the audit record names the system user and the command."""
-    import getpass
-
-    from payorch import access, database, local
-    from payorch.system import SystemClock, SystemEntropy
-
-    clock = SystemClock()
-    async with (
-        local.reachable(data_dir) as settings,
-        database.connected(settings.needed("database_url"), settings.database, application_name="payorch-cli") as connection,
-    ):
-        registrar = access.Registrar(
-            connection,
-            master=settings.needed("secret_key"),
-            clock=clock,
-            entropy=SystemEntropy(clock),
-            actor=f"cli:{getpass.getuser()}",
-            cause=f"payorch {command}",
-        )
-        return await work(registrar)
 
 
 # --- printing ---------------------------------------------------------------------------------------------------------------------------
@@ -428,27 +401,3 @@ def _complain(*lines: str) -> int:
         for part in line.splitlines() or [""]:
             print(f"payorch: {part}", file=sys.stderr)
     return 1
-
-
-def _aligned(rows: Iterable[Iterable[str]]) -> str:
-    """Columns as wide as they need to be."""
-    table = [tuple(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table)
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    return [leaf for member in error.exceptions for leaf in _leaves(member)] if isinstance(error, BaseExceptionGroup) else [error]
-
-
-def _in_words(error: BaseException) -> str:
-    """Errors with a text for people stand in modules of ours; any other is a bug, or the environment, and says so."""
-    if type(error).__module__.partition(".")[0] in ("payorch", "actors", "connectors"):
-        return str(error) or type(error).__name__
-    if isinstance(error, OSError | trio.TooSlowError):
-        return f"{error or type(error).__name__}"
-    return f"{type(error).__name__}: {error} (PAYORCH_DEBUG=1 shows where)"

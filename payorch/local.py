@@ -15,15 +15,14 @@ from __future__ import annotations
 
 import base64
 import errno
-import fcntl
+import getpass
 import json
 import os
 import shlex
 import signal
-import stat
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -33,10 +32,12 @@ import structlog
 import trio
 
 from payorch import access, configuration, database, doctor, psp_process
+from payorch.folders import make_private_folder, only_one, write_private
 from payorch.keys import KeyMode, Secret
 from payorch.psp_process import Simulators
 from payorch.settings import Settings, SettingsInvalid, load, origins
 from payorch.store import embedded
+from payorch.store.driver import Connection
 from payorch.store.embedded import Cluster
 from payorch.store.pool import DatabaseUnavailable
 from payorch.system import SeededFractions, SystemClock, SystemEntropy, process_age_seconds
@@ -122,9 +123,9 @@ class LocalStack:
         host, port = outside.http.host, free_port(outside.http.host, outside.http.port)
         secret_key = outside.secret_key.get_secret_value() if outside.secret_key else self._secret_key()
         with trio.CancelScope(shield=True):  # interrupted half-way, it would leave a server that nobody here knows of
-            self._cluster = await embedded.start(wishes.data_dir / "postgres")
-        await embedded.ensure_roles(self._cluster)
-        owner, app = (self._cluster.conninfo(role=role) for role in (embedded.OWNER_ROLE, embedded.APP_ROLE))
+            self._cluster = cluster = await embedded.start(wishes.data_dir / "postgres")
+        await embedded.ensure_roles(cluster)
+        owner, app = (cluster.conninfo(role=role) for role in (embedded.OWNER_ROLE, embedded.APP_ROLE))
         await database.prepare(Secret(owner), outside.database, now=self._clock.now())
         simulated = simulated_connectors(outside)
         urls = await self._start_simulators(simulated, host, port)
@@ -269,6 +270,34 @@ async def reachable(data_dir: Path | None) -> AsyncIterator[Settings]:
                 await cluster.stop()
 
 
+@asynccontextmanager
+async def connection_to(data_dir: Path | None) -> AsyncIterator[Connection]:
+    """One connection of the application role there."""
+    async with (
+        reachable(data_dir) as settings,
+        database.connected(settings.needed("database_url"), settings.database, application_name="payorch-cli") as connection,
+    ):
+        yield connection
+
+
+@asynccontextmanager
+async def registrar(data_dir: Path | None, *, command: str) -> AsyncIterator[access.Registrar]:
+    """Somebody who may hand out access there; the audit record names the system user and the command."""
+    clock = SystemClock()
+    async with (
+        reachable(data_dir) as settings,
+        database.connected(settings.needed("database_url"), settings.database, application_name="payorch-cli") as connection,
+    ):
+        yield access.Registrar(
+            connection,
+            master=settings.needed("secret_key"),
+            clock=clock,
+            entropy=SystemEntropy(clock),
+            actor=f"cli:{getpass.getuser()}",
+            cause=f"payorch {command}",
+        )
+
+
 async def _new_demo_key(registrar: access.Registrar) -> access.Granted:
     merchant = await registrar.merchant_named(MERCHANT)
     if merchant is None:
@@ -286,44 +315,6 @@ async def _new_operator_token(registrar: access.Registrar, name: str, role: acce
 
 
 # --- files and ports --------------------------------------------------------------------------------------------------------------------
-
-
-def make_private_folder(folder: Path) -> None:
-    """Makes the folder with mode 0700; one that is there already keeps its mode. Raises CannotStart where others could write into it."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
-    except OSError as error:
-        raise CannotStart(f"the data folder {folder} cannot be made: {error.strerror}. Choose another with --data-dir") from None
-    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o022:
-        raise CannotStart(f"others may write into {folder}, or it is somebody else's. Choose another with --data-dir, or chmod 700 it")
-
-
-@contextmanager
-def only_one(lock: Path, refusal: str) -> Iterator[None]:
-    """Holds a lock file for the length of the block; the kernel lets go of it with the process. Raises CannotStart with that text."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CannotStart(refusal) from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def write_private(file: Path, text: str) -> None:
-    """Puts a whole file of mode 0600 in place, durably: whoever reads it sees all of it or the one before."""
-    draft = file.with_name(file.name + ".draft")
-    with suppress(FileNotFoundError):
-        draft.unlink()
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    draft.replace(file)
 
 
 def read_credentials(data_dir: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ Not here: what the simulators do (`payorch.simulators`).
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -24,6 +23,7 @@ import httpx2
 import trio
 
 from payorch.configuration import PREFIX
+from payorch.folders import is_held
 
 LOCK: Final = "simulators.lock"
 BOUND: Final = "simulators.json"
@@ -90,15 +90,8 @@ async def start(data_dir: Path, *, port_base: int, seed: int) -> Simulators:
 
 
 def is_running(data_dir: Path) -> bool:
-    """Whether some process holds the simulators' lock of that folder."""
-    descriptor = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    """Whether the simulators of that folder run."""
+    return is_held(data_dir / LOCK)
 
 
 def any_free_port(host: str) -> int:

@@ -77,6 +77,8 @@ def configure(clock: Clock, *, descriptor: int = 2, pretty: bool | None = None, 
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_Handler(clock, writer, readable)], level=level, force=True)
+    for chatty in ("httpx2", "httpcore2"):  # a line for each request, at INFO
+        logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(True)
     return writer
 

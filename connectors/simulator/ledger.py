@@ -42,6 +42,14 @@ from connectors.simulator.schema import CHANGE_PAYMENT, MAKE_PAYMENT, SCHEMA_VER
 _LETTERS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TO_LETTERS: Final = bytes(_LETTERS[byte % len(_LETTERS)] for byte in range(256))
 _NEVER: Final = 2**62
+_SETTINGS: Final = (
+    "locking_mode=EXCLUSIVE",
+    "journal_mode=WAL",
+    "synchronous=OFF",
+    "wal_autocheckpoint=10000",  # 40 MB: rarely, for every page is written twice
+    "cache_size=-32000",  # 32 MB
+    "temp_store=MEMORY",
+)
 _LOCK_WAIT_SECONDS: Final = 2.0
 """How long a restarted process waits for its dead predecessor's lock. The kernel frees it at once."""
 
@@ -58,7 +66,7 @@ class Ledger:
         self.psp = psp
         self._database = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=_LOCK_WAIT_SECONDS)
         self._run = self._database.execute
-        for setting in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=OFF", "temp_store=MEMORY"):
+        for setting in _SETTINGS:
             self._run(f"PRAGMA {setting}").close()
         self._prepare(seed)
         self._seed = str(self._meta("seed")).encode()

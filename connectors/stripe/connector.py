@@ -32,9 +32,9 @@ class StripeConnector:
     def manifest(self) -> Manifest:
         return MANIFEST
 
-    def check_options(self, options_given: Mapping[str, object]) -> list[str]:
+    def check_options(self, given: Mapping[str, object]) -> list[str]:
         """What is wrong with a payment's `connector_options` for this connector, one sentence each; empty where nothing is."""
-        return options.check_options(options_given)
+        return options.check_options(given)
 
     def authorize(self, order: AuthorizeOrder) -> PreparedCall:
         """Create and confirm one PaymentIntent. Raises NotSupported."""
@@ -68,7 +68,6 @@ class StripeConnector:
             ("user-agent", "payorch"),
             ("accept", "application/json"),
             # Compression would hide an answer's size from the cap on it, and a decompression bomb from everybody.
-            ("accept-encoding", "identity"),
         ]
         if call.content_type is not None:
             headers.append(("content-type", call.content_type))

@@ -210,6 +210,9 @@ def fail_capture(call: Call, payment: Payment, it: Facts) -> Payment:
     What Stripe shows for a card then is unverified; this is what it shows for methods that confirm late.
     """
     amount = to_iso(it["amount_captured"], payment.currency.lower())
+    if payment.held:
+        # The charge is lost as a whole, with what several captures had left open.
+        payment = _release(call, payment, it, EntryType.VOIDED)
     payment = call.ledger.fail_capture(payment, amount, call.now, operation=it["id"])
     it["amount_released"] += it["amount_captured"]
     it |= {"status": "failed", "failure": Decline.PROCESSING_ERROR.value, "captured": False, "amount_captured": 0}

@@ -18,6 +18,7 @@ from http import HTTPStatus
 from typing import Final, Protocol, TypeVar, assert_never, final
 
 import psycopg
+import trio
 
 from actors.child import TooManyChildren
 from actors.mailbox import ActorStopped, AskTimeout, MailboxFull, Reply
@@ -42,6 +43,9 @@ CREATE: Final = "POST /v1/payments"
 RETRY_AFTER_SECONDS: Final = 1
 """Told with a 503: a restart of what failed, or a commit that hangs, takes about that long."""
 
+SETTLE_WITHIN_SECONDS: Final = 3.0
+"""For storing the answer to a request that took too long already. While the database is away the journal may hold a write for a minute."""
+
 _NOT_ACCEPTED: Final = (
     "The database does not answer. This request was not accepted and moved no money. If it repeats an earlier one, only that one's answer "
     "tells what became of it: repeat the request with the same Idempotency-Key after the time in Retry-After."
@@ -50,7 +54,7 @@ _OVERLOADED: Final = (MailboxFull, TooManyChildren, PoolExhausted)
 # What reading the database or writing through the journal raises when it cannot be done now.
 OUT_OF_REACH: Final = (
     *(DatabaseUnavailable, PoolExhausted, PoolClosed, psycopg.Error),
-    *(JournalUnavailable, ActorStopped, MailboxFull, AskTimeout),
+    *(JournalUnavailable, ActorStopped, MailboxFull, AskTimeout, trio.TooSlowError),
 )
 
 
@@ -244,7 +248,7 @@ class Answering:
             raise AssertionError("a key was claimed without its payment")
         status, body = HTTPStatus.ACCEPTED.value, payment_json(payment)
         answer = Answer(merchant_id=asked.merchant_id, key=asked.key, status=status, body=body, at=self._clock.now())
-        result = await self._read(self._write_answer(answer), surely_nothing=False)
+        result = await self._read(self._write_soon(answer), surely_nothing=False)
         if not isinstance(result, Appended):
             raise AssertionError(f"the journal refused an answer: {result}")
         if result.answer_stored:
@@ -253,6 +257,10 @@ class Answering:
         if faster is None or faster.status is None or faster.body is None:
             raise AssertionError("an answer was stored before ours, and is not there")
         return Said(status=faster.status, body=faster.body, replayed=replayed)
+
+    async def _write_soon(self, answer: Answer) -> Result:
+        with trio.fail_after(SETTLE_WITHIN_SECONDS):
+            return await self._write_answer(answer)
 
     async def _earlier_or_retriable(self, asked: Asked, retried_id: str) -> Said | None:
         """None where that payment of the same merchant has failed, so that this one may follow it. Raises Refusal."""

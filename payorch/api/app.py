@@ -14,6 +14,7 @@ import trio
 from quart import Response, g, request
 from quart.typing import ResponseTypes
 from quart_trio import QuartTrio
+from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from payorch.api.answering import OUT_OF_REACH, refusal_of
@@ -23,7 +24,6 @@ from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.problems import Code, Problem
 from payorch.api.refusal import Refusal
 from payorch.api.surroundings import ApiSurroundings
-from payorch.door import LeanHTTPConnection
 
 __all__ = ["ApiSurroundings", "make_app"]
 
@@ -44,10 +44,14 @@ _READS: Final = frozenset({"GET", "HEAD"})
 _NO_ROUTE: Final = "(none)"
 
 
-def make_app(around: ApiSurroundings) -> QuartTrio:
-    """The API as an ASGI app. Nothing is started and nothing is read before the first request."""
+def make_app(around: ApiSurroundings, *, http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection) -> QuartTrio:
+    """The API as an ASGI app. Nothing is started and nothing is read before the first request.
+
+    http_class: how a request meets the app. The composition root gives `payorch.door.LeanHTTPConnection`, which lets a command run to its
+    end where the client hangs up; this module may not know the door.
+    """
     app = QuartTrio("payorch", static_folder=None)
-    app.asgi_http_class = LeanHTTPConnection
+    app.asgi_http_class = http_class
     app.url_map.merge_slashes = False  # no redirects: a path is one of ours, or not
     app.config.update(
         MAX_CONTENT_LENGTH=around.http.body_limit_bytes,

@@ -229,9 +229,8 @@ def _schemas() -> dict[str, Any]:
     bodies = [call.body for call in CALLS if call.body is not None]
     answers: list[type[BaseModel]] = [model for call in CALLS for _, model in call.answers.values() if model is not None]
     _, wanted = models_json_schema([(model, "validation") for model in dict.fromkeys(bodies)], ref_template=_SCHEMAS)
-    _, given = models_json_schema(
-        [(model, "serialization") for model in dict.fromkeys([*answers, shapes.ProblemShape])], ref_template=_SCHEMAS
-    )
+    answers.append(shapes.ProblemShape)
+    _, given = models_json_schema([(model, "serialization") for model in dict.fromkeys(answers)], ref_template=_SCHEMAS)
     return {**wanted["$defs"], **given["$defs"]}
 
 

@@ -10,7 +10,6 @@ from payorch.api.answering import Asker
 from payorch.api.contracts import Connectors
 from payorch.domain.records import Payment
 from payorch.ports import Clock
-from payorch.settings import HttpSettings
 from payorch.store.identities import MerchantKey
 from payorch.store.items import Answer, Result
 from payorch.store.reads import PaymentRow, Recorded, Search, StoredClaim
@@ -18,6 +17,34 @@ from payorch.telemetry import Metrics
 
 Parts: TypeAlias = Mapping[str, tuple[bool, str]]
 """Part of the platform -> (whether it answers, a detail in words)."""
+
+
+class HttpLimits(Protocol):
+    """Section [http] of the settings, as far as the API is concerned."""
+
+    @property
+    def answer_within_seconds(self) -> float: ...
+
+    @property
+    def body_limit_bytes(self) -> int: ...
+
+    @property
+    def body_deadline_seconds(self) -> float: ...
+
+    @property
+    def json_depth_limit(self) -> int: ...
+
+    @property
+    def requests_per_second_per_merchant(self) -> float: ...
+
+    @property
+    def requests_burst_per_merchant(self) -> int: ...
+
+    @property
+    def page_limit(self) -> int: ...
+
+    @property
+    def page_default(self) -> int: ...
 
 
 class Log(Protocol):
@@ -43,7 +70,7 @@ class ApiSurroundings:
     `shopper.PURPOSE`.
     """
 
-    http: HttpSettings
+    http: HttpLimits
     clock: Clock
     identifier: Callable[[str], str]
     directory: Asker

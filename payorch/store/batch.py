@@ -149,7 +149,7 @@ def apart(items: Sequence[Encoded], limit: int) -> tuple[list[int], list[int]]:
     for number, item in enumerate(items):
         fits = len(now) < limit and touched.isdisjoint(item.touches)
         (now if fits else later).append(number)
-        touched |= item.touches
+        touched |= item.touches if fits else frozenset()
     return now, later
 
 

@@ -155,7 +155,7 @@ class Journal:
         Called again (a new life of the actor), it only continues: raises Fenced where another process took over in between.
         """
         self._prepare(while_away)
-        return await self._regain(self._take_over if True else self._continue)
+        return await self._regain(self._take_over if self._head is None else self._continue)
 
     async def write(self, items: Sequence[Item], while_away: WhileAway | None = None) -> list[Result]:
         """Commits the items and returns what became of each, in their order. Each is durable, or surely not written, on return.

@@ -220,7 +220,6 @@ def test_headers_of_a_post_and_of_a_get() -> None:
         ("stripe-version", API_VERSION),
         ("user-agent", "payorch"),
         ("accept", "application/json"),
-        ("accept-encoding", "identity"),
         ("content-type", "application/x-www-form-urlencoded"),
         ("idempotency-key", "att_key-1"),
     )

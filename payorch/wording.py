@@ -1,0 +1,34 @@
+"""Text for people at a terminal: columns, and an error in one line. Not here: printing it, or words of the API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import trio
+
+
+def aligned(rows: Iterable[Iterable[str]]) -> str:
+    """Columns as wide as they need to be."""
+    table = [tuple(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table)
+
+
+def plain(value: object) -> str:
+    """A setting's value as one would write it; nothing for None."""
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def in_words(error: BaseException) -> list[str]:
+    """What went wrong, one line for each error of a group.
+
+    Exceptions of our own have a text for people. Of any other only its type is sure to help: it is a bug, or the environment.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return [line for member in error.exceptions for line in in_words(member)]
+    text = str(error) or type(error).__name__
+    ours = type(error).__module__.partition(".")[0] in ("payorch", "actors", "connectors")
+    if ours or isinstance(error, OSError | trio.TooSlowError):
+        return text.splitlines()
+    return [f"{type(error).__name__}: {text.splitlines()[0]} (PAYORCH_DEBUG=1 shows where)"]
