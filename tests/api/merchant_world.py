@@ -1,4 +1,4 @@
-"""A small world for the tests of the merchant API: the app, with everything below it made of dictionaries that a test can look into and bend."""
+"""A small world for the tests of the merchant API: the app, and everything below it made of dictionaries that a test can bend."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def _of(info: msgspec.inspect.Type) -> st.SearchStrategy[object]:
             return st.tuples(*[_of(one) for one in items])
         case inspect.DictType(key_type=key, value_type=value):
             return st.dictionaries(_of(key), _of(value), max_size=2)
-        case inspect.AnyType():
+        case inspect.AnyType() | inspect.CustomType():
             return st.one_of(_TEXT, st.integers(0, 9), st.booleans(), st.none())
     raise NotImplementedError(f"no values for {info}")
 

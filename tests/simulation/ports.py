@@ -10,6 +10,7 @@ import psycopg
 import trio
 from psycopg import waiting
 from psycopg.abc import PQGen, PQGenConn
+from psycopg.pq.abc import PGconn
 
 from connectors.contract import HttpRequest, HttpResponse
 from connectors.simulator import faults
@@ -124,6 +125,10 @@ class SimulatedConnection(Connection):
     world: ClassVar[World]
     generation: ClassVar[int]
     breaks: ClassVar[bool]
+
+    def __init__(self, pgconn: PGconn) -> None:
+        super().__init__(pgconn)
+        self.world.connections.append(pgconn)
 
     async def wait(self, gen: PQGen[Result], interval: float = 0.0, timeout: float | None = None) -> Result:
         world = self.world

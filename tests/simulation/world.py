@@ -18,6 +18,7 @@ from typing import Final
 from uuid import UUID
 
 import trio
+from psycopg.pq.abc import PGconn
 
 from connectors.simulator.dialect import Settings as DialectSettings
 from connectors.simulator.faults import Fault, FaultKind, FaultState, RequestKind
@@ -89,7 +90,8 @@ class World:
         self.seen: Counter[str] = Counter()
         self.ledger = Ledger(psp="stripe", seed=seed)
         self.dialect = StripeDialect(DialectSettings(base_url=BASE_URL))
-        self.connections: list[object] = []
+        self.connections: list[PGconn] = []
+        self._deaths: list[trio.CancelScope] = []
         self._last_id = 0
         self._trace = hashlib.sha256()
         self.tail: list[str] = []
@@ -124,7 +126,23 @@ class World:
         if not self.healed and self.fate.random() < self.rates.crash[point]:
             self.generation += 1
             self.note("crash", point)
+            for scope in self._deaths:
+                scope.cancel()
             raise Dead(point)
+
+    def at_death(self, scope: trio.CancelScope) -> None:
+        """Cancels that scope when this life ends: a request that the process was answering."""
+        self._deaths.append(scope)
+
+    def forget(self, scope: trio.CancelScope) -> None:
+        """The request of that scope is over."""
+        self._deaths.remove(scope)
+
+    def cut_connections(self) -> None:
+        """The kernel closes what a dead process held open; the server then lets go of its locks."""
+        for connection in self.connections:
+            connection.finish()
+        self.connections.clear()
 
     def psp_faults(self) -> FaultState:
         """The PSP's faults as its simulator understands them, at this seed's rates; none once healed."""
