@@ -35,6 +35,7 @@ from actors.transaction import Surroundings
 from connectors import registry
 from connectors.contract import Connector
 from payorch import keys
+from payorch.access import PEPPER_PURPOSE
 from payorch.api.app import ApiSurroundings, make_app
 from payorch.api.contracts import option_checks
 from payorch.api.present import announcement_json, payment_json
@@ -132,7 +133,7 @@ class Platform:
         self._journal = Journal(store.connect, writer=ports.entropy.identifier())
         master = keys.Secret(settings.needed("secret_key").reveal())
         self._return_key = keys.derived_key(master, PURPOSE)
-        self._pepper = keys.derived_key(master, "api-keys")
+        self._pepper = keys.derived_key(master, PEPPER_PURPOSE)
         self._office = self._make_office()
         self._payments = DynamicSupervisor(
             name="payments",

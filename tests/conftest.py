@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -83,6 +84,14 @@ def empty_database(cluster: Cluster, database_names: Callable[[], str]) -> Itera
 def database(cluster: Cluster, template_database: str, database_names: Callable[[], str]) -> Iterator[Database]:
     """A database with the whole schema and no rows. Gone after the test, whoever is still connected to it."""
     yield from _temporary(cluster, database_names(), template=template_database)
+
+
+@pytest.fixture
+def make_database(cluster: Cluster, template_database: str, database_names: Callable[[], str]) -> Iterator[Callable[[], Database]]:
+    """Makes as many databases as a test asks for, each as `database` is."""
+    with ExitStack() as stack:
+        make = contextmanager(_temporary)
+        yield lambda: stack.enter_context(make(cluster, database_names(), template=template_database))
 
 
 def _temporary(cluster: Cluster, name: str, *, template: str) -> Iterator[Database]:

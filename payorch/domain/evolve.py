@@ -27,7 +27,7 @@ from payorch.domain.payment import (
     check_move,
     check_operation_move,
 )
-from payorch.domain.records import Attempt, CancellationReason, Operation, Payment, Pursuit
+from payorch.domain.records import Attempt, CancellationReason, Operation, OperationKind, Payment, Pursuit
 
 _CANCELLATION: Final = {
     Name.MERCHANT_CANCELED: CancellationReason.MERCHANT,
@@ -251,15 +251,17 @@ def _correct(payment: Payment, correction: e.Correction, event: e.Event) -> Paym
 
 
 def _resync(payment: Payment, resync: e.Resync, event: e.Event) -> Payment:
-    """A new search, as if the outcome had just been lost: what was still open is unknown from here on."""
-    pursuit = Pursuit(since=event.at)
-    if resync.attempt_id is not None:
-        attempt = payment.attempt(resync.attempt_id)
-        unsure = AttemptState.UNKNOWN if attempt.state in OPEN_ATTEMPT else attempt.state
-        payment = _with_attempt(payment, replace(attempt, state=unsure, next_action_at=resync.next_action_at, pursuit=pursuit))
-    if resync.operation_id is not None:
-        operation = payment.operation(resync.operation_id)
-        lost = OperationState.UNKNOWN if operation.state in OPEN_OPERATION else operation.state
-        again = replace(operation, state=lost, next_action_at=resync.next_action_at, pursuit=pursuit, in_review=False)
-        payment = _with_operation(payment, again)
+    """A new search, as if the outcome had just been lost: the subject, and whatever review froze while it was open, is unknown again."""
+    pursuit, look = Pursuit(since=event.at), resync.next_action_at
+    for attempt in payment.attempts:
+        was_open = attempt.state in OPEN_ATTEMPT
+        if attempt.id == resync.attempt_id or was_open:
+            unsure = AttemptState.UNKNOWN if was_open else attempt.state
+            payment = _with_attempt(payment, replace(attempt, state=unsure, next_action_at=look, pursuit=pursuit))
+    for operation in payment.operations:
+        frozen = operation.state in OPEN_OPERATION and operation.next_action_at is None and operation.kind is not OperationKind.REFUND
+        if operation.id == resync.operation_id or frozen:
+            lost = OperationState.UNKNOWN if operation.state in OPEN_OPERATION else operation.state
+            again = replace(operation, state=lost, next_action_at=look, pursuit=pursuit, in_review=False)
+            payment = _with_operation(payment, again)
     return payment

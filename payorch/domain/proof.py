@@ -64,7 +64,9 @@ def attempt_means(payment: Payment, attempt: Attempt, desk: Desk) -> Means:
     if attempt.psp_reference is not None and manifest.lookup is not Lookup.NONE:
         return Means.INQUIRE  # its own id is known: reading is enough, and moves nothing
     in_review = payment.state is State.MANUAL_REVIEW  # frozen: a replay could execute what people have not decided
-    if desk.at < attempt.psp_key_safe_until and wanted(payment, desk) and not in_review:
+    # Turn and turn about: a PSP that stored a 500 under our key answers every replay with it, and only a lookup can find the charge.
+    turn = manifest.lookup is Lookup.NONE or attempt.pursuit is None or attempt.pursuit.steps % 2 == 0
+    if turn and desk.at < attempt.psp_key_safe_until and wanted(payment, desk) and not in_review:
         return Means.REPLAY
     return _inquiry(manifest, attempt.psp_reference)
 
@@ -84,6 +86,19 @@ def operation_means(payment: Payment, operation: Operation, desk: Desk) -> Means
 
 def _inquiry(manifest: Manifest, psp_reference: str | None) -> Means:
     return Means.WAIT if manifest.lookup is Lookup.NONE else Means.INQUIRE
+
+
+def proof_possible_at(manifest: Manifest, attempt: Attempt, absences: Sequence[datetime], at: datetime) -> datetime | None:
+    """The next moment after `at` when a negative lookup would count for more than one now; None where no such moment is ahead.
+
+    Absence in an eventual index counts only after the key's window, and then twice: waiting for the schedule's next day would leave a
+    merchant unsure for longer than the PSP can be.
+    """
+    if manifest.lookup is not Lookup.EVENTUAL or attempt.psp_reference is not None:
+        return None
+    late = [moment for moment in absences if moment >= attempt.psp_key_safe_until]
+    moment = late[0] + timedelta(seconds=manifest.lookup_lag_seconds) if late else attempt.psp_key_safe_until
+    return moment if moment > at else None
 
 
 def absence_proved(manifest: Manifest, subject: Attempt | Operation, absences: Sequence[datetime], *, reference_known: bool) -> bool:

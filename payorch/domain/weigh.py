@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 from payorch.domain.decide import close_session, completes_without_us, follow_up, next_attempt, open_operation, unasked, untried, wanted
 from payorch.domain.desk import Desk, Story, look_at
-from payorch.domain.events import AttemptChange, Ending
+from payorch.domain.events import Ending
 from payorch.domain.intent import CaptureMode
 from payorch.domain.money import zero
 from payorch.domain.outcome import (
@@ -30,7 +30,7 @@ from payorch.domain.outcome import (
     Unknown,
 )
 from payorch.domain.payment import EDGES, HOLDING_ATTEMPT, OPEN_ATTEMPT, TERMINAL, AttemptState, Name, OperationState, State
-from payorch.domain.proof import absence_proved
+from payorch.domain.proof import absence_proved, proof_possible_at
 from payorch.domain.records import Attempt, OperationKind, Origin, Payment, Pursuit
 from payorch.domain.weigh_nothing import conflict_of, contradict, record
 from payorch.domain.weigh_operation import weigh_operation
@@ -372,13 +372,10 @@ def _look_again(story: Story, attempt: Attempt, evidence: Evidence, *, absent: b
             looks = limits.unknown_looks_seconds
         case _:
             return record(story, attempt, evidence)
-    return story.tell(
-        Name.EVIDENCE_RECORDED,
-        AttemptChange(
-            attempt_id=attempt.id, state=attempt.state, evidence=evidence,
-            next_action_at=look_at(looks, pursuit.steps, desk.at), pursuit=pursuit,
-        ),
-    )  # fmt: skip
+    look = look_at(looks, pursuit.steps, desk.at)
+    if payment.state is State.OUTCOME_UNKNOWN:
+        look = min(look, proof_possible_at(desk.manifests[attempt.connector], attempt, absences, desk.at) or look)
+    return story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, next_action_at=look, pursuit=pursuit)
 
 
 def _abandoned(story: Story, attempt: Attempt, evidence: Evidence) -> None:

@@ -155,7 +155,10 @@ def _voided_late(story: Story, operation: Operation, evidence: Evidence) -> None
 def _contradict(story: Story, operation: Operation, evidence: Evidence, why: str) -> None:
     state = OperationState.UNKNOWN if operation.state in OPEN_OPERATION else operation.state
     failure = Failure(error_class=ErrorClass.INTEGRITY_CONFLICT, code="integrity_conflict", message=f"Evidence contradicts: {why}.")
-    if _decides(story.payment, operation):
+    unknown = (
+        operation.kind is not OperationKind.REFUND and operation.state in OPEN_OPERATION and story.payment.state is State.OUTCOME_UNKNOWN
+    )
+    if unknown or _decides(story.payment, operation):
         if story.payment.state is State.VOIDING:  # people have it from there only by way of the unknown
             story.operation(Name.OUTCOME_LOST, operation, state, to=State.OUTCOME_UNKNOWN, evidence=evidence, reason=why)
         return story.operation(

@@ -6,7 +6,7 @@ nothing here is needed for correctness between two processes: that is what the j
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -23,9 +23,6 @@ from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.store.driver import Connection
 from payorch.store.items import STREAMS
-
-LARGEST_PAGE: Final = 1000
-"""Rows in memory at once, for the functions that go through everything."""
 
 # An identifier is made in the same moment as its payment, so a span of creation is a range of identifiers, and the index on them finds it.
 # The margin is for a clock that was set back; the exact comparison is on the column.
@@ -202,23 +199,18 @@ async def due(connection: Connection, now: datetime, *, limit: int) -> list[str]
     return [identifiers.text("pay", row[0]) for row in rows]
 
 
-async def unfinished(connection: Connection, *, page_rows: int = LARGEST_PAGE) -> AsyncIterator[list[str]]:
-    """All payments with an open attempt, an open operation or a timer, oldest first, in pages: those that recovery wakes, held or not.
+async def unfinished(connection: Connection, *, limit: int, after: str | None = None) -> list[str]:
+    """Payments with an open attempt, an open operation or a timer, held or not, oldest first: those that recovery wakes.
 
-    Each page is a statement of its own, so what becomes unfinished behind the last page's end is seen, and what is made before it is not:
-    whoever makes it knows of it.
+    A page; the next one begins `after` its last. What becomes unfinished before the place reached is not seen: whoever does that in this
+    process knows of it.
     """
-    after = UUID(int=0)
-    while True:
-        rows = await _all(
-            connection,
-            "SELECT id FROM payorch.payments WHERE unfinished AND id > $1 ORDER BY id LIMIT $2",
-            [after, Int8(page_rows)],
-        )
-        if not rows:
-            return
-        yield [identifiers.text("pay", row[0]) for row in rows]
-        after = rows[-1][0]
+    rows = await _all(
+        connection,
+        "SELECT id FROM payorch.payments WHERE unfinished AND id > $1 ORDER BY id LIMIT $2",
+        [UUID(int=0) if after is None else uuid_of(after), Int8(limit)],
+    )
+    return [identifiers.text("pay", row[0]) for row in rows]
 
 
 async def unanswered(connection: Connection, after: str | None, *, limit: int) -> list[str]:
@@ -254,7 +246,9 @@ async def head_position(connection: Connection) -> int:
     return int(rows[0][0])
 
 
-_PAYMENT_COLUMNS: Final = "id, merchant_id, state, version, amount, currency, reference, connector, psp_reference, captured, refunded, held, created_at, updated_at"
+_PAYMENT_COLUMNS: Final = """
+    id, merchant_id, state, version, amount, currency, reference, connector, psp_reference, captured, refunded, held, created_at, updated_at
+"""
 
 # A payment is also found by the reference of an attempt that was given up, or of an operation.
 _BY_PSP_REFERENCE: Final = (

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from bench import stacks
 
 _ROOT = "/work/checkout"
 _SITE = f"{_ROOT}/.venv/lib/python3.11/site-packages"
+_PACKAGE = partial(stacks.package_of, root=_ROOT + "/")
 
 
 @pytest.mark.parametrize(
@@ -34,18 +37,24 @@ def test_a_frame_belongs_to_a_package(frame: str, package: str) -> None:
 def test_self_time_is_the_innermost_frame_and_inclusive_time_counts_a_package_once() -> None:
     run, step = f"run ({_SITE}/trio/_run.py:1)", f"step ({_SITE}/trio/_run.py:2)"
     parse = f"parse ({_SITE}/h11/_readers.py:9)"
-    samples, shares = stacks.shares([f"{run};{step};{parse} 3", f"{run};{step} 1", ""], root=_ROOT + "/")
+    samples, shares = stacks.shares([f"{run};{step};{parse} 3", f"{run};{step} 1", ""], _PACKAGE)
     assert samples == 4
     assert shares == [
-        stacks.Share(package="h11", own=0.75, inclusive=0.75),
-        stacks.Share(package="trio", own=0.25, inclusive=1.0),
+        stacks.Share(name="h11", own=0.75, inclusive=0.75),
+        stacks.Share(name="trio", own=0.25, inclusive=1.0),
     ]
 
 
 def test_no_samples_are_no_shares() -> None:
-    assert stacks.shares([], root=_ROOT) == (0, [])
+    assert stacks.shares([], _PACKAGE) == (0, [])
 
 
 def test_a_line_without_a_count_is_refused() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
-        stacks.shares(["run (a.py:1);step (b.py:2)"], root=_ROOT)
+        stacks.shares(["run (a.py:1);step (b.py:2)"], _PACKAGE)
+
+
+def test_functions_are_told_apart_by_their_package() -> None:
+    lines = [f"Journal.write ({_ROOT}/payorch/store/journal.py:1);write ({_SITE}/trio/_file.py:2) 1"]
+    _, shares = stacks.shares(lines, partial(stacks.function_of, root=_ROOT))
+    assert [share.name for share in shares] == ["trio write", "payorch.store Journal.write"]

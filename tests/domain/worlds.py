@@ -7,8 +7,9 @@
     world.later(seconds=60)
     payment = world.command(payment, lambda story: decide.capture(story, 500))
 
-Every step is checked: its events can be stored and read back, and a replay of all of them gives the very same payment. `world.names` is
-the story so far. Nothing here knows trio, a store or a real PSP.
+A world has one line of life: each step goes on from the payment that the step before gave. Every step is checked: its events can be
+stored and read back, and a replay of all of them gives the very same payment. `world.names` is the story so far.
+Nothing here knows trio, a store or a real PSP.
 """
 
 from __future__ import annotations

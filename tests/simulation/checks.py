@@ -20,7 +20,7 @@ async def check(world: World, runtime: Runtime, merchants: Sequence[Merchant], c
     """Raises AssertionError with the first thing that is wrong."""
     ids = [row.id for row in await _all_rows(connection, runtime.merchant_id)]
     payments = await reads.load_many(connection, ids)
-    assert (await audit.verify(connection)).intact, "the hash chain is broken (A2)"
+    assert (await audit.verify(connection)).whole, "the hash chain is broken (A2)"
     _accepted_exist(merchants, payments)
     _one_key_one_payment(merchants, payments)
     _ledger_agrees(world, payments)
@@ -61,7 +61,7 @@ def _ledger_agrees(world: World, payments: dict[str, Payment]) -> None:
     held: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
     known = {attempt.id: payment for payment in payments.values() for attempt in payment.attempts}
     page = world.ledger.payments(limit=100_000)
-    for theirs in page.rows:
+    for theirs in page.items:
         reference = theirs.reference
         assert reference in known, f"M7: the PSP knows {reference}, of which we have no attempt"
         if theirs.held or theirs.captured - theirs.refunded:

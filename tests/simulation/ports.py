@@ -53,7 +53,6 @@ class SimulatedProcess:
         self._generation = world.generation
 
     def reached(self, point: str) -> None:
-        self._world.seen[f"reached:{point}"] += 1
         self._world.maybe_crash(point, self._generation)
 
 

@@ -27,8 +27,8 @@ SEEDS: Final = int(os.environ.get("SEEDS", "20"))
 FIRST_SEED: Final = int(os.environ.get("FIRST_SEED", "0"))
 MERCHANTS: Final = 4
 ORDERS: Final = 5
-HEALING_SECONDS: Final = 3 * 3600.0
-"""Longer than the shopper's deadline and than the first six looks at an unknown outcome."""
+HEALING_SECONDS: Final = 26 * 3600.0
+"""Longer than the PSP's key window and two lookups after it, by when every outcome can be proved."""
 
 SEEN: Final[Counter[str]] = Counter()
 
@@ -36,14 +36,16 @@ SEEN: Final[Counter[str]] = Counter()
 async def story(world: World) -> None:
     """Trade under misfortune, heal, wait, judge."""
     runtime = Runtime(world)
+    world.healed = True  # nothing befalls a world before its first life
     await runtime.enrol()
+    world.healed = False
     merchants = [Merchant(world, runtime, number, ORDERS) for number in range(MERCHANTS)]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(runtime.live)
         async with trio.open_nursery() as trading:
             for merchant in merchants:
                 trading.start_soon(merchant.trade)
-        world.healed = True
+        runtime.heal()
         world.note("phase", "healed")
         await trio.sleep(HEALING_SECONDS)
         connection = await connection_class(world, breaks=False).connect(world.database.app, session=Session(application_name="judge"))
@@ -51,24 +53,31 @@ async def story(world: World) -> None:
         nursery.cancel_scope.cancel()
 
 
-def simulate(seed: int, database: Database) -> World:
+def simulate(seed: int, database: Database, *, crash_at: tuple[str, int] | None = None) -> World:
     """One seed, from the first order to the verdict. The world that is returned knows its trace."""
-    world = World(seed, database)
-    deterministic, state = trio_run._ALLOW_DETERMINISTIC_SCHEDULING, trio_run._r.getstate()
-    trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True
-    trio_run._r.seed(seed)
+    world = World(seed, database, crash_at=crash_at)
+    state = trio_run._r.getstate()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
+        trio_run._r.seed(world.seed)
+        try:
+            _run(world)
+        finally:
+            trio_run._r.setstate(state)
+    if crash_at is None:
+        SEEN.update(world.seen)
+    return world
+
+
+def _run(world: World) -> None:
     try:
         trio.run(story, world, clock=MockClock(autojump_threshold=0))
     except BaseException as error:
-        error.add_note(f"seed {seed}, trace {world.trace}; the last of it:\n" + "\n".join(world.tail))
+        error.add_note(f"seed {world.seed}, trace {world.trace}; the last of it:\n" + "\n".join(world.tail))
         raise
     finally:
-        trio_run._ALLOW_DETERMINISTIC_SCHEDULING = deterministic
-        trio_run._r.setstate(state)
         world.cut_connections()
         world.ledger.close()
-    SEEN.update(world.seen)
-    return world
 
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + SEEDS))
@@ -91,3 +100,11 @@ def test_the_misfortunes_really_happened() -> None:
     assert sum(count for what, count in SEEN.items() if what.startswith("crash:")) >= 3 * SEEDS
     for what in ("end:CAPTURED", "end:AUTHORIZED", "end:FAILED", "end:CANCELED", "database:lost after", "database:lost before"):
         assert SEEN[what], f"never seen: {what}"
+
+
+@pytest.mark.parametrize("point", CRASH_POINTS)
+def test_a_crash_exactly_there_loses_and_doubles_nothing(point: str, make_database: Callable[[], Database]) -> None:
+    """The power goes at each named point, at its first, a middle and a later time."""
+    for number in (1, 4, 17):
+        world = simulate(number, make_database(), crash_at=(point, number))
+        assert world.seen[f"crash:{point}"] == 1, f"{point} was not reached {number} times"

@@ -66,25 +66,34 @@ class Rates:
             return dice.random() * most if dice.random() < 0.5 else 0.0
 
         return cls(
-            crash={point: sometimes(0.02) for point in CRASH_POINTS},
+            crash={point: sometimes(0.03) for point in CRASH_POINTS},
             psp={kind: sometimes(0.15) for kind in PSP_FAULTS},
             database_lost_before=sometimes(0.03),
             database_lost_after=sometimes(0.03),
         )
 
+    @classmethod
+    def none(cls) -> Rates:
+        """A world in which nothing goes wrong by chance."""
+        return cls(crash=dict.fromkeys(CRASH_POINTS, 0.0), psp={}, database_lost_before=0.0, database_lost_after=0.0)
+
 
 class World:
-    """One seed's world. `healed` ends all misfortune; what is unfinished then must come to its end."""
+    """One seed's world. `healed` ends all misfortune; what is unfinished then must come to its end.
 
-    def __init__(self, seed: int, database: Database) -> None:
+    crash_at: (point, n) makes the power go when that point is reached for the n-th time, and leaves everything else to luck turned good.
+    """
+
+    def __init__(self, seed: int, database: Database, *, crash_at: tuple[str, int] | None = None) -> None:
         self.seed = seed
+        self._crash_at = crash_at
         self.database = database
         self._master = Random(seed)
         self.fate = self._dice("fate")
         self.wire = self._dice("wire")
         self.ids = self._dice("ids")
         self.shop = self._dice("shop")
-        self.rates = Rates.drawn(self._dice("rates"))
+        self.rates = Rates.drawn(self._dice("rates")) if crash_at is None else Rates.none()
         self.generation = 0
         self.healed = False
         self.seen: Counter[str] = Counter()
@@ -123,12 +132,25 @@ class World:
     def maybe_crash(self, point: str, generation: int) -> None:
         """This may be where the power goes."""
         self.alive(generation)
-        if not self.healed and self.fate.random() < self.rates.crash[point]:
-            self.generation += 1
+        if not self.healed:
+            self.seen[f"reached:{point}"] += 1
+        if self._dies_here(point):
             self.note("crash", point)
-            for scope in self._deaths:
-                scope.cancel()
+            self.end_life()
             raise Dead(point)
+
+    def _dies_here(self, point: str) -> bool:
+        if self.healed:
+            return False
+        if self._crash_at is not None:
+            return self._crash_at == (point, self.seen[f"reached:{point}"])
+        return self.fate.random() < self.rates.crash[point]
+
+    def end_life(self) -> None:
+        """The present generation is over: whatever of it still runs finds out at its next step."""
+        self.generation += 1
+        for scope in self._deaths:
+            scope.cancel()
 
     def at_death(self, scope: trio.CancelScope) -> None:
         """Cancels that scope when this life ends: a request that the process was answering."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -15,7 +15,7 @@ from payorch.domain.outcome import Approved
 from payorch.domain.payment import AttemptState, Name, State
 from payorch.store import reads
 from payorch.store.driver import Connection
-from payorch.store.items import Append, Appended, ClaimLost, Conflict, Entry, Refused, Result
+from payorch.store.items import Append, Appended, ClaimLost, Conflict, Entry, Item, Refused, Result
 from payorch.store.journal import Journal
 from tests.conftest import Database
 from tests.store.stories import START, Story, connected, journal_on, new_id, rows_of
@@ -67,7 +67,7 @@ async def test_both_commits_of_an_authorisation_write_everything(journal: Journa
 
 async def test_every_step_of_a_life_replays_to_the_same_payment(journal: Journal, connection: Connection) -> None:
     story = Story()
-    steps = [
+    steps: list[Callable[[], Append]] = [
         story.created,
         lambda: story.step(story.confirmation(), story.preparation()),
         story.authorized,
@@ -180,6 +180,13 @@ async def test_an_answer_behind_its_claim_finds_it(journal: Journal) -> None:
     story = Story()
     results = await journal.write([story.sent(claim=story.claim()), story.answer(status=202)])
     assert results == [Appended(4), Appended(4, answer_stored=True)]
+
+
+async def test_order_is_kept_among_items_that_have_to_wait(journal: Journal) -> None:
+    """The second waits for the first because of the payment, and the third for the second because of the key."""
+    story = Story()
+    items: list[Item] = [story.created(), story.step(story.confirmation(), claim=story.claim()), story.answer()]
+    assert await journal.write(items) == [Appended(1), Appended(2), Appended(2, answer_stored=True)]
 
 
 async def test_a_written_item_handed_in_again_is_told_so(journal: Journal) -> None:
@@ -314,7 +321,12 @@ async def test_poison_conflict_and_lost_claim_in_one_batch(journal: Journal, con
     stale = Story(payment=replace(moved.now), payment_id=moved.payment_id)
     await journal.write([moved.noted()])
     loser, good = Story(), [Story() for _ in range(5)]
-    items = [good[0].created(good[0].claim("a")), loser.created(loser.claim("taken", "req_9")), good[1].created(), stale.noted()]
+    items: list[Item] = [
+        good[0].created(good[0].claim("a")),
+        loser.created(loser.claim("taken", "req_9")),
+        good[1].created(),
+        stale.noted(),
+    ]
     items += [good[2].created(), _amount_out_of_bounds(Story()), good[3].created(), good[4].created(good[4].claim("b"))]
     results = await journal.write(items)
     assert kinds(results) == ["Appended", "ClaimLost", "Appended", "Conflict", "Appended", "Refused", "Appended", "Appended"]

@@ -16,7 +16,7 @@ from payorch.store.audit import verify
 from payorch.store.driver import Connection
 from payorch.store.embedded import Cluster
 from payorch.store.identities import visit
-from payorch.store.items import Append, Appended, ClaimLost, Entry, Result
+from payorch.store.items import Append, Appended, ClaimLost, Conflict, Entry, Result
 from payorch.store.journal import Fenced, Journal
 from payorch.store.migrate import migrate
 from tests.conftest import Database
@@ -159,6 +159,17 @@ async def test_a_claim_without_events_is_known_as_ours(journal: Journal, wire: W
     stored = await reads.stored_answer(connection, story.merchant_id, "k")
     assert stored is not None
     assert stored.status == 409
+
+
+@pytest.mark.parametrize("loss", [Loss.ANSWER, Loss.REQUEST])
+async def test_anothers_record_in_our_place_is_not_taken_for_ours(journal: Journal, wire: Wire, connection: Connection, loss: Loss) -> None:
+    story = Story()
+    await journal.write([story.sent()])
+    stale = Story(payment=story.now, payment_id=story.payment_id)
+    await journal.write([story.authorized()])
+    wire.lose(loss)
+    assert await journal.write([stale.noted()]) == [Conflict()]
+    await assert_written_once(connection, [story])
 
 
 async def test_the_answer_may_be_lost_again_while_it_is_looked_up(journal: Journal, wire: Wire, connection: Connection) -> None:
@@ -321,7 +332,7 @@ async def test_a_process_that_died_between_two_commits_left_the_first(database: 
     async with journal_on(database.app, writer=OTHER_WRITER) as successor:
         found = await reads.load_payment(connection, story.payment_id)
         assert found == story.now
-        assert [page async for page in reads.unfinished(connection)] == [[story.payment_id]]
+        assert await reads.unfinished(connection, limit=10) == [story.payment_id]
         assert await successor.write([story.authorized(answer=story.answer())]) == [Appended(5, answer_stored=True)]
 
 

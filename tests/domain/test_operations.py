@@ -1,0 +1,457 @@
+"""Stories of captures, voids and refunds: what is taken, what is given back, and what nobody knows yet."""
+
+from __future__ import annotations
+
+import pytest
+
+from payorch.domain import decide
+from payorch.domain.capability import Lookup
+from payorch.domain.events import Correction, Resync
+from payorch.domain.intent import CaptureMode
+from payorch.domain.money import Money
+from payorch.domain.outcome import Approved, ErrorClass, Pending, Released, Source
+from payorch.domain.payment import AttemptState, Name, OperationState, State
+from payorch.domain.proof import Means
+from payorch.domain.records import CancellationReason, OperationKind, Payment
+from tests.domain.worlds import ABSENT, CHARGED, DAY, LOST, MINUTE, NOT_SENT, World, declined, manifest, rejected
+
+CAPTURE, VOID, REFUND = OperationKind.CAPTURE, OperationKind.VOID, OperationKind.REFUND
+GONE = declined(ErrorClass.EXPIRED)
+NO = declined(ErrorClass.OPERATION_NOT_ALLOWED)
+DONE = Approved()
+
+
+def authorized(world: World, connector: str = "strong", capture: CaptureMode = CaptureMode.MANUAL) -> Payment:
+    payment = world.answer(world.pay(capture=capture, connector=connector), Approved(), psp_reference="psp_1")
+    assert payment.state is (State.AUTHORIZED if capture is CaptureMode.MANUAL else State.CAPTURING)
+    return payment
+
+
+def capturing(world: World, minor: int | None = None, *, final: bool | None = None, payment: Payment | None = None) -> Payment:
+    return world.command(payment or authorized(world), lambda story: decide.capture(story, minor, final=final))
+
+
+def captured(world: World, minor: int | None = None) -> Payment:
+    return world.answer_operation(capturing(world, minor), CAPTURE, DONE)
+
+
+def refunding(world: World, payment: Payment, minor: int | None = None) -> Payment:
+    return world.command(payment, lambda story: decide.refund(story, minor))
+
+
+def sums(payment: Payment) -> tuple[int, int, int]:
+    """captured, refunded, reserved by refunds"""
+    return payment.captured_minor, payment.refunded_minor, payment.refund_reserved_minor
+
+
+# --- capture
+
+
+def test_the_whole_is_captured_by_default() -> None:
+    payment = captured(World())
+    assert payment.state is State.CAPTURED
+    assert payment.captured_minor == 2000
+    assert payment.due_at is None
+
+
+def test_parts_are_captured_until_nothing_is_left() -> None:
+    world = World()
+    payment = captured(world, 500)
+    assert payment.state is State.PARTIALLY_CAPTURED
+    assert payment.capturable_minor == 1500
+    payment = capturing(world, 700, payment=payment)
+    payment = capturing(world, 800, payment=payment)
+    assert payment.capturable_minor == 0
+    first, second = payment.open_operations(CAPTURE)
+    payment = world.weigh(payment, second.id, DONE)
+    assert payment.state is State.CAPTURING
+    payment = world.weigh(payment, first.id, DONE)
+    assert payment.state is State.CAPTURED
+    assert payment.captured_minor == 2000
+
+
+def test_a_final_part_closes_the_rest() -> None:
+    world = World()
+    payment = capturing(world, 500, final=True)
+    assert payment.capturable_minor == 0
+    with pytest.raises(decide.Refused):
+        capturing(world, 1, payment=payment)
+    payment = world.answer_operation(payment, CAPTURE, DONE)
+    assert payment.state is State.CAPTURED
+    assert payment.captured_minor == 500
+
+
+@pytest.mark.parametrize("last", [DONE, NO])
+def test_a_final_capture_closes_the_rest_also_when_another_one_ends_later(last: object) -> None:
+    world = World()
+    payment = capturing(world, 500)
+    payment = capturing(world, 700, final=True, payment=payment)
+    first, final = payment.open_operations(CAPTURE)
+    payment = world.weigh(payment, final.id, DONE)
+    assert payment.state is State.CAPTURING
+    payment = world.weigh(payment, first.id, last)  # type: ignore[arg-type]
+    assert payment.state is State.CAPTURED
+    assert payment.captured_minor == (1200 if last is DONE else 700)
+
+
+@pytest.mark.parametrize("minor", [0, -1, 2001])
+def test_more_than_is_held_or_nothing_is_not_captured(minor: int) -> None:
+    world = World()
+    payment = authorized(world)
+    with pytest.raises(decide.Refused):
+        capturing(world, minor, payment=payment)
+
+
+def test_a_connector_that_captures_once_is_not_asked_for_a_part() -> None:
+    world = World()
+    payment = authorized(world, "blind")
+    with pytest.raises(decide.Refused) as refused:
+        capturing(world, 500, payment=payment)
+    assert refused.value.code == "capability_not_supported"
+
+
+def test_a_refused_capture_leaves_the_hold_or_the_part() -> None:
+    world = World()
+    payment = world.answer_operation(capturing(world), CAPTURE, NO)
+    assert payment.state is State.AUTHORIZED
+    world = World()
+    payment = capturing(world, 500, payment=captured(world, 500))
+    assert world.answer_operation(payment, CAPTURE, NO).state is State.PARTIALLY_CAPTURED
+
+
+def test_a_capture_of_a_hold_that_is_gone_ends_the_payment_or_closes_the_rest() -> None:
+    world = World()
+    payment = world.answer_operation(capturing(world), CAPTURE, GONE)
+    assert payment.state is State.CANCELED
+    assert payment.cancellation_reason is CancellationReason.AUTHORIZATION_EXPIRED
+    world = World()
+    payment = capturing(world, 500, payment=captured(world, 500))
+    assert world.answer_operation(payment, CAPTURE, GONE).state is State.CAPTURED
+
+
+def test_a_hold_that_is_gone_for_one_capture_waits_for_the_other() -> None:
+    world = World()
+    payment = capturing(world, 700, payment=capturing(world, 500))
+    first, second = payment.open_operations(CAPTURE)
+    payment = world.weigh(payment, first.id, GONE)
+    assert payment.state is State.CAPTURING
+    assert world.weigh(payment, second.id, DONE).captured_minor == 700
+
+
+def test_an_unsent_capture_is_sent_again_inside_its_window_and_then_fails() -> None:
+    world = World()
+    payment = capturing(world)
+    while payment.state is State.CAPTURING:
+        payment = world.answer_operation(payment, CAPTURE, NOT_SENT)
+        if payment.state is State.CAPTURING:
+            assert set(world.to_next_timer(payment).values()) == {Means.SEND}
+    assert payment.state is State.AUTHORIZED
+    assert world.names[-1] == "CaptureNotSent"
+
+
+def test_an_unknown_capture_is_replayed_until_it_is_known() -> None:
+    world = World()
+    payment = world.answer_operation(capturing(world), CAPTURE, LOST)
+    assert payment.state is State.OUTCOME_UNKNOWN
+    assert payment.capture_reserved_minor == 2000
+    assert set(world.to_next_timer(payment).values()) == {Means.REPLAY}
+    payment = world.answer_operation(payment, CAPTURE, NOT_SENT, Source.REPLAY)
+    assert payment.state is State.OUTCOME_UNKNOWN
+    assert world.answer_operation(payment, CAPTURE, DONE, Source.REPLAY).state is State.CAPTURED
+
+
+def test_an_unknown_capture_that_was_never_executed_leaves_the_hold() -> None:
+    world = World()
+    payment = world.answer_operation(capturing(world), CAPTURE, LOST)
+    world.later(seconds=29)
+    payment = world.answer_operation(payment, CAPTURE, ABSENT, Source.INQUIRY)
+    assert payment.state is State.OUTCOME_UNKNOWN
+    world.later(seconds=1)
+    payment = world.answer_operation(payment, CAPTURE, ABSENT, Source.INQUIRY)
+    assert payment.state is State.AUTHORIZED
+    assert world.names[-1] == "ResolvedCaptureNotDone"
+
+
+def test_two_unknown_captures_are_both_waited_for() -> None:
+    world = World()
+    payment = capturing(world, 700, payment=capturing(world, 500))
+    first, second = payment.open_operations(CAPTURE)
+    payment = world.weigh(world.weigh(payment, first.id, LOST), second.id, LOST)
+    payment = world.weigh(payment, first.id, Pending(), Source.INQUIRY)
+    assert payment.state is State.OUTCOME_UNKNOWN
+    payment = world.weigh(payment, second.id, NO, Source.INQUIRY)
+    assert payment.state is State.CAPTURING
+    assert world.weigh(payment, first.id, DONE, Source.WEBHOOK).state is State.PARTIALLY_CAPTURED
+
+
+def test_a_spent_search_for_a_capture_goes_to_people_who_may_look_again() -> None:
+    world = World()
+    payment = world.search(world.answer_operation(capturing(world), CAPTURE, LOST), LOST)
+    assert payment.state is State.MANUAL_REVIEW
+    again = Resync(attempt_id=None, operation_id=payment.operations[0].id, reason="the PSP is back", next_action_at=world.at)
+    payment = world.tell(payment, Name.RESYNC_REQUESTED, again, State.OUTCOME_UNKNOWN)
+    assert set(world.looks(payment).values()) == {Means.INQUIRE}
+    assert world.answer_operation(payment, CAPTURE, DONE, Source.INQUIRY).state is State.CAPTURED
+
+
+def test_a_crash_makes_a_capture_unknown() -> None:
+    world = World()
+    payment = world.restart(capturing(world))
+    assert payment.state is State.OUTCOME_UNKNOWN
+    assert world.names[-1] == "FoundSentAfterRestart"
+
+
+def test_a_late_failure_of_a_capture_goes_to_people() -> None:
+    world = World()
+    payment = captured(world)
+    payment = world.weigh(payment, payment.operations[0].id, NO, Source.WEBHOOK)
+    assert payment.state is State.MANUAL_REVIEW
+    assert payment.operations[0].state is OperationState.REVERSED
+    assert payment.captured_minor == 0
+
+
+def test_a_late_success_of_a_failed_capture_is_never_passed_over() -> None:
+    world = World()
+    payment = world.answer_operation(capturing(world), CAPTURE, NO)
+    payment = world.weigh(payment, payment.operations[0].id, DONE, Source.WEBHOOK)
+    assert payment.state is State.MANUAL_REVIEW
+    assert payment.captured_minor == 2000
+    world = World()
+    payment = world.command(world.answer_operation(capturing(world), CAPTURE, NO), decide.void)
+    payment = world.answer_operation(payment, VOID, DONE)
+    assert payment.state is State.CANCELED
+    payment = world.weigh(payment, payment.operations[0].id, DONE, Source.WEBHOOK)
+    assert payment.state is State.MANUAL_REVIEW
+    assert payment.review_reason == "LateSuccess"
+
+
+def test_a_capture_of_another_amount_is_for_people() -> None:
+    world = World()
+    payment = world.answer_operation(capturing(world), CAPTURE, DONE, amount=Money(1, "EUR"))
+    assert payment.state is State.MANUAL_REVIEW
+    assert payment.operations[0].amount == Money(2000, "EUR")
+
+
+def test_a_capture_from_the_psps_dashboard_is_for_people() -> None:
+    world = World()
+    payment = authorized(world)
+    assert world.weigh(payment, payment.attempts[0].id, CHARGED, Source.WEBHOOK).state is State.MANUAL_REVIEW
+
+
+# --- void
+
+
+def voiding(world: World, payment: Payment | None = None) -> Payment:
+    return world.command(payment or authorized(world), decide.void)
+
+
+def test_a_void_ends_the_payment_and_a_void_of_the_rest_closes_it() -> None:
+    world = World()
+    payment = world.answer_operation(voiding(world), VOID, DONE)
+    assert payment.state is State.CANCELED
+    assert payment.due_at is None
+    world = World()
+    payment = world.answer_operation(voiding(world, captured(world, 500)), VOID, DONE)
+    assert payment.state is State.CAPTURED
+    assert payment.captured_minor == 500
+
+
+def test_a_refused_void_leaves_what_there_was() -> None:
+    world = World()
+    payment = world.answer_operation(voiding(world), VOID, NO)
+    assert payment.state is State.AUTHORIZED
+    assert payment.due_at is not None
+    world = World()
+    assert world.answer_operation(voiding(world, captured(world, 500)), VOID, NO).state is State.PARTIALLY_CAPTURED
+
+
+def test_a_void_that_failed_and_worked_after_all_ends_the_payment() -> None:
+    world = World()
+    payment = world.answer_operation(voiding(world), VOID, NO)
+    payment = world.weigh(payment, payment.operations[0].id, DONE, Source.WEBHOOK)
+    assert payment.state is State.CANCELED
+    assert payment.attempts[0].state is AttemptState.VOIDED
+
+
+def test_an_automatic_capture_that_wins_the_race_against_the_void_is_the_truth() -> None:
+    for unknown in (False, True):
+        world = World()
+        payment = world.command(world.answer(world.pay(), LOST), decide.cancel)
+        payment = world.answer(payment, Approved(), Source.INQUIRY)
+        assert payment.state is State.VOIDING
+        if unknown:
+            payment = world.answer_operation(payment, VOID, LOST)
+        payment = world.answer_operation(payment, VOID, NO, Source.INQUIRY, captured=Money(2000, "EUR"))
+        assert payment.state is State.CAPTURED
+        assert payment.captured_minor == 2000
+
+
+def test_a_capture_that_is_not_ours_and_wins_the_race_is_for_people() -> None:
+    world = World()
+    payment = world.answer_operation(voiding(world), VOID, NO, captured=Money(2000, "EUR"))
+    assert payment.state is State.MANUAL_REVIEW
+    world = World()
+    part = captured(world, 500)
+    payment = world.answer_operation(voiding(world, part), VOID, NO, captured=Money(2000, "EUR"))
+    assert payment.state is State.MANUAL_REVIEW
+    assert payment.captured_minor == 500
+
+
+def test_an_unknown_void_is_resolved_by_either_word_about_it() -> None:
+    for by_operation in (True, False):
+        world = World()
+        payment = world.answer_operation(voiding(world), VOID, LOST)
+        assert payment.state is State.OUTCOME_UNKNOWN
+        if by_operation:
+            payment = world.answer_operation(payment, VOID, DONE, Source.REPLAY)
+        else:
+            payment = world.weigh(payment, payment.attempts[0].id, Released(expired=False), Source.WEBHOOK)
+        assert payment.state is State.CANCELED
+        assert payment.operations[0].state is OperationState.SUCCEEDED
+
+
+def test_an_unknown_void_that_was_not_done_leaves_the_hold() -> None:
+    world = World()
+    payment = world.answer_operation(voiding(world), VOID, LOST)
+    payment = world.answer_operation(payment, VOID, NO, Source.INQUIRY)
+    assert payment.state is State.AUTHORIZED
+    assert world.names[-1] == "ResolvedVoidNotDone"
+
+
+def test_a_hold_that_was_voided_at_the_psp_is_gone_here_too() -> None:
+    world = World()
+    payment = authorized(world)
+    payment = world.weigh(payment, payment.attempts[0].id, Released(expired=False), Source.WEBHOOK)
+    assert payment.state is State.CANCELED
+    world = World()
+    payment = captured(world, 500)
+    payment = world.weigh(payment, payment.attempts[0].id, Released(expired=True), Source.WEBHOOK)
+    assert payment.state is State.CAPTURED
+
+
+# --- refund
+
+
+def test_refunds_add_up_to_what_was_captured_and_not_more() -> None:
+    world = World()
+    payment = refunding(world, captured(world), 500)
+    assert sums(payment) == (2000, 0, 500)
+    payment = world.answer_operation(payment, REFUND, DONE)
+    assert sums(payment) == (2000, 500, 0)
+    with pytest.raises(decide.Refused) as refused:
+        refunding(world, payment, 1501)
+    assert refused.value.code == "amount_exceeds_refundable"
+    payment = world.answer_operation(refunding(world, payment), REFUND, DONE)
+    assert sums(payment) == (2000, 2000, 0)
+    assert payment.state is State.CAPTURED
+    assert decide.allowed(payment) == ()
+
+
+def test_an_unknown_refund_keeps_its_amount_and_never_moves_the_payment() -> None:
+    world = World()
+    payment = world.answer_operation(refunding(world, captured(world), 1500), REFUND, LOST)
+    assert payment.state is State.CAPTURED
+    assert sums(payment) == (2000, 0, 1500)
+    with pytest.raises(decide.Refused):
+        refunding(world, payment, 501)
+    while payment.due_at is not None:
+        for subject in world.to_next_timer(payment):
+            payment = world.weigh(payment, subject, LOST, Source.INQUIRY)
+    refund = payment.operations[-1]
+    assert (payment.state, refund.state, refund.in_review) == (State.CAPTURED, OperationState.UNKNOWN, True)
+    assert sums(payment) == (2000, 0, 1500)
+    assert sums(world.weigh(payment, refund.id, DONE, Source.WEBHOOK)) == (2000, 1500, 0)
+
+
+def test_a_failed_refund_gives_its_amount_free() -> None:
+    world = World()
+    payment = world.answer_operation(refunding(world, captured(world)), REFUND, NO)
+    assert sums(payment) == (2000, 0, 0)
+    assert payment.refundable_minor == 2000
+
+
+def test_a_refund_that_comes_back_is_free_again() -> None:
+    world = World()
+    payment = world.answer_operation(refunding(world, captured(world)), REFUND, DONE)
+    payment = world.weigh(payment, payment.operations[-1].id, NO, Source.WEBHOOK)
+    assert payment.operations[-1].state is OperationState.REVERSED
+    assert payment.refundable_minor == 2000
+
+
+def test_a_refund_that_was_sent_late_is_not_absent_because_it_was_asked_for_early() -> None:
+    """The lookup's lag counts from the sending, not from the wish: else a refund in flight would be made a second time."""
+    world = World()
+    payment = refunding(world, captured(world))
+    payment = world.answer_operation(payment, REFUND, NOT_SENT)
+    world.later(seconds=5 * MINUTE)
+    payment = world.answer_operation(payment, REFUND, LOST)
+    world.later(seconds=2)
+    payment = world.answer_operation(payment, REFUND, ABSENT, Source.INQUIRY)
+    assert sums(payment) == (2000, 0, 2000)
+
+
+def test_a_refund_goes_to_the_attempt_whose_money_it_gives_back() -> None:
+    world = World()
+    payment = world.answer(world.pay(capture=CaptureMode.MANUAL), declined(ErrorClass.SOFT_TRY_OTHER))
+    payment = world.answer(payment, declined(ErrorClass.HARD_DECLINE))
+    first = payment.attempts[0]
+    payment = world.weigh(payment, first.id, Approved(), Source.WEBHOOK)
+    found = Correction(
+        requester="ann",
+        approver="bob",
+        reason="it is good",
+        evidence_reference="1",
+        attempt_id=first.id,
+        attempt_state=AttemptState.AUTHORIZED,
+    )
+    payment = world.tell(payment, Name.CORRECTION_APPROVED, found, State.AUTHORIZED)
+    assert payment.failure is None
+    payment = world.answer_operation(capturing(world, 500, payment=payment), CAPTURE, DONE)
+    payment = world.answer_operation(voiding(world, payment), VOID, DONE)
+    assert payment.attempts[0].state is AttemptState.VOIDED
+    assert refunding(world, payment).operations[-1].attempt_id == first.id
+
+
+def test_a_connector_that_refunds_once_is_asked_once() -> None:
+    world = World(preference=("blind",))
+    payment = world.answer(world.pay(), CHARGED)
+    with pytest.raises(decide.Refused):
+        refunding(world, payment, 500)
+    payment = world.answer_operation(refunding(world, payment), REFUND, NO)
+    assert refunding(world, payment).refund_reserved_minor == 2000
+
+
+@pytest.mark.parametrize("minor", [0, -500])
+def test_nothing_or_less_is_not_refunded(minor: int) -> None:
+    world = World()
+    payment = captured(world)
+    with pytest.raises(decide.Refused):
+        refunding(world, payment, minor)
+
+
+def test_a_question_that_was_refused_does_not_fail_a_refund() -> None:
+    world = World()
+    payment = world.answer_operation(refunding(world, captured(world)), REFUND, LOST)
+    payment = world.answer_operation(payment, REFUND, rejected(ErrorClass.INVALID_REQUEST), Source.INQUIRY)
+    assert payment.operations[-1].state is OperationState.UNKNOWN
+
+
+# --- keys
+
+
+def test_a_short_psp_key_is_the_random_end_of_the_id() -> None:
+    short = manifest(lookup=Lookup.STRONG, key_max_length=16)
+    world = World(manifests={"strong": short})
+    payment = world.pay()
+    key, identifier = payment.attempts[0].psp_key, payment.attempts[0].id
+    assert len(key) == 16
+    assert identifier.endswith(key)
+
+
+def test_no_look_keeps_a_closed_payment_awake() -> None:
+    world = World()
+    payment = captured(world, 500)
+    payment = world.answer_operation(capturing(world, payment=payment), CAPTURE, DONE)
+    assert payment.state is State.CAPTURED
+    world.later(seconds=60 * DAY)
+    assert world.looks(payment) == {}
