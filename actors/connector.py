@@ -103,6 +103,7 @@ class ConnectorActor(Actor[Execute]):
         self._observe = observe
         self._jobs: deque[_Job] = deque()
         self._idle: list[trio.Event] = []
+        self._quiet: trio.Event | None = None
         self._in_flight = self._answered = self._not_sent = self._unknown = 0
 
     async def started(self) -> None:
@@ -128,6 +129,12 @@ class ConnectorActor(Actor[Execute]):
             not_sent=self._not_sent,
             unknown=self._unknown,
         )
+
+    async def until_quiet(self) -> None:
+        """Waits until no call is on the wire and none waits to be."""
+        while self._in_flight or self._jobs:
+            self._quiet = self._quiet or trio.Event()
+            await self._quiet.wait()
 
     async def _work(self) -> None:
         """One connection: take the oldest call, make it, hand back the answer, for ever."""
@@ -170,6 +177,9 @@ class ConnectorActor(Actor[Execute]):
             return Unknown(failure=lost), None
         finally:
             self._in_flight -= 1
+            if self._quiet is not None:
+                self._quiet.set()
+                self._quiet = None
         self._process.reached("connector.after_answer")
         return None, response
 

@@ -195,7 +195,7 @@ class TransactionActor(Actor[Message]):
         if self._payment is None or self._payment.hold is not None:
             return
         desk = self._desk(cause="restart")
-        for subject in _maybe_on_the_wire(self._payment):
+        for subject in _maybe_on_the_wire(self._payment, desk.at):
             lost = Unknown(failure=_failure("no_answer_at_restart", "The process ended before the PSP's answer was recorded."))
             await self._weigh(subject, Evidence(source=Source.RESTART, finding=lost, at=desk.at), cause="restart", actor="system")
 
@@ -471,11 +471,11 @@ def _subject(payment: Payment, subject_id: str) -> Attempt | Operation:
     return operation if operation is not None else payment.attempt(subject_id)
 
 
-def _maybe_on_the_wire(payment: Payment) -> list[str]:
-    """Children that were committed as about to be sent and have no answer."""
+def _maybe_on_the_wire(payment: Payment, at: datetime) -> list[str]:
+    """Children that were committed as about to be sent and have no answer. One that waits to be sent again counts once that was due."""
     attempts = [one.id for one in payment.attempts if one.state in (AttemptState.PREPARED, AttemptState.SENT)]
-    on_wire = (OperationState.REQUESTED, OperationState.SENT)
-    return attempts + [one.id for one in payment.operations if one.state in on_wire and one.pursuit is None]
+    waiting = [one for one in payment.operations if one.state in (OperationState.REQUESTED, OperationState.SENT)]
+    return attempts + [one.id for one in waiting if one.pursuit is None or (one.next_action_at or at) <= at]
 
 
 C = TypeVar("C", Attempt, Operation)

@@ -36,7 +36,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     "payorch.system": ("payorch.ports",),
     "tui": ("tui",),
 }
-MAY_IMPORT_EVERYTHING: Final = ("payorch.app", "payorch.cli", "payorch.local", "payorch.__main__")
+MAY_IMPORT_EVERYTHING: Final = ("payorch.app", "payorch.platform", "payorch.cli", "payorch.local", "payorch.__main__")
 """The composition root and the command line in front of it."""
 
 BANNED_MODULES: Final = {
@@ -62,6 +62,7 @@ LARGER_FOR_A_REASON: Final = {
     "payorch/door.py": 680,  # one subject, the edge; splitting it would part the connection from its deadlines
     "payorch/store/embedded.py": 580,
     "payorch/simulators.py": 480,
+    "payorch/store/journal.py": 480,  # what a commit is and what its lost answer means are one subject
     "actors/transaction.py": 500,
     "payorch/domain/payment.py": 440,  # one file owns the machine
 }
@@ -114,7 +115,7 @@ def test_only_the_composition_root_imports_it() -> None:
         for path, module, tree in SOURCES
         if module not in MAY_IMPORT_EVERYTHING
         for line, name in imported(tree)
-        if within(name, ("payorch.app", "payorch.cli", "payorch.local"))
+        if within(name, ("payorch.app", "payorch.platform", "payorch.cli", "payorch.local"))
     ]
     assert not wrong, f"these import the composition root; pass what they need in instead: {wrong}"
 
@@ -183,11 +184,7 @@ def test_modules_stay_small_enough_to_read() -> None:
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    silent = [
-        str(path.relative_to(ROOT))
-        for path, _, tree in SOURCES
-        if tree.body and ast.get_docstring(tree) is None
-    ]
+    silent = [str(path.relative_to(ROOT)) for path, _, tree in SOURCES if tree.body and ast.get_docstring(tree) is None]
     assert not silent, f"a module begins with what it is for and what it is not: {silent}"
 
 

@@ -15,7 +15,7 @@ import msgspec
 import trio
 
 from payorch.access import Registrar
-from payorch.app import Platform, Ports, StoreAccess
+from payorch.platform import Platform, Ports, StoreAccess
 from payorch.keys import KeyMode
 from payorch.settings import Settings, load
 from payorch.store.driver import Connection, Session

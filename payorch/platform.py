@@ -1,0 +1,381 @@
+"""The composition root: from settings to a running supervision tree. It may import everything, and nothing but the command line imports it.
+
+    root (rest_for_one: what fails takes down what was started after it, in reverse order)
+    ├── journal          the one writer
+    ├── connectors       one actor for each PSP (one_for_one)
+    ├── payments         one actor for each payment that is not at rest (dynamic)
+    ├── recovery         timers, what a restart left, payments to set aside
+    └── api              the HTTP application; the listening socket belongs to the root and outlives it
+
+Not here: any decision, any SQL, any HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+import psycopg
+import structlog
+import trio
+from quart_trio import QuartTrio
+
+from actors.actor import Actor
+from actors.connector import ConnectorActor, ConnectorLimits, Execute
+from actors.directory import Directory
+from actors.journal import JournalWriter, Write
+from actors.mailbox import ActorStopped, MailboxFull, Ref
+from actors.office import Office
+from actors.recovery import Poisoned, RecoveryActor
+from actors.supervisor import ChildSpec, DynamicSupervisor, Report, ReportKind, Strategy, Supervisor
+from actors.transaction import Surroundings
+from connectors import registry
+from connectors.contract import Connector
+from payorch import keys
+from payorch.access import PEPPER_PURPOSE
+from payorch.api.app import ApiSurroundings, make_app
+from payorch.api.contracts import option_checks
+from payorch.api.present import announcement_json, payment_json
+from payorch.api.shopper import PURPOSE, return_url
+from payorch.domain.desk import Story
+from payorch.domain.outcome import Evidence
+from payorch.domain.records import Payment
+from payorch.door import Door
+from payorch.ports import Clock, Entropy, Process, Timeouts
+from payorch.ports import Network as NetworkPort
+from payorch.settings import ConnectorSettings, Settings
+from payorch.store import identities, reads
+from payorch.store.driver import Connection
+from payorch.store.items import Append, Item, Result
+from payorch.store.journal import Journal
+from payorch.store.pool import DatabaseUnavailable, Pool, PoolExhausted, is_unavailable
+from payorch.telemetry import Metrics
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = structlog.get_logger("payorch.platform")
+
+_APPEND_WITHIN_SECONDS: Final = 60.0  # a batch under way while the database is away is held; nobody's patience is longer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The world as this process sees it: real in `serve`, simulated in tests."""
+
+    clock: Clock
+    entropy: Entropy
+    network: NetworkPort
+    process: Process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreAccess:
+    """pool: for reads. connect: opens the journal writer's own connection."""
+
+    pool: Pool
+    connect: Callable[[], Awaitable[Connection]]
+
+
+class _ApiActor(Actor[None]):
+    """Runs the HTTP application behind the door for as long as it lives."""
+
+    def __init__(self, run: Callable[..., Awaitable[None]]) -> None:
+        self._run = run
+
+    async def started(self) -> None:
+        up = trio.Event()
+        self.spawn(self._serve, up)
+        await up.wait()
+
+    async def receive(self, message: None) -> None:
+        raise AssertionError("nobody tells the API anything")
+
+    async def _serve(self, up: trio.Event) -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._run)
+            up.set()
+
+
+class Platform:
+    """All actors of one process and how they reach each other. Nothing runs before `run`.
+
+    door: where HTTP comes in; None in simulations, which call `self.asgi` themselves.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        ports: Ports,
+        store: StoreAccess,
+        metrics: Metrics,
+        connectors: Mapping[str, Connector] | None = None,
+        door: Door | None = None,
+    ) -> None:
+        self._settings = settings
+        self._ports = ports
+        self._store = store
+        self._metrics = metrics
+        self._door = door
+        enabled = settings.enabled_connectors()
+        known = registry.CONNECTORS if connectors is None else connectors
+        self._connectors = {name: known[name] for name in enabled}
+        self._live: dict[str, ConnectorActor] = {}
+        self._ended = trio.Event()
+        self._journal = Journal(store.connect, writer=ports.entropy.identifier())
+        master = keys.Secret(settings.needed("secret_key").reveal())
+        self._return_key = keys.derived_key(master, PURPOSE)
+        self._pepper = keys.derived_key(master, PEPPER_PURPOSE)
+        self._office = self._make_office()
+        self._payments = DynamicSupervisor(
+            name="payments",
+            max_children=settings.actors.payments_limit,
+            intensity=settings.actors.restart_intensity,
+            period_seconds=settings.actors.restart_period_seconds,
+            report=self._report,
+            gave_up=self._set_aside,
+        )
+        self.directory = Directory(
+            self._payments,
+            self._surroundings(),
+            mailbox_capacity=settings.actors.payment_mailbox_capacity,
+            shutdown_seconds=settings.actors.shutdown_seconds,
+        )
+        self.asgi = self._make_api()
+        self.root = self._make_tree()
+        self._writer: Ref[Write] = self.root.ref("journal")
+
+    @property
+    def connectors(self) -> Mapping[str, ConnectorActor]:
+        """The connector actors alive now, for their statistics."""
+        return self._live
+
+    async def stop(self) -> None:
+        """Stops the tree in reverse order and waits for its end."""
+        self.root.stop()
+        await self._ended.wait()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Runs the whole tree until `root.stop()` or a fault that restarts do not cure, which it raises."""
+        try:
+            await self.root.run(task_status=task_status)
+        finally:
+            self._ended.set()
+
+    # --- the tree
+
+    def _make_tree(self) -> Supervisor:
+        """The architecture, as the list of what is started, in order."""
+        actors = self._settings.actors
+        journal = ChildSpec(
+            name="journal",
+            start=self._start_journal,
+            mailbox_capacity=self._settings.journal.mailbox_capacity,
+            shutdown_seconds=actors.shutdown_seconds,
+        )
+        recovery = ChildSpec(name="recovery", start=self._start_recovery, mailbox_capacity=1000, shutdown_seconds=actors.shutdown_seconds)
+        api = ChildSpec(name="api", start=self._start_api, mailbox_capacity=1, shutdown_seconds=actors.shutdown_seconds)
+        return Supervisor(
+            name="root",
+            strategy=Strategy.REST_FOR_ONE,
+            children=[journal, self._make_connectors(), self._payments, recovery, *([api] if self._door is not None else [])],
+            intensity=actors.restart_intensity,
+            period_seconds=actors.restart_period_seconds,
+            report=self._report,
+        )
+
+    def _make_connectors(self) -> Supervisor:
+        settings = self._settings.enabled_connectors()
+        return Supervisor(
+            name="connectors",
+            strategy=Strategy.ONE_FOR_ONE,
+            children=[
+                ChildSpec(
+                    name=name,
+                    start=lambda name=name: self._start_connector(name, settings[name]),  # type: ignore[misc]
+                    mailbox_capacity=settings[name].mailbox_capacity,
+                    shutdown_seconds=self._settings.actors.shutdown_seconds,
+                )
+                for name in self._connectors
+            ],
+            intensity=self._settings.actors.restart_intensity,
+            period_seconds=self._settings.actors.restart_period_seconds,
+            report=self._report,
+        )
+
+    def _start_journal(self) -> JournalWriter:
+        settings = self._settings.journal
+        return JournalWriter(
+            journal=self._journal,
+            process=self._ports.process,
+            batch_limit=settings.batch_limit,
+            pause_answer_after_seconds=settings.pause_answer_after_seconds,
+        )
+
+    def _start_connector(self, name: str, settings: ConnectorSettings) -> ConnectorActor:
+        actor = ConnectorActor(
+            connector=self._connectors[name],
+            network=self._ports.network,
+            base_url=settings.base_url,
+            credentials=settings.credentials(),
+            limits=ConnectorLimits(
+                connections=settings.connections,
+                waiting=settings.mailbox_capacity,
+                timeouts=Timeouts(
+                    connect_seconds=settings.connect_timeout_seconds,
+                    write_seconds=settings.write_timeout_seconds,
+                    read_seconds=settings.read_timeout_seconds,
+                    total_seconds=settings.total_timeout_seconds,
+                ),
+            ),
+            clock=self._ports.clock,
+            process=self._ports.process,
+            deliver=self.directory.answered,
+            observe=self._observe,
+        )
+        self._live[name] = actor
+        return actor
+
+    def _start_recovery(self) -> RecoveryActor:
+        return RecoveryActor(
+            directory=self.directory,
+            due=lambda at, limit: self.read(reads.due, at, limit=limit),
+            unanswered=lambda after, limit: self.read(reads.unanswered, after, limit=limit),
+            load=lambda payment_id: self.read(reads.load_payment, payment_id),
+            commit=self._commit_story,
+            desk=lambda: self._office.desk(actor="system", cause="recovery"),
+            clock=self._ports.clock,
+            sweep_seconds=self._settings.actors.sweep_seconds,
+            sweep_limit=self._settings.actors.sweep_limit,
+        )
+
+    def _start_api(self) -> _ApiActor:
+        assert self._door is not None, "without a door nobody can reach an API"
+        door = self._door
+
+        async def run(*, task_status: trio.TaskStatus[None]) -> None:
+            await door.run_app(self.asgi, task_status=task_status)
+
+        return _ApiActor(run)
+
+    # --- what payments are given
+
+    def _make_office(self) -> Office:
+        settings = self._settings
+        return Office(
+            clock=self._ports.clock,
+            entropy=self._ports.entropy,
+            limits=settings.limits(),
+            connectors=self._connectors,
+            manifests={name: connector.manifest for name, connector in self._connectors.items()},
+            preference=tuple(name for name in settings.routing.default if name in self._connectors),
+            routing_version=settings.routing.version,
+            unavailable=dict,
+            return_url=self._return_url,
+        )
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            office=self._office,
+            write=self.write,
+            load=lambda payment_id: self.read(reads.load_payment, payment_id),
+            postbox=self,
+            process=self._ports.process,
+            present=payment_json,
+            announce=announcement_json,
+            undelivered=self._undelivered,
+            retry_seconds=0.25,
+        )
+
+    def send(self, connector: str, execute: Execute) -> None:
+        """The postbox of payments: tells that connector's actor. Raises MailboxFull or ActorStopped."""
+        self.root.ref(connector).tell(execute)
+
+    async def write(self, item: Item) -> Result:
+        """Appends through the one writer and returns once it is durable. Raises JournalUnavailable where surely nothing was written."""
+        return await self._writer.ask(lambda reply: Write(item=item, reply_to=reply), within_seconds=_APPEND_WITHIN_SECONDS)
+
+    async def read(self, query: Callable[Concatenate[Connection, P], Awaitable[T]], *arguments: P.args, **named: P.kwargs) -> T:
+        """Runs one of the store's read functions on a connection of the pool. Raises DatabaseUnavailable and PoolExhausted."""
+        try:
+            async with self._store.pool.lease() as connection:
+                return await query(connection, *arguments, **named)
+        except psycopg.Error as error:
+            if is_unavailable(error):
+                raise DatabaseUnavailable(str(error)) from error
+            raise
+
+    async def _commit_story(self, before: Payment, story: Story) -> Result:
+        return await self.write(Append(payment=story.payment, expected_version=before.version, events=tuple(story.events)))
+
+    def _make_api(self) -> QuartTrio:
+        return make_app(
+            ApiSurroundings(
+                http=self._settings.http,
+                clock=self._ports.clock,
+                identifier=self._office.identifier,
+                directory=self.directory,
+                find_key=lambda lookup_id: self.read(identities.merchant_key, lookup_id),
+                stored_claim=lambda merchant_id, key: self.read(reads.stored_answer, merchant_id, key),
+                load_payment=lambda payment_id: self.read(reads.load_payment, payment_id),
+                load_payments=lambda payment_ids: self.read(reads.load_many, payment_ids),
+                load_events=lambda payment_id: self.read(reads.load_events, payment_id),
+                search=lambda what, *, limit, after: self.read(reads.search, what, limit=limit, after=after),
+                write_answer=self.write,
+                connectors=option_checks(self._connectors),
+                parts=self._parts,
+                metrics=self._metrics,
+                pepper=self._pepper,
+                return_key=self._return_key,
+                log=structlog.get_logger("payorch.api"),
+            )
+        )
+
+    def _return_url(self, payment_id: str, attempt_id: str) -> str:
+        return return_url(self._settings.http.public_url, payment_id, attempt_id, self._return_key)
+
+    # --- what is seen from outside
+
+    async def _parts(self) -> dict[str, tuple[bool, str]]:
+        """Each part that readiness depends on: whether it answers, and a word about it."""
+        journal = self._journal.statistics()
+        try:
+            await self.read(reads.head_position)
+            database = (True, "answers")
+        except (DatabaseUnavailable, PoolExhausted) as problem:
+            database = (False, str(problem))
+        written = f"at position {journal.position}" if journal.available else journal.last_trouble or "not open yet"
+        return {"database": database, "journal": (journal.available and not journal.fenced, written)}
+
+    async def finish_calls(self, within_seconds: float) -> None:
+        """Waits until no PSP call is under way, at most that long: an answer that is still caught need not be asked for later."""
+        with trio.move_on_after(within_seconds):
+            for actor in list(self._live.values()):
+                await actor.until_quiet()
+
+    def _observe(self, connector: str, evidence: Evidence) -> None:
+        self._metrics.psp_call(connector, evidence)
+
+    def _undelivered(self, payment_id: str, obstacle: Exception) -> None:
+        log.warning("payment.answer_undelivered", payment_id=payment_id, obstacle=type(obstacle).__name__)
+
+    def _set_aside(self, payment_id: str, error: Exception) -> None:
+        log.error("payment.actor_given_up", payment_id=payment_id, error=type(error).__name__)
+        try:
+            self.root.ref("recovery").tell(Poisoned(payment_id=payment_id, reason=f"its actor kept failing: {type(error).__name__}"))
+        except (MailboxFull, ActorStopped):
+            log.error("payment.not_set_aside", payment_id=payment_id)  # its timers bring it back here
+
+    def _report(self, report: Report) -> None:
+        if report.kind in (ReportKind.STARTED, ReportKind.ENDED, ReportKind.STOPPED):
+            return  # one each per payment: the normal case is not news
+        log.warning("actor." + report.kind.name.lower(), supervisor=report.supervisor, child=report.child, error=_words(report.error))
+
+
+def _words(error: BaseException | None) -> str | None:
+    """An exception in one line; of a group, each of its members."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(filter(None, map(_words, error.exceptions)))
+    return None if error is None else f"{type(error).__name__}: {error}"
