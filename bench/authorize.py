@@ -19,6 +19,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -118,6 +119,8 @@ class Bench:
                 "settled": await services.count(self._cluster, service.database, service.settled),
                 "charged": await self._charges() - before,
             }
+            committed = await services.count(self._cluster, service.database, services.COMMITTED)
+            told["commits_per_payment"] = committed / max(1, told["books"]["stored"])
         told["wrong"] = report.wrong_books(told["books"])
         report.print_round(told)
         return told
@@ -149,7 +152,7 @@ class Bench:
     async def _profiled(self, pid: int, loading: partial[Any]) -> dict[str, Any]:
         """The same load while py-spy samples the service for the time of the window."""
         told: dict[str, Any] = {}
-        collapsed = FOLDER / "profile.txt"
+        collapsed = FOLDER / f"profile-{self._numbers}.txt"
 
         async def load() -> None:
             told.update(await loading())
@@ -161,8 +164,10 @@ class Bench:
                 await _spy(pid, collapsed, seconds=max(1, int(self._options.seconds - 0.5)))
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
-        samples, shares = stacks.shares(_lines(collapsed), root=str(ROOT))
-        told["profile"] = {"samples": samples, "rate": told["rate"], "shares": [asdict(share) for share in shares]}
+        lines, root = _lines(collapsed), str(ROOT)
+        samples, packages = stacks.shares(lines, partial(stacks.package_of, root=root))
+        _, functions = stacks.shares(lines, partial(stacks.function_of, root=root))
+        told["profile"] = {"samples": samples, "rate": told["rate"], "shares": _as_dicts(packages), "functions": _as_dicts(functions)}
         return told
 
 
@@ -170,6 +175,10 @@ async def _spy(pid: int, collapsed: Path, *, seconds: int) -> None:
     asked = ["record", "--pid", str(pid), "--duration", str(seconds), "--rate", str(_SAMPLES_PER_SECOND), "--format", "raw"]
     spy = [str(Path(sys.executable).parent / "py-spy"), *asked, "--full-filenames", "--output", str(collapsed)]
     await output_of(spy, environment=services.plain_environment(), within_seconds=seconds + _LOAD_GRACE_SECONDS)
+
+
+def _as_dicts(shares: Sequence[stacks.Share]) -> list[dict[str, Any]]:
+    return [asdict(share) for share in shares]
 
 
 def _lines(file: Path) -> list[str]:
@@ -210,6 +219,28 @@ async def _measured(options: Options) -> dict[str, Any]:
         return await Bench(options, cluster, stub_port).run()
 
 
+async def _measured_unless_stopped(options: Options) -> dict[str, Any]:
+    """Ctrl-C and SIGTERM end the run in order: what was started is ended first. Raises BenchmarkFailed then, too."""
+    result: dict[str, Any] | None = None
+    failure: Exception = BenchmarkFailed("stopped; everything that was started has been ended")
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_at_first, signals, nursery.cancel_scope)
+            try:
+                result = await _measured(options)
+            except (BenchmarkFailed, embedded.ClusterError) as told:
+                failure = told
+            nursery.cancel_scope.cancel()
+    if result is None:
+        raise failure
+    return result
+
+
+async def _cancel_at_first(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    await anext(signals)
+    scope.cancel()
+
+
 def _surroundings(options: Options) -> dict[str, Any]:
     described = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False)
     return {
@@ -242,14 +273,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the benchmark; 0 when the books agree, 1 when they do not or something failed."""
     options, as_json = _options(arguments)
     FOLDER.mkdir(parents=True, exist_ok=True)
+    for old in (*FOLDER.glob("*.log"), *FOLDER.glob("profile*.txt")):
+        old.unlink()
     try:
-        result = {**_surroundings(options), **trio.run(_measured, options)}
+        result = {**_surroundings(options), **trio.run(_measured_unless_stopped, options)}
     except (BenchmarkFailed, embedded.ClusterError) as failure:
         print(failure, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("stopped; everything that was started has been ended", file=sys.stderr)
-        return 130
     (FOLDER / "authorize.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1) if as_json else report.text(result))
     return 1 if report.all_wrong(result) else 0

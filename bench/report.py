@@ -12,6 +12,9 @@ from typing import Any, Final
 
 from bench.figures import median, paired_ratios
 
+_OURS: Final = ("payorch.", "actors ", "connectors ", "bench ")
+_WHOLE_PROCESS: Final = 0.9
+_FUNCTIONS: Final = 30
 _ENOUGH_HEADROOM: Final = 3.0
 _BUSY: Final = 0.85
 """A service in a closed loop uses its whole core. One that got less was waiting for the machine, the disk or the load."""
@@ -60,7 +63,8 @@ def round_line(told: Mapping[str, Any]) -> str:
     percentiles = f"p50 {took['p50_ms']:6.1f}  p95 {took['p95_ms']:6.1f}  p99 {took['p99_ms']:6.1f}  max {took['max_ms']:6.1f} ms"
     used = busy(told)
     share = "" if used is None else f" ({used * 100:.0f} % of its core)"
-    spent = f"CPU/request {_us(cpu['service'])}{share}, PostgreSQL {_us(cpu['postgres'])}"
+    commits = f"{told['commits_per_payment']:.2f} commits/payment"
+    spent = f"CPU/request {_us(cpu['service'])}{share}, PostgreSQL {_us(cpu['postgres'])}, {commits}"
     return f"{told['kind']:<9} {told['rate']:7.0f}/s  {percentiles}  {spent}"
 
 
@@ -121,7 +125,7 @@ def _profile(result: Mapping[str, Any]) -> Iterator[str]:
     if not profiles:
         return
     names = list(profiles)
-    by_name = {name: {share["package"]: share for share in profiles[name]["shares"]} for name in names}
+    by_name = {name: {share["name"]: share for share in profiles[name]["shares"]} for name in names}
     packages = sorted(
         {
             package
@@ -137,7 +141,18 @@ def _profile(result: Mapping[str, Any]) -> Iterator[str]:
     for package in packages:
         cells = [by_name[name].get(package) for name in names]
         yield f"| {package} | " + " | ".join(f"{_percent(cell, 'own')} | {_percent(cell, 'inclusive')}" for cell in cells) + " |"
+    yield from _functions(names[-1], profiles[names[-1]]["functions"])
     yield ", ".join(f"{name}: {profiles[name]['samples']} samples at {profiles[name]['rate']:.0f}/s" for name in names)
+
+
+def _functions(kind: str, functions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Where in our own code the time is spent, most inclusive first, without what spans the whole process."""
+    ours = [share for share in functions if share["name"].startswith(_OURS) and share["inclusive"] < _WHOLE_PROCESS]
+    yield ""
+    yield f"| function of ours in {kind} | self | inclusive |"
+    yield "|---|--:|--:|"
+    for share in sorted(ours, key=lambda share: -share["inclusive"])[:_FUNCTIONS]:
+        yield f"| {share['name']} | {_percent(share, 'own')} | {_percent(share, 'inclusive')} |"
 
 
 def _percent(share: Mapping[str, float] | None, which: str) -> str:
@@ -160,7 +175,7 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         "agree" if not all_wrong(result) else "DO NOT AGREE",
     ]
     return [
-        f"| date | commit | bare | {subject[0]['kind']} | ratio, median of pairs | by CPU | p50 / p95 / p99 ms | CPU us/request of both | books |",
+        f"| date | commit | bare | {subject[0]['kind']} | ratio, median | by CPU | p50 / p95 / p99 ms | CPU us/request of both | books |",
         "|---|---|--:|--:|--:|--:|--:|--:|---|",
         f"| {' | '.join(cells)} |",
     ]

@@ -22,6 +22,8 @@ from payorch.store.embedded import Cluster
 
 # Keys of a benchmark's own; the database they open is gone when it ends.
 _SECRET_KEY: Final = "a-secret-of-the-benchmark-only-0123456789abcdef"
+# Of the round's whole life, start and stop included: a few dozen beside thousands. A database's figures begin with it.
+COMMITTED: Final = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
 _TEMPLATE: Final = "bench_template"
 _MERCHANT_KEY: Final = re.compile(r"\bmk_(?:test|live)_[0-9a-z]{16}_[0-9A-Za-z]{49}\b")
 _COMMAND_SECONDS: Final = 60.0

@@ -1,21 +1,21 @@
-"""Where the time goes, by package: py-spy's collapsed stacks -> shares of self time and of inclusive time. Pure.
+"""Where the time goes, by package or by function: py-spy's collapsed stacks -> shares of self time and of inclusive time. Pure.
 
 A sample's self time belongs to the package of its innermost Python frame, so what C code does counts for its caller (libpq for the caller
 in psycopg, the JSON scanner for `python:json`). Its inclusive time counts once for every package anywhere in the stack; those shares
-add up to far more than 100 %.
+add up to far more than 100 %. The same holds for functions.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
 # `function (file:line)`; the line is missing for frames of the interpreter itself.
-_FRAME: Final = re.compile(r".*?\((?P<file>.*?)(?::\d+)?\)")
+_FRAME: Final = re.compile(r"(?P<function>.*?) ?\((?P<file>.*?)(?::\d+)?\)")
 _SITE: Final = "/site-packages/"
 # What attrs writes for a class: its file is no file and names the class.
 _GENERATED: Final = re.compile(r"<attrs generated \w+ (?P<path>[\w.]+)>")
@@ -26,29 +26,29 @@ _SPLIT: Final = "payorch"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """One package's part of all samples, as fractions of 1."""
+    """One package's or function's part of all samples, as fractions of 1."""
 
-    package: str
+    name: str
     own: float
     inclusive: float
 
 
-def shares(collapsed: Iterable[str], *, root: str) -> tuple[int, list[Share]]:
-    """How many samples there were, and each package's share, largest self time first.
+def shares(collapsed: Iterable[str], name_of: Callable[[str], str]) -> tuple[int, list[Share]]:
+    """How many samples there were, and the share of each name, largest self time first.
 
-    collapsed: lines of `frame;frame;frame count`, outermost first. root: the folder of the checkout. Raises ValueError for other lines.
+    collapsed: lines of `frame;frame;frame count`, outermost first. name_of: to whom a frame belongs. Raises ValueError for other lines.
     """
     own: Counter[str] = Counter()
     inclusive: Counter[str] = Counter()
     for line in filter(None, map(str.strip, collapsed)):
         stack, _, count = line.rpartition(" ")
-        packages = [package_of(frame, root=root) for frame in stack.split(";")]
-        own[packages[-1]] += int(count)
-        for package in set(packages):
-            inclusive[package] += int(count)
+        names = [name_of(frame) for frame in stack.split(";")]
+        own[names[-1]] += int(count)
+        for name in set(names):
+            inclusive[name] += int(count)
     total = own.total()
-    found = [Share(package=name, own=own[name] / total, inclusive=inclusive[name] / total) for name in inclusive]
-    return total, sorted(found, key=lambda share: (-share.own, -share.inclusive, share.package))
+    found = [Share(name=name, own=own[name] / total, inclusive=inclusive[name] / total) for name in inclusive]
+    return total, sorted(found, key=lambda share: (-share.own, -share.inclusive, share.name))
 
 
 def package_of(frame: str, *, root: str) -> str:
@@ -63,6 +63,12 @@ def package_of(frame: str, *, root: str) -> str:
         return _room(generated["path"].replace(".", "/"))
     inside = _STANDARD_LIBRARY.fullmatch(file)
     return f"python:{_room(inside['inside'])}" if inside else "python"
+
+
+def function_of(frame: str, *, root: str) -> str:
+    """The package and the function of one frame: `payorch.store Journal.write`."""
+    match = _FRAME.fullmatch(frame)
+    return f"{package_of(frame, root=root)} {match['function'] if match else frame}"
 
 
 def _room(relative: str) -> str:

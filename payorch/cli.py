@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from cyclopts import App, CycloptsError, Parameter, validators
 
-from payorch.settings import Settings, load, origins
+from payorch.settings import Settings, SettingsInvalid, load, origins
 from payorch.wording import aligned, in_words, plain
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ DataDir: TypeAlias = Annotated[
     Path | None,
     Parameter(name="--data-dir", help="the local stack of this folder, where PAYORCH_DATABASE_URL and PAYORCH_SECRET_KEY are not set"),
 ]
+PortBase: TypeAlias = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65500))]
 Mode: TypeAlias = Annotated[Literal["test", "live"], Parameter(help="whether real money moves; visible in the key")]
 
 
@@ -80,8 +81,7 @@ def run(arguments: list[str]) -> int:
         app(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has had enough, as in `payorch states | head`. Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _stop_printing()
         return 1
     except KeyboardInterrupt:
         return _complain("interrupted")
@@ -122,7 +122,7 @@ async def up(
     from payorch.system import SystemClock
 
     telemetry.configure(SystemClock())
-    await local.up(local.Wishes(data_dir=data_dir, port=port, traffic=traffic, seed=seed), say=_say)
+    await local.up(local.Wishes(data_dir=data_dir, port=port, traffic=traffic, seed=seed), say=_tell)
 
 
 @app.command
@@ -133,19 +133,13 @@ async def serve() -> None:
     from payorch.system import SystemClock
 
     settings = load()
-    for name in ("database_url", "secret_key"):
-        settings.needed(name)
+    settings.needed_to_serve()
     telemetry.configure(SystemClock())
-    await composition.serve(settings, on_ready=lambda url: _say(f"payorch is ready: {url}"))
+    await composition.serve(settings, on_ready=lambda url: _tell(f"payorch is ready: {url}"))
 
 
 @app.command
-async def simulators(
-    *,
-    port_base: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65500))] = SIMULATORS_PORT_BASE,
-    data_dir: Path = DEFAULT_DATA_DIR,
-    seed: int = 0,
-) -> None:
+async def simulators(*, port_base: PortBase = SIMULATORS_PORT_BASE, data_dir: Path = DEFAULT_DATA_DIR, seed: int = 0) -> None:
     """Run the simulated PSPs alone. Their books and key tables are kept in the data folder.
 
     Parameters
@@ -165,11 +159,13 @@ async def simulators(
     telemetry.configure(clock)
     folders.make_private_folder(data_dir)
     with folders.only_one(data_dir / psp_process.LOCK, f"the simulators of {data_dir} are running already"):
-        await psps.main(port_base, data_dir, clock=clock, seed=seed, ready=lambda bound: _say(aligned(_addresses(bound))))
-
-
-def _addresses(bound: Any) -> list[tuple[str, str]]:
-    return [*bound.simulators.items(), ("control", bound.control)]
+        await psps.main(
+            port_base,
+            data_dir,
+            clock=clock,
+            seed=seed,
+            ready=lambda bound: _tell(aligned([*bound.simulators.items(), ("control", bound.control)])),
+        )
 
 
 @app.command
@@ -204,15 +200,13 @@ def config_check(*, json: Json = False) -> None:
 
     settings = load()
     findings = [finding for finding in doctor.configured(settings, CONNECTORS) if finding.level is not doctor.Level.OK]
+    shown = {"settings": _settings_json(settings), "findings": [asdict(finding) for finding in findings]}
+    _show(shown, json, lambda: _settings_table(settings))
+    _complain(*[f"{finding.text}: {finding.remedy}" for finding in findings])
+    if any(finding.level is doctor.Level.FAIL for finding in findings):
+        raise CommandFailed("the settings cannot be meant so")
     if not json:
-        _say(_settings_table(settings))
-    _show({"settings": _settings_json(settings), "findings": [asdict(one) for one in findings]}, json, lambda: "\nthe settings are valid")
-    failed = [f"{finding.text}: {finding.remedy}" for finding in findings if finding.level is doctor.Level.FAIL]
-    for finding in findings:
-        if finding.level is doctor.Level.WARN:
-            _complain(f"{finding.text}: {finding.remedy}")
-    if failed:
-        raise CommandFailed("\n".join(failed))
+        _say("\nthe settings are valid")
 
 
 @config.command(name="show")
@@ -237,13 +231,20 @@ async def doctor(*, data_dir: Path = DEFAULT_DATA_DIR, json: Json = False) -> No
     Parameters
     ----------
     data_dir
-        Where `payorch up` keeps its data; its rights are looked at.
+        Where `payorch up` keeps its data. Without PAYORCH_DATABASE_URL it is this local stack that is looked at.
     """
     from connectors.registry import CONNECTORS
     from payorch import doctor as examination
+    from payorch import local
     from payorch.system import SystemClock
 
-    findings = await examination.examine(os.environ, known=CONNECTORS, clock=SystemClock(), data_dir=data_dir)
+    simulated = local.is_there(data_dir) and not os.environ.get("PAYORCH_DATABASE_URL")
+    clock = SystemClock()
+    try:
+        async with local.reachable(data_dir if simulated else None) as settings:
+            findings = await examination.examine(settings, known=CONNECTORS, clock=clock, data_dir=data_dir, simulated=simulated)
+    except SettingsInvalid as invalid:
+        findings = await examination.examine(invalid, known=CONNECTORS, clock=clock, data_dir=data_dir)
     rows = [(one.level.value.ljust(4), one.subject, f"{one.text}{f'. {one.remedy}' if one.remedy else ''}") for one in findings]
     _show([asdict(one) for one in findings], json, lambda: aligned(rows))
     if failed := sum(one.level is examination.Level.FAIL for one in findings):
@@ -390,6 +391,19 @@ async def audit_verify(*, data_dir: DataDir = None, json: Json = False) -> None:
 
 def _say(text: str) -> None:
     print(text, flush=True)
+
+
+def _tell(text: str) -> None:
+    """As `_say`, for commands that go on when nobody reads any more."""
+    try:
+        _say(text)
+    except BrokenPipeError:
+        _stop_printing()
+
+
+def _stop_printing() -> None:
+    """The reader has had enough, as in `payorch states | head`. Python would complain once more when it closes stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show(data: object, as_json: bool, text: Callable[[], str]) -> None:

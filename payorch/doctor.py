@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 import sys
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -19,7 +19,7 @@ import psycopg
 
 from payorch import configuration, database
 from payorch.ports import Clock
-from payorch.settings import Settings, SettingsInvalid, ignored_variables, load, origins
+from payorch.settings import Settings, SettingsInvalid, ignored_variables, origins
 from payorch.store import migrate
 from payorch.store.driver import Connection
 from payorch.store.migrate import MigrationFailed, SchemaMismatch
@@ -62,15 +62,20 @@ def _fail(subject: str, text: str, remedy: str) -> Finding:
     return Finding(subject=subject, level=Level.FAIL, text=text, remedy=remedy)
 
 
-async def examine(environment: Mapping[str, str], *, known: Collection[str], clock: Clock, data_dir: Path) -> list[Finding]:
-    """Looks at everything. `known`: the connectors that this program has; `data_dir`: where `payorch up` keeps its data, if anywhere."""
-    findings = [python_version()]
-    try:
-        settings = load(environment)
-    except SettingsInvalid as invalid:
-        findings += [_fail("configuration", fault, "correct it; `payorch config check` shows every value") for fault in invalid.faults]
-        return [*findings, *data_folder(data_dir)]
-    findings += [*configured(settings, known), *credentials(settings, known), port(settings), *data_folder(data_dir)]
+async def examine(
+    settings: Settings | SettingsInvalid, *, known: Collection[str], clock: Clock, data_dir: Path, simulated: bool = False
+) -> list[Finding]:
+    """Looks at everything. `known`: the connectors that this program has; `data_dir`: where `payorch up` keeps its data, if anywhere;
+    `simulated`: it is the local stack that is looked at, whose connectors need no credentials."""
+    findings = [python_version(), *data_folder(data_dir)]
+    if isinstance(settings, SettingsInvalid):
+        return [
+            *findings,
+            *[_fail("configuration", fault, "correct it; `payorch config check` shows every value") for fault in settings.faults],
+        ]
+    findings += [*configured(settings, known), secret_key(settings), port(settings)]
+    if not simulated:
+        findings += credentials(settings, known)
     return [*findings, *[finding async for finding in database_state(settings, clock)]]
 
 
@@ -99,12 +104,15 @@ def configured(settings: Settings, known: Collection[str]) -> Iterator[Finding]:
         yield _fail("configuration", "no connector is enabled", "set connectors.<name>.enabled")
 
 
-def credentials(settings: Settings, known: Collection[str]) -> Iterator[Finding]:
-    """Secrets that are needed and not there."""
+def secret_key(settings: Settings) -> Finding:
+    """The master key."""
     if settings.secret_key is None:
-        yield _fail("secret key", "PAYORCH_SECRET_KEY is not set", "make one (openssl rand -base64 48), keep it safe, and set it")
-    else:
-        yield _ok("secret key", "set")
+        return _fail("secret key", "PAYORCH_SECRET_KEY is not set", "make one (openssl rand -base64 48), keep it safe, and set it")
+    return _ok("secret key", "set")
+
+
+def credentials(settings: Settings, known: Collection[str]) -> Iterator[Finding]:
+    """Connectors' secrets that are not there, or travel in the open."""
     for name, connector in settings.enabled_connectors().items():
         if name not in known:
             continue

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import errno
 import getpass
+import importlib
 import json
 import os
 import shlex
@@ -28,14 +29,13 @@ from pathlib import Path
 from typing import Any, Final, final
 
 import psycopg
-import structlog
 import trio
 
 from payorch import access, configuration, database, doctor, psp_process
 from payorch.folders import make_private_folder, only_one, write_private
 from payorch.keys import KeyMode, Secret
 from payorch.psp_process import Simulators
-from payorch.settings import Settings, SettingsInvalid, load, origins
+from payorch.settings import DatabaseSettings, Settings, SettingsInvalid, load, origins
 from payorch.store import embedded
 from payorch.store.driver import Connection
 from payorch.store.embedded import Cluster
@@ -51,7 +51,7 @@ _SIMULATORS_AFTER: Final = 10
 _SECRET_KEY_BYTES: Final = 48
 _WEBHOOK_SECRET_BYTES: Final = 24
 
-log = structlog.get_logger("payorch.local")
+_NOT_TAKEN: Final = frozenset(configuration.variable((name,)) for name in ("database_url", "migration_database_url"))
 
 
 class CannotStart(Exception):
@@ -95,6 +95,7 @@ class LocalStack:
         self._patience = trio.CancelScope()
         self._cluster: Cluster | None = None
         self._simulators: Simulators | None = None
+        self._urls: Mapping[str, str] = {}
         self._seen: Counter[str] = Counter()
 
     async def listen_to(self, signals: Any) -> None:
@@ -117,40 +118,52 @@ class LocalStack:
     # --- starting
 
     async def _start(self) -> Settings:
-        """Everything that the platform stands on, in order. Returns the platform's settings."""
+        """Everything that the platform stands on. Returns the platform's settings, with credentials.json written."""
         wishes = self._wishes
         outside = load(self._environment(), overrides={} if wishes.port is None else {"http.port": wishes.port}, overrides_from="--port")
-        host, port = outside.http.host, free_port(outside.http.host, outside.http.port)
+        port = free_port(outside.http.host, outside.http.port)
+        for name in _NOT_TAKEN.intersection(os.environ):
+            self._say(f"{name} is not used: `up` has a database of its own; `payorch serve` takes yours")
         secret_key = outside.secret_key.get_secret_value() if outside.secret_key else self._secret_key()
-        with trio.CancelScope(shield=True):  # interrupted half-way, it would leave a server that nobody here knows of
-            self._cluster = cluster = await embedded.start(wishes.data_dir / "postgres")
-        await embedded.ensure_roles(cluster)
-        owner, app = (cluster.conninfo(role=role) for role in (embedded.OWNER_ROLE, embedded.APP_ROLE))
-        await database.prepare(Secret(owner), outside.database, now=self._clock.now())
-        simulated = simulated_connectors(outside)
-        urls = await self._start_simulators(simulated, host, port)
+        async with trio.open_nursery() as nursery:  # three waits at once: two other processes, and the platform's imports
+            nursery.start_soon(self._start_database, outside.database)
+            nursery.start_soon(self._start_simulators, simulated_connectors(outside), port + _SIMULATORS_AFTER)
+            nursery.start_soon(_import_platform)
+        assert self._cluster is not None, "the nursery has ended well"
         known = read_credentials(wishes.data_dir)
-        webhook_secrets = {name: known.get("webhook_secrets", {}).get(name) or self._webhook_secret() for name in urls}
-        overrides: dict[str, object] = {
+        webhook_secrets = {name: known.get("webhook_secrets", {}).get(name) or self._webhook_secret() for name in self._urls}
+        overrides = {
             "http.port": port,
-            "database_url": app,
-            "migration_database_url": owner,
+            "database_url": self._cluster.conninfo(),
+            "migration_database_url": self._cluster.conninfo(role=embedded.OWNER_ROLE),
             "secret_key": secret_key,
-            **connector_overrides(outside, simulated, urls, webhook_secrets),
+            **connector_overrides(outside, simulated_connectors(outside), self._urls, webhook_secrets),
         }
         settings = load(self._environment(), overrides=overrides, overrides_from="payorch up")
-        access_now = await self._demo_access(settings, known)
-        write_private(
-            wishes.data_dir / "credentials.json",
-            json.dumps({"base_url": _local_url(settings), **access_now, "webhook_secrets": webhook_secrets, "simulators": urls}, indent=2)
-            + "\n",
-        )
+        whole = {
+            "base_url": _local_url(settings),
+            **await self._demo_access(settings, known),
+            "webhook_secrets": webhook_secrets,
+            "simulators": dict(self._urls),
+        }
+        write_private(wishes.data_dir / "credentials.json", json.dumps(whole, indent=2) + "\n")
         return settings
+
+    async def _start_database(self, settings: DatabaseSettings) -> None:
+        with trio.CancelScope(shield=True):  # interrupted half-way, it would leave a server that nobody here knows of
+            self._cluster = cluster = await embedded.start(self._wishes.data_dir / "postgres")
+        await embedded.ensure_roles(cluster)
+        owner = Secret(cluster.conninfo(role=embedded.OWNER_ROLE))
+        await database.prepare(owner, settings, now=self._clock.now())
+
+    async def _start_simulators(self, simulated: list[str], port_base: int) -> None:
+        if simulated:
+            self._simulators = await psp_process.start(self._wishes.data_dir, port_base=port_base, seed=self._wishes.seed)
+            self._urls = {name: url for name, url in self._simulators.urls.items() if name in simulated}
 
     def _environment(self) -> dict[str, str]:
         """Without another database's address: `up` makes merchants and operators, which belong in its own."""
-        ours = {configuration.variable((name,)) for name in ("database_url", "migration_database_url")}
-        return {name: value for name, value in os.environ.items() if name not in ours}
+        return {name: value for name, value in os.environ.items() if name not in _NOT_TAKEN}
 
     def _secret_key(self) -> str:
         file = self._wishes.data_dir / "secret.key"
@@ -160,12 +173,6 @@ class LocalStack:
 
     def _webhook_secret(self) -> str:
         return "whsec_" + base64.b64encode(self._entropy.secret(_WEBHOOK_SECRET_BYTES)).decode()
-
-    async def _start_simulators(self, simulated: list[str], host: str, port: int) -> dict[str, str]:
-        if not simulated:
-            return {}
-        self._simulators = await psp_process.start(self._wishes.data_dir, port_base=port + _SIMULATORS_AFTER, seed=self._wishes.seed)
-        return {name: url for name, url in self._simulators.urls.items() if name in simulated}
 
     async def _demo_access(self, settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
         """The demo merchant's key and the operators' tokens: those in credentials.json, where they still open something, else new ones."""
@@ -197,7 +204,7 @@ class LocalStack:
         async with trio.open_nursery() as nursery:
 
             def ready(url: str) -> None:
-                self._say(banner(settings, url, self._wishes.data_dir, dict(self._simulators.urls) if self._simulators else {}))
+                self._say(banner(settings, url, self._wishes.data_dir, self._urls))
                 if self._wishes.traffic:
                     nursery.start_soon(self._trade, url, self._wishes.traffic)
 
@@ -234,7 +241,8 @@ class LocalStack:
                 self._simulators.kill()
             if self._cluster is not None:
                 await self._cluster.stop("immediate")
-        self._say("stopped")
+        if self._cluster is not None:
+            self._say("stopped")
 
     async def _tell_unfinished(self, cluster: Cluster) -> None:
         """How many payments go on at the next start. A database that is gone already is not worth a word here."""
@@ -244,6 +252,16 @@ class LocalStack:
                 row = await (await connection.execute("SELECT count(*) FROM payorch.payments WHERE unfinished")).fetchone()
                 if row is not None and row[0]:
                     self._say(f"{row[0]} payments are unfinished; they go on at the next start")
+
+
+async def _import_platform() -> None:
+    """In a thread, since it takes as long as PostgreSQL takes to start."""
+    await trio.to_thread.run_sync(importlib.import_module, "payorch.app")
+
+
+def is_there(data_dir: Path) -> bool:
+    """Whether `payorch up` has made a local stack in that folder."""
+    return (data_dir / "secret.key").exists()
 
 
 @asynccontextmanager
@@ -256,7 +274,7 @@ async def reachable(data_dir: Path | None) -> AsyncIterator[Settings]:
     if data_dir is None or settings.database_url is not None:
         yield settings
         return
-    if not (data_dir / "secret.key").exists():
+    if not is_there(data_dir):
         raise CannotStart(f"{data_dir} holds no local stack. `payorch up --data-dir {data_dir}` makes one")
     cluster = await embedded.start(data_dir / "postgres")
     try:

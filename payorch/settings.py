@@ -219,6 +219,13 @@ class Settings(_Section):
             raise SettingsInvalid([f"{variable((name,))} is not set, and this needs it. Set it in the environment"])
         return Secret(value.get_secret_value())
 
+    def needed_to_serve(self) -> None:
+        """Raises SettingsInvalid with every secret that is missing: better now than with the first payment."""
+        keys: list[Key] = [(name,) for name in ("database_url", "secret_key") if getattr(self, name) is None]
+        keys += [("connectors", name, "api_key") for name, connector in self.enabled_connectors().items() if connector.api_key is None]
+        if keys:
+            raise SettingsInvalid([f"{variable(key)} is not set, and this needs it. Set it in the environment" for key in keys])
+
 
 def load(
     environment: Mapping[str, str] | None = None,

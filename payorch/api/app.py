@@ -22,7 +22,7 @@ from payorch.api.headers import request_id
 from payorch.api.health import HealthApi
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.problems import Code, Problem
-from payorch.api.refusal import Refusal
+from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import ApiSurroundings
 
 __all__ = ["ApiSurroundings", "make_app"]
@@ -77,6 +77,8 @@ def _frame(app: QuartTrio, around: ApiSurroundings) -> None:
     async def begin() -> None:
         g.started_at = trio.current_time()
         g.request_id = request_id(request.scope["headers"]) or around.identifier("req")
+        if request.scope["path"].startswith("//"):
+            raise not_found()  # the router would take it for the path with one slash, a proxy's rules would not
 
     @app.after_request
     async def finish(response: ResponseTypes) -> ResponseTypes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from typing import Any, Final
 
@@ -196,6 +197,7 @@ CALLS: Final = (
 )
 
 
+@cache
 def openapi_json() -> bytes:
     """The document, as UTF-8 JSON."""
     return json.dumps(openapi(), separators=(",", ":"), ensure_ascii=False).encode()
@@ -300,6 +302,7 @@ _STYLE: Final = (
 )
 
 
+@cache
 def docs_page() -> str:
     """The document as one page without scripts, fonts or addresses of others."""
     document = openapi()

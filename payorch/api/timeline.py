@@ -250,11 +250,13 @@ def _next_action_at(data: e.Data) -> datetime | None:
 
 
 def _because(failure: Failure | None, reason: str | None) -> str:
-    """`: insufficient funds (insufficient_funds)`, or nothing where nothing is known."""
+    """`: Insufficient funds (insufficient_funds)`, the PSP's own words where it had some; nothing where nothing is known."""
     if failure is None:
         return f": {reason.rstrip('.')}" if reason else ""
-    said = failure.message.rstrip(".") or failure.code.replace("_", " ")
-    return f": {said} ({failure.code})"
+    theirs = failure.connector.message if failure.connector is not None else None
+    said = (theirs or failure.message).rstrip(".") or failure.code.replace("_", " ")
+    network = failure.network.decline_code if failure.network is not None else None
+    return f": {said} ({failure.code}{f', network code {network}' if network else ''})"
 
 
 def _finding_word(evidence: Evidence) -> str:

@@ -79,7 +79,10 @@ def operation_means(payment: Payment, operation: Operation, desk: Desk) -> Means
     frozen = payment.state is State.MANUAL_REVIEW and operation.kind is OperationKind.CAPTURE
     if operation.state is OperationState.PENDING or frozen:
         return _inquiry(manifest, operation.psp_reference)
-    if operation.psp_key_safe_until is not None and desk.at < operation.psp_key_safe_until:
+    # As with attempts, by turns: a stored 500 is replayed for ever.
+    turn = manifest.lookup is Lookup.NONE or operation.pursuit is None or operation.pursuit.steps % 2 == 0
+    turn = turn or operation.state is OperationState.REQUESTED
+    if turn and operation.psp_key_safe_until is not None and desk.at < operation.psp_key_safe_until:
         return Means.SEND if operation.state is OperationState.REQUESTED else Means.REPLAY
     return _inquiry(manifest, operation.psp_reference)
 

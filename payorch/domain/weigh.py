@@ -10,6 +10,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
+from msgspec.structs import replace
+
 from payorch.domain.decide import close_session, completes_without_us, follow_up, next_attempt, open_operation, unasked, untried, wanted
 from payorch.domain.desk import Desk, Story, look_at
 from payorch.domain.events import Ending
@@ -193,13 +195,17 @@ def _decides(payment: Payment, attempt: Attempt) -> bool:
 
 
 def _advance_silently(story: Story, attempt: Attempt, evidence: Evidence) -> None:
-    finding = evidence.finding
+    finding, payment = evidence.finding, story.payment
+    voids = [one for one in payment.open_operations(OperationKind.VOID) if one.attempt_id == attempt.id]
+    if isinstance(finding, Released) and voids:
+        # The session that our void was to close is closed: that is the void's answer, whoever brought it.
+        return weigh_operation(story, voids[0], replace(evidence, our_reference=None, amount=None))
     state: AttemptState | None = None
     if isinstance(finding, Approved):
         state = AttemptState.CHARGED if finding.captured else AttemptState.AUTHORIZED
     elif isinstance(finding, Declined):
         state = AttemptState.DECLINED
-    record(story, attempt, evidence, state)
+    return record(story, attempt, evidence, state)
 
 
 def _resolving(payment: Payment) -> bool:

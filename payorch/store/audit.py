@@ -10,11 +10,10 @@ every right computed anew from some point on. Against that helps the last hash, 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -84,7 +83,21 @@ async def verify(connection: Connection, *, page_rows: int = PAGE_ROWS) -> Verdi
         found = await (await connection.execute("SELECT position, hash FROM payorch.journal_head", binary=True)).fetchone()
         if found is None:
             return Verdict(records=0, head_position=0, head_hash=GENESIS, fault=Fault.CUT, position=1, detail="the journal has no head")
-        return await _walk(_Walk(*found), _pages(connection, page_rows))
+        walk, after = _Walk(*found), _Place(0, UUID(int=0), 0)
+        while page := await _page(connection, after, page_rows):
+            for row in page:
+                if (verdict := walk.step(row)) is not None:
+                    return verdict
+            after = _Place(page[-1][0], page[-1][2], page[-1][3])
+        return walk.end()
+
+
+class _Place(NamedTuple):
+    """A place in the order in which records are read: by position, and those that share one (which must not be) by stream."""
+
+    position: int
+    stream_id: UUID
+    sequence: int
 
 
 class _Walk:
@@ -132,14 +145,6 @@ class _Walk:
         return self.verdict(Fault.SURPLUS, position, detail) if so_far.whole else so_far
 
 
-async def _walk(walk: _Walk, pages: AsyncIterator[list[tuple[Any, ...]]]) -> Verdict:
-    async for page in pages:
-        for row in page:
-            if (verdict := walk.step(row)) is not None:
-                return verdict
-    return walk.end()
-
-
 _PAGE: Final = """
 SELECT position, stream, stream_id, sequence, name, at, actor, cause, body::text, hash
 FROM payorch.journal WHERE (position, stream_id, sequence) > ($1, $2, $3)
@@ -147,17 +152,10 @@ AND position >= $1 ORDER BY position, stream_id, sequence LIMIT $4
 """
 
 
-async def _pages(connection: Connection, page_rows: int) -> AsyncIterator[list[tuple[Any, ...]]]:
-    """All records by position; those that share one (which must not be) by stream, so that none is left out."""
-    after: tuple[Int8, UUID, int] = (Int8(0), UUID(int=0), 0)
+async def _page(connection: Connection, after: _Place, page_rows: int) -> list[tuple[Any, ...]]:
     async with psycopg.AsyncRawCursor(connection) as cursor:
-        while True:
-            await cursor.execute(_PAGE, [*after, Int8(page_rows)], binary=True)
-            page = await cursor.fetchall()
-            if not page:
-                return
-            yield page
-            after = (Int8(page[-1][0]), page[-1][2], page[-1][3])
+        await cursor.execute(_PAGE, [Int8(after.position), after.stream_id, after.sequence, Int8(page_rows)], binary=True)
+        return await cursor.fetchall()
 
 
 def _hash_of(previous: bytes, row: tuple[Any, ...]) -> bytes:

@@ -103,12 +103,36 @@ def encode(item: Item) -> Encoded:
 
 def link(items: Sequence[Encoded], head: Head) -> Batch:
     """The statement that writes these items after `head`: positions and hashes are given here."""
-    position, hash_, last = head.position, head.hash, None
-    chained: list[Row] = []
-    by_table: dict[Table, list[Row]] = {}
-    positions: list[int] = []
+    end, last, chained, positions = _chain(items, head)
+    by_table: dict[Table, list[Row]] = {rows.JOURNAL: chained} if chained else {}
     answering: list[int] = []
     for number, item in enumerate(items):
+        for table, row in item.rows:
+            by_table.setdefault(table, []).append(row)
+        if item.answer is not None:
+            by_table.setdefault(rows.ANSWERS, []).append(item.answer)
+            answering.append(number)
+    tables = tuple(sorted(by_table, key=lambda table: table.rank))
+    parameters: list[Any] = [Int8(head.position), head.hash, Int8(head.epoch), Int8(end.position), end.hash]
+    for table in tables:
+        parameters += table.arrays(by_table[table])
+    return Batch(
+        statement=rows.statement(tables),
+        parameters=parameters,
+        head=end,
+        positions=tuple(positions),
+        answering=tuple(answering),
+        answers=tuple(by_table.get(rows.ANSWERS, ())),
+        last=last,
+    )
+
+
+def _chain(items: Sequence[Encoded], head: Head) -> tuple[Head, Record | None, list[Row], list[int]]:
+    """All records with positions and hashes: where the head goes, the last of them, their rows, and the last position of each item."""
+    position, hash_, last = head.position, head.hash, None
+    chained: list[Row] = []
+    positions: list[int] = []
+    for item in items:
         for record in item.records:
             position += 1
             frame = bigint(position)
@@ -116,26 +140,7 @@ def link(items: Sequence[Encoded], head: Head) -> Batch:
             chained.append((frame, *record.row, raw(hash_)))
             last = record
         positions.append(position)
-        for table, row in item.rows:
-            by_table.setdefault(table, []).append(row)
-        if item.answer is not None:
-            by_table.setdefault(rows.ANSWERS, []).append(item.answer)
-            answering.append(number)
-    if chained:
-        by_table[rows.JOURNAL] = chained
-    tables = tuple(sorted(by_table, key=lambda table: table.rank))
-    parameters: list[Any] = [Int8(head.position), head.hash, Int8(head.epoch), Int8(position), hash_]
-    for table in tables:
-        parameters += table.arrays(by_table[table])
-    return Batch(
-        statement=rows.statement(tables),
-        parameters=parameters,
-        head=Head(position=position, hash=hash_, epoch=head.epoch),
-        positions=tuple(positions),
-        answering=tuple(answering),
-        answers=tuple(by_table.get(rows.ANSWERS, ())),
-        last=last,
-    )
+    return Head(position=position, hash=hash_, epoch=head.epoch), last, chained, positions
 
 
 def apart(items: Sequence[Encoded], limit: int) -> tuple[list[int], list[int]]:
@@ -149,29 +154,21 @@ def apart(items: Sequence[Encoded], limit: int) -> tuple[list[int], list[int]]:
     for number, item in enumerate(items):
         fits = len(now) < limit and touched.isdisjoint(item.touches)
         (now if fits else later).append(number)
-        touched |= item.touches if fits else frozenset()
+        touched |= item.touches
     return now, later
 
 
 def _append(item: Append) -> Encoded:
     _check(item)
-    payment = item.payment
+    payment, claim, answer = item.payment, item.claim, item.answer
     payment_id, merchant_id = uuid(bytes_of(payment.id)), uuid(bytes_of(payment.merchant_id))
-    made: list[tuple[Table, Row]] = []
+    made = _changes(item, payment_id, merchant_id) if item.events else []
     touches: set[Hashable] = {payment_id}
-    if item.events:
-        made.append((rows.PAYMENTS, _payment(payment, payment_id, merchant_id, item.expected_version)))
-        # Those that give way first: see rows.ATTEMPTS.
-        ordered = sorted(item.attempts, key=lambda one: is_exclusive(one.state)) if len(item.attempts) > 1 else item.attempts
-        made += [(rows.ATTEMPTS, _attempt(one, payment_id)) for one in ordered]
-        made += [(rows.OPERATIONS, _operation(one, payment_id)) for one in item.operations]
-        made += [(rows.OUTBOX, _outbox(one, payment, payment_id, merchant_id)) for one in item.outbox]
-    answer, answered_claim = item.answer, False
-    if item.claim is not None:
-        # Its own answer goes into the claim's row: an UPDATE in the same statement would not see it.
-        answered_claim = answer is not None and answer.key == item.claim.key and answer.merchant_id == item.claim.merchant_id
-        made.append((rows.CLAIMS, _claim(item.claim, payment_id, answer if answered_claim else None)))
-        touches.add((uuid(bytes_of(item.claim.merchant_id)), item.claim.key))
+    # Its own answer goes into the claim's row: an UPDATE in the same statement would not see it.
+    answered_claim = claim is not None and answer is not None and (answer.merchant_id, answer.key) == (claim.merchant_id, claim.key)
+    if claim is not None:
+        made.append((rows.CLAIMS, _claim(claim, payment_id, answer if answered_claim else None)))
+        touches.add((merchant_id, claim.key))
     answer_row = None if answer is None or answered_claim else _answer(answer)
     if answer is not None and answer_row is not None:
         touches.add((answer_row[0], answer.key))
@@ -179,10 +176,20 @@ def _append(item: Append) -> Encoded:
         records=_records(item, payment_id),
         rows=tuple(made),
         touches=frozenset(touches),
-        claim=item.claim,
+        claim=claim,
         answer=answer_row,
         answered_claim=answered_claim,
     )
+
+
+def _changes(item: Append, payment_id: bytes, merchant_id: bytes) -> list[tuple[Table, Row]]:
+    made: list[tuple[Table, Row]] = [(rows.PAYMENTS, _payment(item.payment, payment_id, merchant_id, item.expected_version))]
+    # Those that give way first: see rows.ATTEMPTS.
+    ordered = sorted(item.attempts, key=lambda one: is_exclusive(one.state)) if len(item.attempts) > 1 else item.attempts
+    made += [(rows.ATTEMPTS, _attempt(one, payment_id)) for one in ordered]
+    made += [(rows.OPERATIONS, _operation(one, payment_id)) for one in item.operations]
+    made += [(rows.OUTBOX, _outbox(one, item.payment, payment_id, merchant_id)) for one in item.outbox]
+    return made
 
 
 def _check(item: Append) -> None:

@@ -24,17 +24,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import psycopg
-import trio
 from psycopg.types.numeric import Int8
 
 from payorch.domain.identifiers import uuid_of
 from payorch.store import rows
 from payorch.store.batch import Batch, Encoded, Head, apart, encode, link
-from payorch.store.driver import Connection, Session
+from payorch.store.driver import Session
 from payorch.store.items import (
     Answer,
     Append,
@@ -48,35 +47,14 @@ from payorch.store.items import (
     Refused,
     Result,
 )
-from payorch.store.pool import DatabaseUnavailable, Trouble, trouble_of
+from payorch.store.line import Connect, Line, WhileAway, passes
 
 __all__ = [
-    "LARGEST_BATCH",
-    "WRITER_SESSION",
-    "Answer",
-    "Append",
-    "Appended",
-    "Claim",
-    "ClaimLost",
-    "Conflict",
-    "Entry",
-    "Fenced",
-    "Head",
-    "Item",
-    "Journal",
-    "JournalStatistics",
-    "JournalUnavailable",
-    "OutboxRow",
-    "Refused",
-    "Result",
-    "is_about_an_item",
-    "verdict",
-]
+    "LARGEST_BATCH", "WRITER_SESSION", "Answer", "Append", "Appended", "Claim", "ClaimLost", "Conflict", "Entry", "Fenced", "Head", "Item",
+    "Journal", "JournalStatistics", "JournalUnavailable", "OutboxRow", "Refused", "Result", "is_about_an_item", "verdict",
+]  # fmt: skip
 
 T = TypeVar("T")
-Connect: TypeAlias = Callable[[], Awaitable[Connection]]
-WhileAway: TypeAlias = Callable[[float], None]
-"""Called between two tries to reach the database, with the seconds since it was lost. Must not wait."""
 
 LARGEST_BATCH: Final = 256
 """Items per statement. Far above what waits at full speed (16 to 64), far below the seconds that a statement may take."""
@@ -138,16 +116,12 @@ class Journal:
         first_pause_seconds: float = FIRST_PAUSE_SECONDS,
         longest_pause_seconds: float = LONGEST_PAUSE_SECONDS,
     ) -> None:
-        self._connect = connect
+        self._line = Line(connect, first_pause_seconds=first_pause_seconds, longest_pause_seconds=longest_pause_seconds)
         self._writer = writer
-        self._first_pause_seconds = first_pause_seconds
-        self._longest_pause_seconds = longest_pause_seconds
-        self._connection: Connection | None = None
         self._head: Head | None = None
-        self._while_away: WhileAway = lambda _: None
-        self._fenced = self._available = False
-        self._batches = self._items = self._divided = self._lost = 0
-        self._last_trouble: str | None = None
+        self._fenced = False
+        self._lost_before = 0  # losses of the line when the present `write` began
+        self._batches = self._items = self._divided = 0
 
     async def open(self, while_away: WhileAway | None = None) -> Head:
         """Connects and makes this process the one that writes; whoever wrote before is fenced. Waits until the database is there.
@@ -155,7 +129,7 @@ class Journal:
         Called again (a new life of the actor), it only continues: raises Fenced where another process took over in between.
         """
         self._prepare(while_away)
-        return await self._regain(self._take_over if self._head is None else self._continue)
+        return await self._line.regain(self._take_over if self._head is None else self._continue)
 
     async def write(self, items: Sequence[Item], while_away: WhileAway | None = None) -> list[Result]:
         """Commits the items and returns what became of each, in their order. Each is durable, or surely not written, on return.
@@ -164,6 +138,7 @@ class Journal:
         outcome of these items is not known here and stands in the journal.
         """
         self._prepare(while_away)
+        self._lost_before = self._line.lost_total
         results: list[Result | None] = [None] * len(items)
         waiting: list[tuple[int, Encoded]] = []
         for number, item in enumerate(items):
@@ -182,29 +157,27 @@ class Journal:
 
     async def aclose(self) -> None:
         """Closes the connection. The journal can be opened again."""
-        self._available = False
-        if self._connection is not None:
-            await self._connection.close()
+        await self._line.aclose()
 
     def statistics(self) -> JournalStatistics:
         """A frozen snapshot."""
         head = self._head
         return JournalStatistics(
-            available=self._available,
+            available=self._line.available and not self._fenced,
             fenced=self._fenced,
             position=head.position if head is not None else 0,
             epoch=head.epoch if head is not None else 0,
             batches_total=self._batches,
             items_total=self._items,
             divided_total=self._divided,
-            lost_total=self._lost,
-            last_trouble=self._last_trouble,
+            lost_total=self._line.lost_total,
+            last_trouble=self._line.last_trouble,
         )
 
     def _prepare(self, while_away: WhileAway | None) -> None:
         if self._fenced:
             raise Fenced("another process writes the journal")
-        self._while_away = while_away or (lambda _: None)
+        self._line.while_away = while_away or (lambda _: None)
 
     # ---- one batch
 
@@ -247,18 +220,15 @@ class Journal:
 
     async def _commit(self, items: list[Encoded]) -> list[Result]:
         """Writes them as one batch, however often the database goes away meanwhile. Raises what the server says against the batch."""
-        tried_before = False
         while True:
             batch = link(items, self._known)
             try:
-                row = await self._run(batch.statement, batch.parameters)
+                row = await self._line.run(batch.statement, batch.parameters)
             except psycopg.Error as error:
-                if not _passes(error):
+                if not passes(error):
                     raise
-                self._note(error)
-                if await self._regain(partial(self._find, batch)):
+                if await self._line.regain(partial(self._find, batch), after=error):
                     return _appended(items, batch, await self._stored_answers(batch))
-                tried_before = True
                 continue
             if row is None:
                 await self._look(self._follow_head)
@@ -266,7 +236,8 @@ class Journal:
             self._head = batch.head
             self._batches += 1
             stored = frozenset(number - 1 for number in row[1] or ())
-            if tried_before and len(stored) < len(batch.answers):
+            if len(stored) < len(batch.answers) and self._line.lost_total > self._lost_before:
+                # It may have been stored by ourselves, in a try whose answer was lost.
                 stored = await self._stored_answers(batch)
             return _appended(items, batch, stored)
 
@@ -279,7 +250,7 @@ class Journal:
         return self._head
 
     async def _take_over(self) -> Head:
-        row = await self._run(
+        row = await self._line.run(
             "UPDATE payorch.journal_head SET epoch = epoch + 1, writer = $1 RETURNING position, hash, epoch",
             [self._writer],
         )
@@ -290,7 +261,7 @@ class Journal:
 
     async def _continue(self) -> Head:
         """Moves our own epoch on: no statement that was sent before can take effect afterwards."""
-        row = await self._run(
+        row = await self._line.run(
             "UPDATE payorch.journal_head SET epoch = epoch + 1 WHERE writer = $1 RETURNING position, hash, epoch",
             [self._writer],
         )
@@ -298,7 +269,7 @@ class Journal:
 
     async def _follow_head(self) -> Head:
         """The head was not where we left it: a visitor's entry (`identities.visit`) moved it, or we are fenced."""
-        row = await self._run(
+        row = await self._line.run(
             "SELECT position, hash, epoch FROM payorch.journal_head WHERE writer = $1 AND epoch = $2",
             [self._writer, Int8(self._known.epoch)],
         )
@@ -310,7 +281,7 @@ class Journal:
             raise self._fence("another process has taken the journal over")
         known, head = self._known, Head(position=row[0], hash=row[1], epoch=row[2])
         if head.position != known.position and known.position > 0:
-            found = await self._run("SELECT hash FROM payorch.journal WHERE position = $1", [Int8(known.position)])
+            found = await self._line.run("SELECT hash FROM payorch.journal WHERE position = $1", [Int8(known.position)])
             same = head.position > known.position and found is not None and found[0] == known.hash
         else:
             same = head.position > known.position or head.hash == known.hash
@@ -325,14 +296,14 @@ class Journal:
         if batch.last is None:
             # Without a record there is no trace to find. Writing it again is harmless: an answer is stored once, a claim known as ours.
             return False
-        row = await self._run(
+        row = await self._line.run(
             "SELECT hash FROM payorch.journal WHERE stream_id = $1 AND sequence = $2",
             [UUID(bytes=batch.last.stream_id[4:]), batch.last.sequence],
         )
         return row is not None and bool(row[0] == batch.head.hash)
 
     def _fence(self, reason: str) -> Fenced:
-        self._fenced, self._available = True, False
+        self._fenced = True
         return Fenced(reason)
 
     # ---- looking things up
@@ -342,7 +313,7 @@ class Journal:
         parameters = [[UUID(bytes=merchant) for merchant, _ in claimed], [key for _, key in claimed]]
 
         async def look() -> list[tuple[Any, ...]]:
-            return await self._run_all(
+            return await self._line.run_all(
                 "SELECT old.merchant_id, old.key, old.payment_id, old.request_id"
                 " FROM unnest($1::uuid[], $2::text[]) AS new (merchant_id, key)"
                 ' JOIN payorch.idempotency_keys AS old ON old.merchant_id = new.merchant_id AND old.key = new.key COLLATE "C"',
@@ -358,7 +329,7 @@ class Journal:
         parameters = rows.ANSWERS.arrays(list(batch.answers))
 
         async def look() -> list[tuple[Any, ...]]:
-            return await self._run_all(
+            return await self._line.run_all(
                 "SELECT new.n FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::integer[], $5::bytea[])"
                 " WITH ORDINALITY AS new (merchant_id, key, answered_at, status, body, n) JOIN payorch.idempotency_keys AS old"
                 ' ON old.merchant_id = new.merchant_id AND old.key = new.key COLLATE "C"'
@@ -374,49 +345,9 @@ class Journal:
             try:
                 return await step()
             except psycopg.Error as error:
-                if not _passes(error):
+                if not passes(error):
                     raise
-                self._note(error)
-                await self._regain(self._continue)
-
-    # ---- the connection
-
-    async def _regain(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Connects anew and runs `step`, again and again until the database lets both happen."""
-        lost_at, pause_seconds = trio.current_time(), self._first_pause_seconds
-        self._available = False
-        while True:
-            try:
-                if self._connection is not None:
-                    await self._connection.close()
-                self._connection = await self._connect()
-                rows.register(self._connection)
-                result = await step()
-            except (psycopg.Error, DatabaseUnavailable) as error:
-                if not _passes(error):
-                    raise
-                self._last_trouble = str(error)
-            else:
-                self._available = True
-                return result
-            self._while_away(trio.current_time() - lost_at)
-            await trio.sleep(pause_seconds)
-            pause_seconds = min(2 * pause_seconds, self._longest_pause_seconds)
-
-    def _note(self, error: psycopg.Error) -> None:
-        self._lost += 1
-        self._last_trouble = str(error)
-
-    async def _run(self, query: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
-        found = await self._run_all(query, parameters)
-        return found[0] if found else None
-
-    async def _run_all(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        if self._connection is None:
-            raise RuntimeError("the journal has not been opened")
-        cursor = psycopg.AsyncRawCursor(self._connection)
-        await cursor.execute(query, parameters, prepare=True, binary=True)
-        return await cursor.fetchall()
+                await self._line.regain(self._continue, after=error)
 
 
 def _appended(items: list[Encoded], batch: Batch, stored: frozenset[int]) -> list[Result]:
@@ -430,11 +361,6 @@ def _appended(items: list[Encoded], batch: Batch, stored: frozenset[int]) -> lis
 def _key_of(item: Encoded) -> tuple[bytes, str]:
     assert item.claim is not None
     return uuid_of(item.claim.merchant_id).bytes, item.claim.key
-
-
-def _passes(error: psycopg.Error | DatabaseUnavailable) -> bool:
-    """Whether it is about the database as a whole, and may be over later. Whether the statement took effect is then looked up."""
-    return isinstance(error, DatabaseUnavailable) or trouble_of(error) is not Trouble.STATEMENT
 
 
 # By class of SQLSTATE: the data does not fit its type, a constraint forbids it, an index cannot hold it. All else is nobody's item.

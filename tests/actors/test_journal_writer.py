@@ -197,8 +197,8 @@ async def test_while_the_database_is_away_the_batch_is_held_and_the_others_are_t
         life = one.begin(nursery)
         await one.write(Story().created())
         away.set()
-        assert journal._connection is not None
-        await journal._connection.close()
+        assert journal._line._connection is not None
+        await journal._line._connection.close()
         nursery.start_soon(ask, held)
         with trio.fail_after(10):
             while journal.statistics().available:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
@@ -14,7 +16,7 @@ from actors.transaction import Create
 from payorch.api.openapi import EXAMPLE_BODY
 from payorch.domain.intent import CaptureMode, Initiator, Intent
 from payorch.domain.money import EXPONENTS, Money
-from tests.api.merchant_world import World, charge, new_id
+from tests.api.merchant_world import KEY, World, charge, new_id
 
 
 async def refused(body: Any, status: int, code: str, *pointers: str) -> dict[str, Any]:
@@ -108,7 +110,7 @@ async def test_every_current_currency_is_taken() -> None:
         assert (await world.post(body=charge(amount=1, currency=currency), idempotency=currency)).status_code == 201
 
 
-CONTROLS = ["\x1b[2J", "a\nb", "\x7f", "\x85", "\x9b31m", "\x00"[:0] + "\t"]
+CONTROLS = ["\x1b[2J", "a\nb", "\x7f", "\x85", "\x9b31m", "\t"]
 
 
 @pytest.mark.parametrize("text", CONTROLS)
@@ -273,9 +275,7 @@ async def test_a_body_too_large_is_413() -> None:
 
 async def test_a_body_too_slow_is_408(autojump_clock: trio.testing.MockClock) -> None:
     world = World()
-    headers = {"Authorization": "Bearer x", "Idempotency-Key": "k", "Content-Type": "application/json", "Content-Length": "10"}
-    from tests.api.merchant_world import KEY
-
+    headers = {"Idempotency-Key": "k", "Content-Type": "application/json", "Content-Length": "10"}
     headers["Authorization"] = f"Bearer {KEY.text.reveal()}"
     async with world.client.request("/v1/payments", method="POST", headers=headers) as connection:
         await connection.send(b"{")
@@ -324,8 +324,6 @@ FIELDS = st.dictionaries(st.sampled_from([*EXAMPLE_BODY, "x"]), VALUES, max_size
 
 def written(value: Any) -> bytes:
     """As JSON, also what is none."""
-    import json
-
     return json.dumps(value).encode("utf-8", "surrogatepass")
 
 
@@ -351,8 +349,6 @@ async def test_no_body_can_make_a_5xx(body: bytes) -> None:
 @given(query=st.dictionaries(st.sampled_from(["limit", "cursor", "q", "created_from", "amount_min", "state", "z"]), st.text(max_size=12)))
 @settings(max_examples=100, deadline=None)
 async def test_no_query_can_make_a_5xx(query: dict[str, str]) -> None:
-    from urllib.parse import urlencode
-
     text = urlencode(query, errors="surrogatepass")
     answer = await World().call("GET", f"/v1/payments?{text}")
     assert answer.status_code in (200, 400, 422)

@@ -239,7 +239,7 @@ async def test_a_write_that_hangs_is_not_waited_for(autojump_clock: trio.testing
     async def hang(_: Answer) -> Any:
         await trio.sleep_forever()
 
-    world.write_answer = hang  # type: ignore[method-assign]
+    world.write_answer = hang  # type: ignore[assignment, method-assign]
     began = trio.current_time()
     problem(await world.post(), 503, "unavailable", "unknown")
     assert trio.current_time() - began == pytest.approx(SETTLE_WITHIN_SECONDS)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+from werkzeug.datastructures import Headers
 
 from payorch.api.auth import REMEMBERED_SECONDS
 from payorch.api.problems import CATALOGUE, Code
@@ -69,8 +70,6 @@ async def test_the_right_lookup_id_with_another_secret_opens_nothing() -> None:
 
 async def test_two_authorization_headers_open_nothing() -> None:
     world = World()
-    from werkzeug.datastructures import Headers
-
     value = f"Bearer {KEY.text.reveal()}"
     answer = await world.client.get("/v1/payments", headers=Headers([("Authorization", value), ("Authorization", value)]))
     assert answer.status_code == 401

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import msgspec
 import pytest
 import schemathesis
@@ -113,6 +113,6 @@ async def test_whatever_the_document_allows_is_no_5xx(case: Any) -> None:
 
 @given(amount=st.integers(1, 10**12))
 def test_the_example_becomes_an_intent(amount: int) -> None:
-    body = CreatePaymentBody.model_validate(EXAMPLE_BODY | {"amount": amount})
+    body = CreatePaymentBody.model_validate(dict(EXAMPLE_BODY) | {"amount": amount})
     intent, confirm = create_from(dict(EXAMPLE_BODY) | {"amount": amount}, {})
     assert (intent.amount.minor, confirm) == (body.amount, True)

@@ -114,7 +114,7 @@ def test_nothing_secret_is_shown(name: str) -> None:
 
 def test_a_charged_payment_is_the_example_of_the_contract() -> None:
     found = view(LIVES["charged"]())
-    wanted = {
+    wanted: dict[str, Any] = {
         "status": "succeeded", "state": "CAPTURED", "outcome": None, "amount": 1999, "currency": "EUR", "amount_authorized": 1999,
         "amount_captured": 1999, "amount_capturable": 0, "amount_refunded": 0, "amount_refundable": 1999, "capture": "automatic",
         "reference": "order-1001", "connector": "stripe", "psp_reference": "pi_1", "next_action": None, "failure": None,
@@ -247,6 +247,16 @@ def test_the_story_of_a_decline_reads_as_one() -> None:
     assert (last["evidence"]["source"], last["evidence"]["finding"], last["evidence"]["latency_ms"]) == ("response", "Declined", 31)
     assert last["evidence"]["amount"] == {"amount": 1999, "currency": "EUR"}
     assert last["failure"]["code"] == "insufficient_funds"
+
+
+def test_the_psps_own_words_are_told_where_it_had_some() -> None:
+    failure = Failure(
+        error_class=funds_failure().error_class, code="declined_for_now", message="The issuer declined.",
+        connector=ConnectorDetail(message="Your card has insufficient funds."), network=NetworkDetail(decline_code="51"),
+    )  # fmt: skip
+    life = Life().created().sent().heard(Name.DECLINED_TERMINAL, State.FAILED, AttemptState.DECLINED, Declined(failure=failure))
+    told = "Stripe declined the card: Your card has insufficient funds (declined_for_now, network code 51)."
+    assert story(life)[-1]["sentence"] == told
 
 
 def test_a_raw_answer_that_is_no_json_is_told_as_text() -> None:

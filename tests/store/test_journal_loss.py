@@ -16,7 +16,7 @@ from payorch.store.audit import verify
 from payorch.store.driver import Connection
 from payorch.store.embedded import Cluster
 from payorch.store.identities import visit
-from payorch.store.items import Append, Appended, ClaimLost, Conflict, Entry, Result
+from payorch.store.items import Append, Appended, ClaimLost, Conflict, Entry, Item, Result
 from payorch.store.journal import Fenced, Journal
 from payorch.store.migrate import migrate
 from tests.conftest import Database
@@ -101,17 +101,17 @@ async def test_a_statement_still_under_way_is_waited_for(database: Database, con
 
     async with journal_on(database.app, connection_class=Abandoning) as journal:
         await journal.write([first.sent()])
-        zombie = journal._connection
+        zombie = journal._line._connection
         assert isinstance(zombie, Abandoning)
         await zombie.execute("BEGIN")
-        commit = journal._run
+        commit = journal._line.run
 
         async def lose_once(query: str, parameters: list[object]) -> tuple[object, ...] | None:
             await commit(query, parameters)
-            Abandoning.abandoned, journal._run = zombie, commit  # type: ignore[method-assign]
+            Abandoning.abandoned, journal._line.run = zombie, commit  # type: ignore[method-assign]
             raise psycopg.OperationalError("the connection was lost")
 
-        journal._run = lose_once  # type: ignore[method-assign,assignment]
+        journal._line.run = lose_once  # type: ignore[method-assign,assignment]
         results: list[Result] = []
 
         async def write() -> None:
@@ -170,6 +170,21 @@ async def test_anothers_record_in_our_place_is_not_taken_for_ours(journal: Journ
     wire.lose(loss)
     assert await journal.write([stale.noted()]) == [Conflict()]
     await assert_written_once(connection, [story])
+
+
+async def test_answers_and_bare_claims_together_are_known_as_ours(journal: Journal, wire: Wire) -> None:
+    """Written again, the claim fails, the batch is divided, and the answer meets itself."""
+    story, other = Story(), Story()
+    await journal.write([story.sent()])
+    await journal.write([other.sent(claim=other.claim("o1"))])
+
+    def batch(n: int) -> list[Item]:
+        bare = Append(payment=story.now, expected_version=4, claim=story.claim(f"bare-{n}"), answer=story.answer(f"bare-{n}", status=409))
+        return [bare, other.answer("o1", body=b"%d" % n)]
+
+    wire.lose(Loss.ANSWER, after_requests=1)
+    assert await journal.write(batch(1)) == [Appended(13, answer_stored=True), Appended(13, answer_stored=True)]
+    assert wire.losses == 1
 
 
 async def test_the_answer_may_be_lost_again_while_it_is_looked_up(journal: Journal, wire: Wire, connection: Connection) -> None:

@@ -321,10 +321,11 @@ END $$;
 
 REVOKE ALL ON FUNCTION ensure_partition(text, text, text), ensure_partitions(date, integer) FROM PUBLIC;
 
--- An insert never fails for lack of a partition.
+-- An insert never fails for lack of a partition. Here only last month, this and the next: `payorch migrate` calls ensure_partitions with
+-- more each time it runs, and a test's copy of the schema stays small (measured: 0.1 s against 1.3 s for 15 months).
 SELECT ensure_partition(parent, parent || '_default', 'DEFAULT')
 FROM unnest(ARRAY['journal', 'payments', 'attempts', 'operations', 'outbox']) AS parent;
-SELECT ensure_partitions((now() AT TIME ZONE 'UTC' - interval '1 month')::date, 15);
+SELECT ensure_partitions((now() AT TIME ZONE 'UTC' - interval '1 month')::date, 3);
 
 -- ---- Rights of the application
 
