@@ -37,6 +37,13 @@ check: $(VENV)/development.stamp ## lint, formatting and strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+prove: $(VENV)/development.stamp ## the longer proofs: 500 simulation seeds, 50 real kills (minutes)
+	SEEDS=500 $(BIN)/python -m pytest tests/simulation
+	PROVE=1 $(BIN)/python -m pytest tests/e2e
+
+bench: $(VENV)/development.stamp ## authorisations per second against the bare composition of our own parts (options in ARGS)
+	$(BIN)/python -m bench.authorize $(ARGS)
+
 lock: $(VENV)/development.stamp ## renew requirements/ from pyproject.toml (versions and hashes, no addresses)
 	$(BIN)/python -m pip install --quiet uv
 	$(UV_COMPILE) --group build --output-file requirements/runtime.txt

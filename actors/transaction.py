@@ -23,7 +23,7 @@ from actors.connector import Execute
 from actors.mailbox import ActorStopped, MailboxFull, Reply
 from actors.office import Office
 from payorch.domain import decide
-from payorch.domain.announcements import announcements
+from payorch.domain.announcements import ANNOUNCEMENTS_PER_EVENT, announcements
 from payorch.domain.desk import Desk, Story
 from payorch.domain.events import AttemptOpened, OperationOpened
 from payorch.domain.intent import Intent, PaymentMethod
@@ -370,8 +370,12 @@ class TransactionActor(Actor[Message]):
             _tell(*answers[0], stored=result.answer_stored)
         for one, answer in answers[1:]:
             # Rare (a cancel while the creation still waits): each further answer is an item of its own.
-            also = await self._around.write(answer)
-            _tell(one, answer, stored=isinstance(also, Appended) and also.answer_stored)
+            try:
+                also = await self._around.write(answer)
+            except JournalUnavailable as problem:
+                one.reply_to.fail(problem)  # the step itself is durable; this asker settles by the key
+            else:
+                _tell(one, answer, stored=isinstance(also, Appended) and also.answer_stored)
         return result
 
     def _answers(self, payment: Payment, waiting: list[_Waiting]) -> list[tuple[_Waiting, Answer]]:
@@ -388,10 +392,11 @@ class TransactionActor(Actor[Message]):
         rows = []
         state = before.state if before is not None else None
         for event, payment in zip(story.events, story.after, strict=True):
-            for name in announcements(state, event, payment):
+            for place, name in enumerate(announcements(state, event, payment)):
                 event_id = self._around.office.identifier("evt")
-                body = self._around.announce(event_id, name, payment.version, payment, event.at)
-                rows.append(OutboxRow(event_id=event_id, type=name, body=body, sequence=payment.version))
+                sequence = payment.version * ANNOUNCEMENTS_PER_EVENT + place
+                body = self._around.announce(event_id, name, sequence, payment, event.at)
+                rows.append(OutboxRow(event_id=event_id, type=name, body=body, sequence=sequence))
             state = event.to
         return tuple(rows)
 

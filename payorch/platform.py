@@ -41,7 +41,7 @@ from payorch.api.shopper import PURPOSE, return_url
 from payorch.domain.desk import Story
 from payorch.domain.outcome import Evidence
 from payorch.domain.records import Payment
-from payorch.door import Door
+from payorch.door import Door, LeanHTTPConnection
 from payorch.ports import Clock, Entropy, Process, Timeouts
 from payorch.ports import Network as NetworkPort
 from payorch.settings import ConnectorSettings, Settings
@@ -330,7 +330,8 @@ class Platform:
                 pepper=self._pepper,
                 return_key=self._return_key,
                 log=structlog.get_logger("payorch.api"),
-            )
+            ),
+            http_class=LeanHTTPConnection,
         )
 
     def _return_url(self, payment_id: str, attempt_id: str) -> str:

@@ -11,6 +11,9 @@ from payorch.domain.events import Event, OperationChange
 from payorch.domain.payment import OperationState, State
 from payorch.domain.records import OperationKind, Payment
 
+ANNOUNCEMENTS_PER_EVENT: Final = 4
+"""The most that one event is announced by. An announcement's sequence is its event's times this, plus its place: increasing, not dense."""
+
 BY_STATE: Final = {
     State.REQUIRES_ACTION: "payment.requires_action",
     State.AUTHORIZED: "payment.authorized",

@@ -205,7 +205,11 @@ def _advance_silently(story: Story, attempt: Attempt, evidence: Evidence) -> Non
         state = AttemptState.CHARGED if finding.captured else AttemptState.AUTHORIZED
     elif isinstance(finding, Declined):
         state = AttemptState.DECLINED
-    return record(story, attempt, evidence, state)
+    record(story, attempt, evidence, state)
+    if state is AttemptState.DECLINED and voids and evidence.source is not Source.WEBHOOK:
+        # Declined for good: nothing is left that the void could close. (A webhook may be older than the session's last try.)
+        weigh_operation(story, voids[0], replace(evidence, finding=Released(expired=False), our_reference=None, amount=None))
+    return None
 
 
 def _resolving(payment: Payment) -> bool:
