@@ -183,7 +183,7 @@ class TransactionActor(Actor[Message]):
         self._around = surroundings
         self._fresh = fresh
         self._payment: Payment | None = None
-        self._under_way: dict[str, None] = {}
+        self._under_way: dict[str, float] = {}  # subject -> when its call was handed to the connector, by trio's clock
         self._waiting: list[_Waiting] = []
         self._returning: list[ShopperReturned] = []
 
@@ -291,7 +291,7 @@ class TransactionActor(Actor[Message]):
         if look.means is Means.LOST:
             self._under_way.pop(look.subject_id, None)
             return await self._without_answer(look.subject_id, Source.RESPONSE, "no_answer", "The PSP call ended without an answer.")
-        if look.subject_id in self._under_way:
+        if self._is_under_way(look.subject_id):
             return None
         call, source = self._call_for(payment, look)
         if call is None:
@@ -329,7 +329,7 @@ class TransactionActor(Actor[Message]):
         if payment is None or attempt is None or attempt.state is not AttemptState.ACTION_REQUIRED:
             return message.reply_to.answer(payment)
         self._returning.append(message)
-        if attempt.id not in self._under_way:
+        if not self._is_under_way(attempt.id):
             call = self._around.office.connectors[attempt.connector].inquire(attempt, attempt)
             try:
                 if call is not None:
@@ -431,12 +431,17 @@ class TransactionActor(Actor[Message]):
             connector,
             Execute(payment_id=self._id, subject=subject, call=call, psp_key=subject.psp_key, source=source, cause=cause),
         )
-        self._under_way[subject_id] = None
+        self._under_way[subject_id] = trio.current_time()
 
     # --- small things
 
     def _desk(self, *, cause: str, actor: str = "system") -> Desk:
         return self._around.office.desk(actor=actor, cause=cause)
+
+    def _is_under_way(self, subject_id: str) -> bool:
+        """Whether a call about it may still come back. One that should have long since was lost with its connector's actor."""
+        handed_over = self._under_way.get(subject_id)
+        return handed_over is not None and trio.current_time() - handed_over < self._around.office.limits.call_lost_seconds
 
     def _attempt_id(self, subject_id: str) -> str:
         assert self._payment is not None
