@@ -15,8 +15,8 @@ import msgspec
 import trio
 
 from payorch.access import Registrar
-from payorch.platform import Platform, Ports, StoreAccess
 from payorch.keys import KeyMode
+from payorch.platform import Platform, Ports, StoreAccess
 from payorch.settings import Settings, load
 from payorch.store.driver import Connection, Session
 from payorch.store.journal import WRITER_SESSION
