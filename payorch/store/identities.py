@@ -191,6 +191,8 @@ async def visit(connection: Connection, entry: Entry) -> Result:
                 raise Fenced("the journal has no head: the schema is damaged")
             batch = link([encoded], Head(position=found[0], hash=found[1], epoch=found[2]))
             await cursor.execute(batch.statement, batch.parameters)
+            if await cursor.fetchone() is None:
+                raise AssertionError("the journal's head moved although its row is locked")
     except psycopg.Error as error:
         if not is_about_an_item(error):
             raise

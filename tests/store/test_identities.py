@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+import trio
 from msgspec.structs import replace
 
 from payorch.store import identities, reads
 from payorch.store.audit import verify
 from payorch.store.driver import Connection
 from payorch.store.identities import Change, IdentityRefused, changed, visit
-from payorch.store.items import Entry, MerchantKeyRow, MerchantRow, OperatorRow, OperatorTokenRow, Result
+from payorch.store.items import Appended, Entry, MerchantKeyRow, MerchantRow, OperatorRow, OperatorTokenRow, Result
 from payorch.store.journal import Journal
 from tests.conftest import Database
 from tests.store.stories import START, Story, connected, journal_on, new_id, rows_of
@@ -162,6 +163,28 @@ async def test_the_command_line_writes_while_the_platform_runs(journal: Journal,
         assert await changed(connection, write, identities.merchant_key_added(KEY), at=START, actor="cli", cause="c") == 4
     found = await verify(connection)
     assert (found.whole, found.records) == (True, 4)
+
+
+async def test_a_visitor_and_a_busy_writer_lose_nothing(journal: Journal, connection: Connection, database: Database) -> None:
+    """Each of both finds the head moved by the other all the time."""
+    acts = [Entry(stream="act", stream_id=new_id("act"), sequence=1, name="Noted", at=START, actor="cli", cause="c") for _ in range(40)]
+    stories = [Story() for _ in range(40)]
+    positions: list[int] = []
+
+    async def write() -> None:
+        for story in stories:
+            [result] = await journal.write([story.created()])
+            assert isinstance(result, Appended)
+            positions.append(result.position)
+
+    async with connected(database.app) as visitor, trio.open_nursery() as nursery:
+        nursery.start_soon(write)
+        for act in acts:
+            result = await visit(visitor, act)
+            assert isinstance(result, Appended)
+            positions.append(result.position)
+    assert sorted(positions) == list(range(1, 81))
+    assert (await verify(connection)).records == 80
 
 
 async def test_the_command_line_writes_while_nothing_runs(connection: Connection, database: Database) -> None:

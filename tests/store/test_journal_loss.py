@@ -242,6 +242,13 @@ async def test_taking_over_fences_whoever_wrote_before(database: Database, conne
             with pytest.raises(Fenced):
                 await attempt()
         assert first.statistics().fenced
+
+        async def connect() -> Connection:
+            raise AssertionError("a fenced writer has no business at the database")
+
+        first._line._connect = connect
+        with pytest.raises(Fenced):
+            await first.open()
         assert await second.write([Story().created()]) == [Appended(2)]
 
 
