@@ -9,8 +9,11 @@ Not here: how a batch is committed and what a lost answer means (`payorch.store.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
+
+import trio
 
 from actors.actor import Actor
 from payorch.ports import Process
@@ -50,12 +53,17 @@ class JournalWriter(Actor[Write]):
         process: Process,
         pause_answer_after_seconds: float,
         batch_limit: int = LARGEST_BATCH,
+        committed: Callable[[int, float], None] = lambda items, seconds: None,
     ) -> None:
-        """pause_answer_after_seconds: how long the database may be away before those who wait are told so. batch_limit: in items."""
+        """committed: told of each batch, its items and the seconds it took.
+
+        pause_answer_after_seconds: how long the database may be away before those who wait are told so. batch_limit: in items.
+        """
         self._journal = journal
         self._process = process
         self._pause_answer_after_seconds = pause_answer_after_seconds
         self._batch_limit = batch_limit
+        self._committed = committed
 
     async def started(self) -> None:
         """Takes the journal over, or goes on with it; waits for the database. Raises Fenced where another process has it now."""
@@ -65,7 +73,9 @@ class JournalWriter(Actor[Write]):
         """Commits what waits, this message first. Raises Fenced when another process has taken over."""
         batch = [message, *self.mailbox.take_waiting(self._batch_limit - 1)]
         self._process.reached(BEFORE_COMMIT)
+        began = trio.current_time()
         results = await self._journal.write([write.item for write in batch], self._while_away)
+        self._committed(len(batch), trio.current_time() - began)
         self._process.reached(AFTER_COMMIT)
         for write, result in zip(batch, results, strict=True):
             write.reply_to.answer(result)

@@ -6,9 +6,11 @@ It also sets aside payments whose actor keeps dying, so that one poison payment 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import trio
 
@@ -23,6 +25,8 @@ from payorch.domain.records import Hold, Payment
 from payorch.ports import Clock
 from payorch.store.journal import JournalUnavailable
 from payorch.store.pool import DatabaseUnavailable, PoolExhausted
+
+SWEEPS_PER_CENSUS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,10 @@ class RecoveryStatistics:
 
 
 class RecoveryActor(Actor[Poisoned]):
-    """sweep_seconds: the pace. sweep_limit: payments woken per sweep at the most; the rest follow in the next."""
+    """census: called now and then, to count what is unfinished.
+
+    sweep_seconds: the pace. sweep_limit: payments woken per sweep at the most; the rest follow in the next.
+    """
 
     def __init__(
         self,
@@ -57,6 +64,7 @@ class RecoveryActor(Actor[Poisoned]):
         clock: Clock,
         sweep_seconds: float,
         sweep_limit: int,
+        census: Callable[[], Awaitable[None]],
     ) -> None:
         self._directory = directory
         self._due = due
@@ -67,6 +75,7 @@ class RecoveryActor(Actor[Poisoned]):
         self._clock = clock
         self._sweep_seconds = sweep_seconds
         self._sweep_limit = sweep_limit
+        self._census = census
         self._woken = self._set_aside = 0
         self._behind = False
 
@@ -91,13 +100,15 @@ class RecoveryActor(Actor[Poisoned]):
     async def _wake_for_ever(self) -> None:
         last: str | None = None
         caught_up = False
-        while True:
+        for sweep in itertools.count():
             try:
                 if not caught_up:
                     last, caught_up = await self._wake_unanswered(last)
                 found = await self._due(self._clock.now(), self._sweep_limit)
                 self._behind = len(found) == self._sweep_limit
                 await self._wake(found)
+                if sweep % SWEEPS_PER_CENSUS == 0:
+                    await self._census()
             except (DatabaseUnavailable, JournalUnavailable, PoolExhausted, MailboxFull, TooManyChildren, ActorStopped):
                 pass  # the rows are still there: the next sweep sees them
             await trio.sleep(self._sweep_seconds)

@@ -139,6 +139,7 @@ class Surroundings:
     write: appends through the journal writer; it returns once the commit is known, raises JournalUnavailable where surely nothing was
     written. load: the payment by its id, from the journal. present: the payment as merchants see it, JSON. announce: the body of an
     announcement from (event id, type, sequence, payment, time). undelivered: told of an answer that could not reach its payment.
+    authorized: told of a payment whose merchant got the answer to a creation or confirmation, after how long, and at PSPs (seconds).
     """
 
     office: Office
@@ -149,6 +150,7 @@ class Surroundings:
     present: Callable[[Payment], bytes]
     announce: Callable[[str, str, int, Payment, datetime], bytes]
     undelivered: Callable[[str, Exception], None]
+    authorized: Callable[[Payment, float, float], None]
     retry_seconds: float
 
 
@@ -165,6 +167,8 @@ class _Waiting:
     reply_to: Reply[Verdict]
     status: int
     patient: bool = True
+    authorizes: bool = False
+    since: float = 0.0
 
     def answer_status(self, payment: Payment) -> int | None:
         """The HTTP status of the answer now, or None while it is too early to say."""
@@ -186,6 +190,7 @@ class TransactionActor(Actor[Message]):
         self._under_way: dict[str, float] = {}  # subject -> when its call was handed to the connector, by trio's clock
         self._waiting: list[_Waiting] = []
         self._returning: list[ShopperReturned] = []
+        self._psp_seconds = 0.0
 
     async def started(self) -> None:
         """Load the payment; what may have been sent without an answer is unknown from here on."""
@@ -204,7 +209,7 @@ class TransactionActor(Actor[Message]):
             case Create():
                 await self._create(message)
             case Confirm():
-                waiting = _Waiting(claim=message.claim, reply_to=message.reply_to, status=200)
+                waiting = _Waiting(claim=message.claim, reply_to=message.reply_to, status=200, authorizes=True, since=trio.current_time())
                 await self._command(waiting, lambda story: decide.confirm(story, message.method, message.return_url))
             case Cancel():
                 await self._cancel(message)
@@ -224,7 +229,7 @@ class TransactionActor(Actor[Message]):
         claim = message.claim
         desk = self._desk(actor=f"merchant:{message.merchant_id}", cause=claim.request_id)
         story = decide.create(self._id, message.merchant_id, message.intent, desk)
-        waiting = _Waiting(claim=claim, reply_to=message.reply_to, status=201)
+        waiting = _Waiting(claim=claim, reply_to=message.reply_to, status=201, authorizes=message.confirm, since=trio.current_time())
         await self._command(waiting, decide.confirm if message.confirm else _nothing, story)
 
     async def _cancel(self, message: Cancel) -> None:
@@ -255,6 +260,7 @@ class TransactionActor(Actor[Message]):
 
     async def _answered(self, subject_id: str, evidence: Evidence, cause: str) -> None:
         self._under_way.pop(subject_id, None)
+        self._psp_seconds += (evidence.latency_ms or 0) / 1000
         if self._payment is None:
             return
         connector = self._payment.attempt(self._attempt_id(subject_id)).connector
@@ -365,6 +371,9 @@ class TransactionActor(Actor[Message]):
             raise Unwritable(f"{self._id}: {result}")
         self._payment = payment
         done = [one for one, _ in answers]
+        for one in done:
+            if one.authorizes:
+                self._around.authorized(payment, trio.current_time() - one.since, self._psp_seconds)
         self._waiting = [one for one in waiting if one not in done]
         if answers:
             _tell(*answers[0], stored=result.answer_stored)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import psycopg
@@ -40,6 +41,7 @@ from payorch.api.present import announcement_json, payment_json
 from payorch.api.shopper import PURPOSE, return_url
 from payorch.domain.desk import Story
 from payorch.domain.outcome import Evidence
+from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
 from payorch.ports import Clock, Entropy, Process, Timeouts
@@ -146,6 +148,7 @@ class Platform:
         self.asgi = self._make_api()
         self.root = self._make_tree()
         self._writer: Ref[Write] = self.root.ref("journal")
+        self._show_gauges()
 
     @property
     def connectors(self) -> Mapping[str, ConnectorActor]:
@@ -212,6 +215,7 @@ class Platform:
             process=self._ports.process,
             batch_limit=settings.batch_limit,
             pause_answer_after_seconds=settings.pause_answer_after_seconds,
+            committed=self._metrics.committed,
         )
 
     def _start_connector(self, name: str, settings: ConnectorSettings) -> ConnectorActor:
@@ -249,6 +253,7 @@ class Platform:
             clock=self._ports.clock,
             sweep_seconds=self._settings.actors.sweep_seconds,
             sweep_limit=self._settings.actors.sweep_limit,
+            census=self._take_census,
         )
 
     def _start_api(self) -> _ApiActor:
@@ -286,6 +291,7 @@ class Platform:
             present=payment_json,
             announce=announcement_json,
             undelivered=self._undelivered,
+            authorized=self._authorized,
             retry_seconds=0.25,
         )
 
@@ -355,6 +361,26 @@ class Platform:
         with trio.move_on_after(within_seconds):
             for actor in list(self._live.values()):
                 await actor.until_quiet()
+
+    def _show_gauges(self) -> None:
+        """What is read at the moment somebody looks at the metrics, from the parts' own statistics."""
+        metrics = self._metrics
+        metrics.payments_live.set_function(lambda: self._payments.statistics().children)
+        metrics.journal_position.set_function(lambda: self._journal.statistics().position)
+        metrics.database_available.set_function(lambda: float(self._journal.statistics().available))
+        for name in ("journal", *self._connectors):
+            metrics.mailbox_depth.labels(name).set_function(partial(self._depth_of, name))
+
+    def _depth_of(self, name: str) -> float:
+        return self.root.ref(name).statistics().depth
+
+    async def _take_census(self) -> None:
+        self._metrics.payments_unknown.set(await self.read(reads.count_in, State.OUTCOME_UNKNOWN))
+
+    def _authorized(self, payment: Payment, seconds: float, psp_seconds: float) -> None:
+        connector = payment.attempts[-1].connector if payment.attempts else "none"
+        platform_seconds = max(0.0, seconds - psp_seconds)
+        self._metrics.authorized(connector, payment.state.value.lower(), platform_seconds=platform_seconds, psp_seconds=psp_seconds)
 
     def _observe(self, connector: str, evidence: Evidence) -> None:
         self._metrics.psp_call(connector, evidence)

@@ -324,11 +324,10 @@ class Metrics:
         if evidence.latency_ms is not None:
             self.psp_call_seconds.labels(connector).observe(evidence.latency_ms / 1000)
 
-    def committed(self, *, items: int, seconds: float, position: int) -> None:
+    def committed(self, items: int, seconds: float) -> None:
         """The journal wrote a batch."""
         self.journal_batch_items.observe(items)
         self.journal_batch_seconds.observe(seconds)
-        self.journal_position.set(position)
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format, of the type METRICS_CONTENT_TYPE."""

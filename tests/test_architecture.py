@@ -63,7 +63,7 @@ LARGER_FOR_A_REASON: Final = {
     "payorch/store/embedded.py": 580,
     "payorch/simulators.py": 480,
     "payorch/store/journal.py": 480,  # what a commit is and what its lost answer means are one subject
-    "actors/transaction.py": 500,
+    "actors/transaction.py": 520,  # its messages stand on top of it
     "payorch/domain/payment.py": 440,  # one file owns the machine
 }
 

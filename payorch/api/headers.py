@@ -1,4 +1,4 @@
-"""Reads the three request headers that carry meaning: Idempotency-Key, X-Request-Id and Authorization.
+"""Reads the request headers that carry meaning: Idempotency-Key, X-Request-Id, Authorization, and those that describe the body.
 
 Takes headers as ASGI gives them, (name, value) pairs of bytes in their order, so that a header sent twice is seen
 as such: frameworks join or drop the second, and then two parties can read two different requests. Authorising, and
@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Final, TypeAlias
+
+from werkzeug.http import parse_options_header
 
 from payorch.api.card_numbers import REFUSED_NUMBER, looks_like_card_number
 from payorch.api.problems import Code
@@ -98,6 +100,23 @@ def bearer_token(headers: Headers) -> Secret:
     if match is None:
         raise HeaderRefused(Code.UNAUTHENTICATED, "The Authorization header is not of the form `Bearer <key>`.")
     return Secret(match[1].decode("ascii"))
+
+
+def is_json(headers: Headers) -> bool:
+    """Whether the body is said to be what this API takes: JSON, in UTF-8, not compressed."""
+    types, codings = _values(headers, b"content-type"), _values(headers, b"content-encoding")
+    if types == [b"application/json"] and not codings:
+        return True  # nearly every request
+    media_type, parameters = parse_options_header(types[0].decode("latin-1") if types else "")
+    charset = parameters.get("charset", "utf-8").lower()
+    plain = not codings or codings[0].lower() == b"identity"
+    return media_type.lower() == "application/json" and charset in ("utf-8", "utf8") and plain
+
+
+def content_length(headers: Headers) -> int:
+    """The number of bytes that the body is said to have; 0 where nobody says it, as in a chunked request."""
+    values = _values(headers, b"content-length")
+    return int(values[0]) if len(values) == 1 and values[0].isdigit() else 0
 
 
 def _values(headers: Headers, name: bytes) -> list[bytes]:

@@ -1,7 +1,7 @@
 """The merchant's calls: each reads its request, asks what it has to ask, and answers.
 
 The order of looks at a command is one for all: who asks, how often, under which key, what. Not here: how a key is answered (`answering`),
-what a body may hold (`contracts`), problems and headers common to all answers (`app`).
+what a body may hold (`contracts`), problems and headers common to all answers (`frame`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from actors.transaction import Message, ShopperReturned
 from payorch.api.answering import CREATE, Answering, Asked, Said
 from payorch.api.auth import Doorman, Pace
 from payorch.api.contracts import check_cancel, confirm_from, create_from, read_json
-from payorch.api.headers import HeaderRefused, idempotency_key
+from payorch.api.headers import HeaderRefused, Headers, idempotency_key, is_json
 from payorch.api.present import page_json, payment_json
 from payorch.api.problems import Code
 from payorch.api.refusal import Refusal, not_found
@@ -31,6 +31,8 @@ from payorch.domain.identifiers import MalformedIdentifier, parse
 from payorch.domain.records import Payment
 
 Handler: TypeAlias = Callable[..., Awaitable[Response]]
+Body: TypeAlias = Callable[[], Awaitable[bytes]]
+"""Gives the whole body, or raises what is wrong with it, when the command comes to it."""
 
 SHOPPER_WAITS_SECONDS: Final = 4.0
 """How long a shopper's browser waits for the PSP to be asked, before it is sent on with what is known."""
@@ -73,42 +75,51 @@ class MerchantApi:
     # --- commands
 
     async def create(self) -> Response:
-        """Create a payment and, unless told otherwise, confirm it."""
-        asked, value = await self._command(CREATE, "/v1/payments", empty=False)
+        """Create a payment and, unless told otherwise, confirm it. `hot` is in front of this route and answers in its place."""
+        return _said(await self.created(request.scope["headers"], _body, g.request_id))
+
+    async def created(self, headers: Headers, body: Body, request_id: str) -> Said:
+        """The same without the framework. Raises Refusal."""
+        asked, value = await self._asked(CREATE, "/v1/payments", headers, body, request_id, empty=False)
         intent, confirm = create_from(value, self._around.connectors)
-        return _said(await self._answering.create(asked, intent, confirm=confirm))
+        return await self._answering.create(asked, intent, confirm=confirm)
 
     async def confirm(self, payment_id: str) -> Response:
         """Confirm a payment that was created without."""
-        asked, value = await self._command("POST /v1/payments/{id}/confirm", f"/v1/payments/{payment_id}/confirm", empty=True)
+        asked, value = await self._command("POST /v1/payments/{id}/confirm", f"/v1/payments/{payment_id}/confirm")
         method, return_url = confirm_from(value, self._around.connectors)
         return _said(await self._answering.confirm(asked, _payment_id(payment_id), method, return_url))
 
     async def cancel(self, payment_id: str) -> Response:
         """End a payment, now or as soon as its outcome is known."""
-        asked, value = await self._command("POST /v1/payments/{id}/cancel", f"/v1/payments/{payment_id}/cancel", empty=True)
+        asked, value = await self._command("POST /v1/payments/{id}/cancel", f"/v1/payments/{payment_id}/cancel")
         check_cancel(value)
         return _said(await self._answering.cancel(asked, _payment_id(payment_id)))
 
-    async def _command(self, method_path: str, path: str, *, empty: bool) -> tuple[Asked, JsonObject]:
+    async def _command(self, method_path: str, path: str) -> tuple[Asked, JsonObject]:
+        return await self._asked(method_path, path, request.scope["headers"], _body, g.request_id, empty=True)
+
+    async def _asked(
+        self, method_path: str, path: str, headers: Headers, body: Body, request_id: str, *, empty: bool
+    ) -> tuple[Asked, JsonObject]:
         """Who asks for what under which key. `empty`: no body is as good as an empty object."""
-        headers = request.scope["headers"]
-        merchant_id = await self._merchant()
+        merchant_id = await self._merchant(headers)
         try:
             key = idempotency_key(headers)
         except HeaderRefused as refused:
             raise Refusal(refused.code, detail=refused.detail) from None
-        body = await request.get_data(cache=True, as_text=False, parse_form_data=False)
+        data = await body()
         value: JsonObject = {}
-        if body or not empty:
-            _require_json_type()
-            value = read_json(body, max_bytes=self._around.http.body_limit_bytes, max_depth=self._around.http.json_depth_limit)
+        if data or not empty:
+            if not is_json(headers):
+                raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE)
+            value = read_json(data, max_bytes=self._around.http.body_limit_bytes, max_depth=self._around.http.json_depth_limit)
         asked = Asked(
             merchant_id=merchant_id,
             key=key,
             fingerprint=fingerprint("POST", path, value),
             method_path=method_path,
-            request_id=g.request_id,
+            request_id=request_id,
         )
         return asked, value
 
@@ -116,7 +127,7 @@ class MerchantApi:
 
     async def show(self, payment_id: str) -> Response:
         """The payment as it stands."""
-        merchant_id = await self._merchant()
+        merchant_id = await self._merchant(request.scope["headers"])
         payment = await self._around.load_payment(_payment_id(payment_id))
         if payment is None or payment.merchant_id != merchant_id:
             raise not_found()
@@ -124,7 +135,7 @@ class MerchantApi:
 
     async def timeline(self, payment_id: str) -> Response:
         """Every event of the payment's life."""
-        merchant_id = await self._merchant()
+        merchant_id = await self._merchant(request.scope["headers"])
         events = [recorded.event for recorded in await self._around.load_events(_payment_id(payment_id))]
         birth = events[0].data if events else None
         if not isinstance(birth, Created) or birth.merchant_id != merchant_id:
@@ -133,7 +144,7 @@ class MerchantApi:
 
     async def search(self) -> Response:
         """A page of the merchant's payments, newest first."""
-        merchant_id = await self._merchant()
+        merchant_id = await self._merchant(request.scope["headers"])
         http = self._around.http
         page = page_of(request.query_string, merchant_id, default=http.page_default, largest=http.page_limit)
         if page.search is None:
@@ -142,8 +153,8 @@ class MerchantApi:
         payments = await self._around.load_payments([row.id for row in rows]) if rows else {}
         return _json(page_json([payments[row.id] for row in rows], cursor))
 
-    async def _merchant(self) -> str:
-        merchant_id = await self._doorman.merchant(request.scope["headers"])
+    async def _merchant(self, headers: Headers) -> str:
+        merchant_id = await self._doorman.merchant(headers)
         self._pace.take(merchant_id)
         return merchant_id
 
@@ -185,11 +196,8 @@ def _payment_id(text: str) -> str:
     return text
 
 
-def _require_json_type() -> None:
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    encoding = request.headers.get("Content-Encoding", "identity").lower()
-    if request.mimetype != JSON or charset not in ("utf-8", "utf8") or encoding != "identity":
-        raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE)
+async def _body() -> bytes:
+    return await request.get_data(cache=True, as_text=False, parse_form_data=False)
 
 
 def _said(said: Said) -> Response:

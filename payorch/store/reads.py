@@ -229,6 +229,12 @@ async def unanswered(connection: Connection, after: str | None, *, limit: int) -
     return [identifiers.text("pay", row[0]) for row in rows]
 
 
+async def count_in(connection: Connection, state: State) -> int:
+    """How many payments stand in that state."""
+    rows = await _all(connection, "SELECT count(*) FROM payorch.payments WHERE state = $1", [state.value])
+    return int(rows[0][0])
+
+
 async def tail(connection: Connection, after_position: int, *, limit: int) -> list[JournalRow]:
     """The records after that position, in order, without gaps: positions are dense and in commit order."""
     rows = await _all(

@@ -121,7 +121,7 @@ class Platform:
         )  # fmt: skip
         return Surroundings(
             office=office, write=self.shared.write, load=self.shared.load, postbox=self, process=NoCrash(), present=payment_json,
-            announce=announcement_json, undelivered=lambda *_: None, retry_seconds=0.1,
+            announce=announcement_json, undelivered=lambda *_: None, authorized=lambda *_: None, retry_seconds=0.1,
         )  # fmt: skip
 
 
