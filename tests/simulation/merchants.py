@@ -94,6 +94,7 @@ class Merchant:
                 continue
             if heard.status in (200, 201, 202):
                 return heard
+            assert heard.status != 404, f"L1: {path} is about an accepted payment, which does not exist"
             assert heard.status in (409, 503), f"{path} was answered {heard.status}: {heard.body!r}"
             if heard.status == 409 and heard.json["code"] != "idempotency_in_progress":
                 return heard
