@@ -111,10 +111,15 @@ class ConnectorActor(Actor[Execute]):
             self.spawn(self._work)
 
     async def receive(self, message: Execute) -> None:
+        """Takes all that wait: payments come in groups, one commit wakes many, and a turn of the loop for each would pull them apart."""
+        for execute in (message, *self.mailbox.take_waiting(self.mailbox.depth)):
+            self._take(execute)
+
+    def _take(self, execute: Execute) -> None:
         if len(self._jobs) >= self._limits.waiting:
-            self._hand_back(message, _not_sent(_BUSY, "All connections to the PSP are busy and too many calls are waiting."), None, 0)
+            self._hand_back(execute, _not_sent(_BUSY, "All connections to the PSP are busy and too many calls are waiting."), None, 0)
             return
-        self._jobs.append(_Job(message, trio.current_time()))
+        self._jobs.append(_Job(execute, trio.current_time()))
         if self._idle:
             self._idle.pop().set()
 

@@ -1,8 +1,9 @@
 """The journal writer: the one actor through which everything durable goes. It drains its mailbox into one batch at a time.
 
-While a batch is being committed the next one gathers in the mailbox; that is all the grouping there is (waiting for more to come was
-measured to cost speed). Every item is answered after its commit. While the database is away the writer holds the batch whose outcome it
-does not know, and tells those who wait behind it, after `pause_answer_after_seconds`, that nothing was written for them.
+While a batch is being committed the next one gathers in the mailbox, and those who are ready to run get their turn before it is taken;
+that is all the grouping there is (waiting for more to come was measured to cost speed). Every item is answered after its commit. While the
+database is away the writer holds the batch whose outcome it does not know, and tells those who wait behind it, after
+`pause_answer_after_seconds`, that nothing was written for them.
 
 Not here: how a batch is committed and what a lost answer means (`payorch.store.journal`).
 """
@@ -71,6 +72,8 @@ class JournalWriter(Actor[Write]):
 
     async def receive(self, message: Write) -> None:
         """Commits what waits, this message first. Raises Fenced when another process has taken over."""
+        # Whoever is about to run may have something to write: one turn of the loop saves a fifth of the commits (docs/performance.md).
+        await trio.lowlevel.checkpoint()
         batch = [message, *self.mailbox.take_waiting(self._batch_limit - 1)]
         self._process.reached(BEFORE_COMMIT)
         began = trio.current_time()

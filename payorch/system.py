@@ -35,8 +35,7 @@ class SystemClock:
 
     def now(self) -> datetime:
         """The present moment: aware, UTC, cut to whole milliseconds."""
-        moment = datetime.now(UTC)
-        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+        return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)
 
 
 @final

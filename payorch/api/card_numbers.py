@@ -153,7 +153,7 @@ def looks_like_card_number(text: str) -> bool:
     if len(text) < SHORTEST:
         return False
     folded = text if text.isascii() else _folded(text)
-    return any(True for _ in _spans(folded, bounded=True))
+    return _RUN.search(folded) is not None and any(True for _ in _spans(folded, bounded=True))
 
 
 def find_loose(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The short way for the one call that there are thousands of a second: `POST /v1/payments`, read and answered without the framework.
 
 It stands in front of the Quart application (`app.asgi_app`), hands it everything else, and runs the same command as its route does; a test
-holds that both ways answer alike. The framework is for what it is good at, many routes; it was measured to cost a seventh of an
+holds that both ways answer alike. The framework is for what it is good at, many routes; it was measured to cost a fifth of an
 authorisation. Not here: what the command does (`merchant`), what is common to all answers (`frame`).
 """
 
