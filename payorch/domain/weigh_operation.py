@@ -45,7 +45,7 @@ def weigh_operation(story: Story, operation: Operation, evidence: Evidence) -> N
         return _pending(story, operation, evidence)
     if isinstance(finding, (Declined, NotExecuted)) and _definitive(operation, evidence):
         return _failed(story, operation, evidence, finding.failure)
-    if isinstance(finding, NotExecuted) and not finding.sent:
+    if isinstance(finding, NotExecuted) and (not finding.sent or _turned_away(finding)):
         return _not_sent(story, operation, evidence, finding.failure)
     if isinstance(finding, Absent) and _absent(story, operation, evidence):
         failure = Failure(error_class=ErrorClass.NOT_SENT, code="never_executed", message="The PSP never executed this operation.")
@@ -67,12 +67,17 @@ def _definitive(operation: Operation, evidence: Evidence) -> bool:
     finding = evidence.finding
     if isinstance(finding, Declined):
         return True
-    if not isinstance(finding, NotExecuted) or not finding.sent:
+    if not isinstance(finding, NotExecuted) or not finding.sent or _turned_away(finding):
         return False
     if evidence.source is Source.RESPONSE and operation.state is OperationState.REQUESTED:
         return True
     same_bytes = evidence.source in (Source.RESPONSE, Source.REPLAY)
     return same_bytes and finding.failure.error_class in (ErrorClass.INVALID_REQUEST, ErrorClass.OPERATION_NOT_ALLOWED)
+
+
+def _turned_away(finding: NotExecuted) -> bool:
+    """The PSP was too busy to look at the message: as good as not sent, so it is sent again by schedule."""
+    return finding.failure.error_class is ErrorClass.RATE_LIMITED
 
 
 def _decides(payment: Payment, operation: Operation) -> bool:
@@ -321,7 +326,7 @@ def _void_too_late(story: Story, operation: Operation, evidence: Evidence, failu
 
 
 def _not_sent(story: Story, operation: Operation, evidence: Evidence, failure: Failure) -> None:
-    """Not a byte was written. Tried again by schedule inside the operation's window; after it the operation has failed."""
+    """Not a byte was written, or nobody looked at it. Tried again by schedule inside the operation's window; after it the operation has failed."""
     desk, limits = story.desk, story.desk.limits
     if operation.state is not OperationState.REQUESTED or evidence.source is not Source.RESPONSE:
         return _unknown(story, operation, evidence)  # that call was not sent; an earlier one may have been

@@ -455,3 +455,13 @@ def test_no_look_keeps_a_closed_payment_awake() -> None:
     assert payment.state is State.CAPTURED
     world.later(seconds=60 * DAY)
     assert world.looks(payment) == {}
+
+
+def test_an_operation_that_a_busy_psp_turned_away_is_sent_again() -> None:
+    """429 says that nobody looked at it: neither failed nor unknown, but to be sent once more."""
+    world = World()
+    payment = world.answer_operation(capturing(world), CAPTURE, rejected(ErrorClass.RATE_LIMITED))
+    operation = payment.operations[0]
+    assert (payment.state, operation.state) == (State.CAPTURING, OperationState.REQUESTED)
+    assert world.to_next_timer(payment) == {operation.id: Means.SEND}
+    assert world.answer_operation(payment, CAPTURE, DONE).state is State.CAPTURED
