@@ -1,0 +1,96 @@
+"""Fixtures of the end-to-end tests: whole platforms, each in a folder and on ports of its own.
+
+The long versions (`prove`) are skipped unless asked for: `pytest tests/e2e -m prove`, or PROVE=1.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.e2e.stack import QUICK, Stack
+
+_numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "prove: takes minutes; runs with `-m prove` or PROVE=1 only")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get("PROVE") == "1" or "prove" in config.getoption("markexpr"):
+        return
+    skip = pytest.mark.skip(reason="takes minutes: -m prove, or PROVE=1")
+    for item in items:
+        if item.get_closest_marker("prove") is not None:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def patience(request: pytest.FixtureRequest) -> None:
+    """The long ones take longer than the time after which a test counts as hung."""
+    if request.node.get_closest_marker("prove") is not None:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.fixture
+def make_stack(open_folder: Path) -> Iterator[Callable[..., Stack]]:
+    """Makes a stack that is not started yet; gone after the test, whatever became of it."""
+    made: list[Stack] = []
+
+    def make(**settings: str) -> Stack:
+        made.append(Stack(open_folder / f"e2e-{next(_numbers)}", {**QUICK, **settings}))
+        return made[-1]
+
+    yield make
+    for stack in made:
+        stack.clear()
+
+
+@pytest.fixture(scope="session")
+def battered(open_folder: Path) -> Iterator[Stack]:
+    """One folder for all tests that kill and starve what runs in it, one after the other: making a database anew takes seconds."""
+    stack = Stack(open_folder / f"e2e-{next(_numbers)}", QUICK)
+    yield stack
+    stack.clear()
+
+
+@pytest.fixture
+def rough(battered: Stack) -> Iterator[Stack]:
+    """It is not running yet. What earlier tests did to it is in its books; no fault of the platform's own may be in its log."""
+    yield battered
+    if battered.process is not None:
+        battered.process.kill()
+        battered.process.wait()
+        battered.process = None
+    assert battered.tracebacks() == []
+
+
+@pytest.fixture(scope="session")
+def shared(open_folder: Path) -> Iterator[Stack]:
+    """One running stack for all tests that leave it as they found it: a healthy PSP, and running."""
+    short = {"PAYORCH_HTTP__HEADER_DEADLINE_SECONDS": "1.5", "PAYORCH_HTTP__BODY_DEADLINE_SECONDS": "1.5"}
+    stack = Stack(open_folder / f"e2e-{next(_numbers)}", {**QUICK, **short})
+    try:
+        trio.run(stack.start)
+        yield stack
+    finally:
+        stack.clear()
+
+
+@pytest.fixture
+def healthy(shared: Stack) -> Iterator[Stack]:
+    """The shared stack, running and healthy before the test and after it; no fault of the platform's own may be in its log."""
+    if not shared.alive:
+        shared.process = None
+        trio.run(shared.start)
+    yield shared
+    if shared.alive:
+        trio.run(shared.heal)
+    assert shared.tracebacks() == []

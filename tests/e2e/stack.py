@@ -1,0 +1,322 @@
+"""A whole platform of a test's own: `payorch up` as a real process, with its PostgreSQL and its PSP, to be killed and started anew.
+
+Every process is signalled by its own number only. What the platform says goes to files in the stack's folder, so that nothing blocks on a
+pipe and everything it said can be searched afterwards. Not here: merchants, and what must hold (`merchants`, `books`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+import psycopg
+import trio
+
+from payorch import psp_process
+from payorch.folders import is_held
+from payorch.store import embedded
+
+WITHIN_SECONDS: Final = 60.0
+"""For whatever should take a second or two: this machine may be busy with other tests."""
+POLL_SECONDS: Final = 0.02
+READY: Final = "Ctrl-C stops everything"
+
+QUICK: Final[Mapping[str, str]] = {
+    "PAYORCH_PAYMENTS__UNKNOWN_LOOKS_SECONDS": "1,2,3600",
+    "PAYORCH_PAYMENTS__PENDING_LOOKS_SECONDS": "1,2,3,4,5,6,8,60,3600",
+    "PAYORCH_CONNECTORS__STRIPE__READ_TIMEOUT_SECONDS": "1.5",
+    "PAYORCH_CONNECTORS__STRIPE__TOTAL_TIMEOUT_SECONDS": "2",
+    "PAYORCH_HTTP__ANSWER_WITHIN_SECONDS": "1.5",
+}
+"""Patience cut short, so that a lost answer is noticed and looked into within the time of a test. The order of things is as shipped."""
+
+
+def environment(more: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment without any setting of payorch's, and these."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("PAYORCH_")}, **more}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """A finished command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.out)
+
+
+async def payorch(*arguments: str, **more: str) -> Ran:
+    """Runs `payorch ...` to its end."""
+    with trio.fail_after(WITHIN_SECONDS):
+        done = await trio.run_process(
+            [sys.executable, "-m", "payorch", *arguments],
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+            env=environment(more),
+        )
+    return Ran(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
+
+async def end_of(process: subprocess.Popen[bytes], within_seconds: float = WITHIN_SECONDS) -> int:
+    """Waits for a process's end; its exit code."""
+    with trio.fail_after(within_seconds):
+        while (code := process.poll()) is None:  # noqa: ASYNC110  (it outlives this test's loop, so it is no trio.Process)
+            await trio.sleep(POLL_SECONDS)
+    return code
+
+
+@dataclass
+class Stack:
+    """One data folder, and the `up` that runs with it now, if any. The port stays the same over all its lives."""
+
+    folder: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    port: int = 0
+    lives: int = 0
+
+    # --- its life
+
+    def begin(self, **more: str) -> None:
+        """Starts `payorch up`; does not wait."""
+        assert self.process is None, "it runs already"
+        self.port = self.port or psp_process.any_free_port("127.0.0.1")
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        self.lives += 1
+        command = [sys.executable, "-m", "payorch", "up", "--port", str(self.port), "--data-dir", str(self.folder)]
+        with self.out.open("wb") as out, self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=log,
+                env=environment({**self.settings, **more}),
+                start_new_session=True,
+            )
+
+    async def ready(self) -> None:
+        """Waits until it says so."""
+        with trio.fail_after(WITHIN_SECONDS):
+            while READY not in self.said():
+                assert self.alive, f"it ended: {self.said()} {self.log.read_text()[-2000:]}"
+                await trio.sleep(POLL_SECONDS)
+
+    async def start(self, **more: str) -> None:
+        self.begin(**more)
+        await self.ready()
+
+    async def ended(self, within_seconds: float = WITHIN_SECONDS) -> int:
+        """Waits for its end; the exit code."""
+        assert self.process is not None
+        code = await end_of(self.process, within_seconds)
+        self.process = None
+        return code
+
+    async def kill(self) -> None:
+        """kill -9 of the platform alone: its database and its PSP live on."""
+        self.signal(signal.SIGKILL)
+        assert await self.ended() == -signal.SIGKILL
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM, within_seconds: float = WITHIN_SECONDS) -> int:
+        self.signal(number)
+        return await self.ended(within_seconds)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    # --- its files
+
+    @property
+    def out(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.out")
+
+    @property
+    def log(self) -> Path:
+        """Everything that all its lives said on stderr."""
+        return self.folder.with_name(f"{self.folder.name}.log")
+
+    def said(self) -> str:
+        return self.out.read_text()
+
+    def tracebacks(self) -> list[str]:
+        """Log lines that tell of a fault of ours: there must be none, whatever is done to it from outside."""
+        return [line for line in self.log.read_text().splitlines() if "Traceback" in line or '"level":"error"' in line]
+
+    @property
+    def credentials(self) -> dict[str, Any]:
+        known: dict[str, Any] = json.loads((self.folder / "credentials.json").read_text())
+        return known
+
+    # --- its doors
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.credentials['merchant_key']}"}
+
+    @asynccontextmanager
+    async def client(self, **more: Any) -> AsyncIterator[httpx2.AsyncClient]:
+        """A merchant's connection pool."""
+        defaults: dict[str, Any] = {"timeout": WITHIN_SECONDS, "trust_env": False, "verify": False, "headers": self.authorization}
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+        async with httpx2.AsyncClient(base_url=self.url, limits=limits, **{**defaults, **more}) as client:
+            yield client
+
+    async def get(self, path: str, **parameters: str) -> httpx2.Response:
+        async with self.client() as client:
+            return await client.get(path, params=parameters)
+
+    async def pay(self, key: str, body: Mapping[str, Any] | None = None, **members: Any) -> httpx2.Response:
+        async with self.client() as client:
+            return await client.post("/v1/payments", json={**(body or order(key)), **members}, headers={"idempotency-key": key})
+
+    async def post(self, path: str, key: str, body: Mapping[str, Any] | None = None) -> httpx2.Response:
+        async with self.client() as client:
+            return await client.post(path, json=body or {}, headers={"idempotency-key": key})
+
+    async def until_ready(self, within_seconds: float = WITHIN_SECONDS) -> None:
+        """Waits until /readyz says so."""
+        with trio.fail_after(within_seconds):
+            while await self.status_of("/readyz") != 200:  # noqa: ASYNC110  (another process: there is nothing to wait on)
+                await trio.sleep(POLL_SECONDS)
+
+    async def made(self, reference: str, within_seconds: float = WITHIN_SECONDS) -> dict[str, Any]:
+        """Waits until there is a payment of that reference, and returns it: the only one."""
+        found: list[dict[str, Any]] = []
+        with trio.fail_after(within_seconds):
+            while not found:
+                found = (await self.get("/v1/payments", reference=reference)).json()["data"]
+        (payment,) = found
+        return payment
+
+    async def until(self, payment_id: str, *states: str, within_seconds: float = WITHIN_SECONDS) -> dict[str, Any]:
+        """Polls the payment until it is in one of these states."""
+        payment: dict[str, Any] = {}
+        async with self.client() as client:
+            with trio.move_on_after(within_seconds):
+                while True:
+                    payment = (await client.get(f"/v1/payments/{payment_id}")).json()
+                    if payment["state"] in states:
+                        return payment
+                    await trio.sleep(0.05)
+        raise AssertionError(f"{payment_id} is {payment.get('state')} and not {states} after {within_seconds} s")
+
+    async def status_of(self, path: str) -> int:
+        """The status of a GET; 0 where nobody answers."""
+        try:
+            return (await self.get(path)).status_code
+        except httpx2.TransportError:
+            return 0
+
+    # --- its PSP
+
+    async def fault(self, fault: str, **more: Any) -> None:
+        """Breaks the PSP."""
+        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
+            (await client.post(f"{self._control}/_faults", json={"fault": fault, **more})).raise_for_status()
+
+    async def struck(self) -> None:
+        """Waits until every fault that was to hit a number of times has."""
+        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
+            with trio.fail_after(WITHIN_SECONDS):
+                while (await client.get(f"{self._control}/_faults")).json()["faults"]:  # noqa: ASYNC110
+                    await trio.sleep(POLL_SECONDS)
+
+    async def heal(self) -> None:
+        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
+            (await client.delete(f"{self._control}/_faults")).raise_for_status()
+
+    async def charges(self) -> list[dict[str, Any]]:
+        """Every payment in the PSP's own books, with what it holds and took."""
+        found: dict[str, dict[str, Any]] = {}
+        since: int | None = 0
+        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
+            while since is not None:
+                page = (await client.get(f"{self._control}/_ledger", params={"since": since})).raise_for_status().json()
+                found.update({one["payment"]: one for one in page["payments"]})
+                since = page["next_since"]
+        return list(found.values())
+
+    @property
+    def _control(self) -> str:
+        # The control port answers also while the PSP refuses connections.
+        bound = json.loads((self.folder / psp_process.BOUND).read_text())
+        return f"{bound['control']}/stripe"
+
+    # --- its database
+
+    async def cluster(self) -> embedded.Cluster:
+        """The database server of this stack, started if need be."""
+        return await embedded.start(self.folder / "postgres")
+
+    async def rows(self, query: str, *values: Any, role: str = embedded.SUPERUSER) -> list[tuple[Any, ...]]:
+        """Runs one statement there, by default with every right."""
+        socket_folder = (self.folder / "postgres" / "cluster").resolve() / "socket"
+        conninfo = f"host={socket_folder.resolve()} port=5432 user={role} dbname={embedded.DATABASE}"
+
+        def run() -> list[tuple[Any, ...]]:
+            with psycopg.connect(conninfo, autocommit=True) as connection:
+                cursor = connection.execute(query, values)
+                return cursor.fetchall() if cursor.description else []
+
+        return await trio.to_thread.run_sync(run)
+
+    def clear(self) -> None:
+        """Ends what is left of it and removes its files."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+        if not self.folder.exists():
+            return
+        if is_held(self.folder / psp_process.LOCK):
+            with suppress(ProcessLookupError):
+                os.kill(json.loads((self.folder / psp_process.BOUND).read_text())["pid"], signal.SIGKILL)
+        cluster = (self.folder / "postgres" / "cluster").resolve()  # root's may lie elsewhere
+        if cluster.exists():
+            trio.run(partial(_stop_database, self.folder))
+        shutil.rmtree(cluster, ignore_errors=True)
+        shutil.rmtree(self.folder)
+        self.out.unlink(missing_ok=True)
+        self.log.unlink(missing_ok=True)
+
+
+async def _stop_database(folder: Path) -> None:
+    cluster = await embedded.start(folder / "postgres")
+    await cluster.stop("immediate")
+
+
+def order(reference: str, token: str = "tok_visa", **members: Any) -> dict[str, Any]:
+    """A payment's body."""
+    return {
+        "amount": 1999,
+        "currency": "EUR",
+        "reference": reference,
+        "payment_method": {"type": "card", "token": token},
+        "return_url": "https://shop.example/back?basket=7",
+        **members,
+    }
