@@ -326,7 +326,7 @@ def _void_too_late(story: Story, operation: Operation, evidence: Evidence, failu
 
 
 def _not_sent(story: Story, operation: Operation, evidence: Evidence, failure: Failure) -> None:
-    """Not a byte was written, or nobody looked at it. Tried again by schedule inside the operation's window; after it the operation has failed."""
+    """Nobody looked at it: not sent, or turned away. Tried again by schedule inside its window; after that it has failed."""
     desk, limits = story.desk, story.desk.limits
     if operation.state is not OperationState.REQUESTED or evidence.source is not Source.RESPONSE:
         return _unknown(story, operation, evidence)  # that call was not sent; an earlier one may have been
