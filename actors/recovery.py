@@ -47,7 +47,7 @@ class RecoveryStatistics:
 
 
 class RecoveryActor(Actor[Poisoned]):
-    """census: called now and then, to count what is unfinished.
+    """census: called now and then, to count what is unfinished. check_ours: raises Fenced where another process has the journal.
 
     sweep_seconds: the pace. sweep_limit: payments woken per sweep at the most; the rest follow in the next.
     """
@@ -65,6 +65,7 @@ class RecoveryActor(Actor[Poisoned]):
         sweep_seconds: float,
         sweep_limit: int,
         census: Callable[[], Awaitable[None]],
+        check_ours: Callable[[], Awaitable[None]],
     ) -> None:
         self._directory = directory
         self._due = due
@@ -76,6 +77,7 @@ class RecoveryActor(Actor[Poisoned]):
         self._sweep_seconds = sweep_seconds
         self._sweep_limit = sweep_limit
         self._census = census
+        self._check_ours = check_ours
         self._woken = self._set_aside = 0
         self._behind = False
 
@@ -102,6 +104,9 @@ class RecoveryActor(Actor[Poisoned]):
         caught_up = False
         for sweep in itertools.count():
             try:
+                # Before anything that may lead to a PSP call: a process that was paused may have been taken over, and would find out
+                # only when it writes.
+                await self._check_ours()
                 if not caught_up:
                     last, caught_up = await self._wake_unanswered(last)
                 found = await self._due(self._clock.now(), self._sweep_limit)

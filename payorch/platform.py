@@ -50,7 +50,7 @@ from payorch.settings import ConnectorSettings, Settings
 from payorch.store import identities, reads
 from payorch.store.driver import Connection
 from payorch.store.items import Append, Item, Result
-from payorch.store.journal import Journal
+from payorch.store.journal import Fenced, Journal
 from payorch.store.pool import DatabaseUnavailable, Pool, PoolExhausted, is_unavailable
 from payorch.telemetry import Metrics
 
@@ -126,7 +126,10 @@ class Platform:
         self._connectors = {name: known[name] for name in enabled}
         self._live: dict[str, ConnectorActor] = {}
         self._ended = trio.Event()
-        self._journal = Journal(store.connect, writer=ports.entropy.identifier())
+        self._writer_id = ports.entropy.identifier()
+        self._journal = Journal(store.connect, writer=self._writer_id)
+        self._fenced: Fenced | None = None
+        self._life = trio.CancelScope()
         master = keys.Secret(settings.needed("secret_key").reveal())
         self._return_key = keys.derived_key(master, PURPOSE)
         self._pepper = keys.derived_key(master, PEPPER_PURPOSE)
@@ -163,7 +166,10 @@ class Platform:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Runs the whole tree until `root.stop()` or a fault that restarts do not cure, which it raises."""
         try:
-            await self.root.run(task_status=task_status)
+            with self._life:
+                await self.root.run(task_status=task_status)
+            if self._fenced is not None:
+                raise self._fenced
         finally:
             self._ended.set()
 
@@ -254,6 +260,7 @@ class Platform:
             sweep_seconds=self._settings.actors.sweep_seconds,
             sweep_limit=self._settings.actors.sweep_limit,
             census=self._take_census,
+            check_ours=self._check_ours,
         )
 
     def _start_api(self) -> _ApiActor:
@@ -348,13 +355,16 @@ class Platform:
     async def _parts(self) -> dict[str, tuple[bool, str]]:
         """Each part that readiness depends on: whether it answers, and a word about it."""
         journal = self._journal.statistics()
+        ours = True
         try:
-            await self.read(reads.head_position)
+            ours = await self.read(reads.writer_now) in (self._writer_id, None)
             database = (True, "answers")
         except (DatabaseUnavailable, PoolExhausted) as problem:
             database = (False, str(problem))
         written = f"at position {journal.position}" if journal.available else journal.last_trouble or "not open yet"
-        return {"database": database, "journal": (journal.available and not journal.fenced, written)}
+        if not ours:
+            written = "another process has taken the journal over; this one is ending"
+        return {"database": database, "journal": (journal.available and not journal.fenced and ours, written)}
 
     async def finish_calls(self, within_seconds: float) -> None:
         """Waits until no PSP call is under way, at most that long: an answer that is still caught need not be asked for later."""
@@ -373,6 +383,11 @@ class Platform:
 
     def _depth_of(self, name: str) -> float:
         return self.root.ref(name).statistics().depth
+
+    async def _check_ours(self) -> None:
+        """Raises Fenced where another process writes the journal by now."""
+        if await self.read(reads.writer_now) not in (self._writer_id, None):
+            raise Fenced("another process has taken the journal over")
 
     async def _take_census(self) -> None:
         self._metrics.payments_unknown.set(await self.read(reads.count_in, State.OUTCOME_UNKNOWN))
@@ -396,9 +411,22 @@ class Platform:
             log.error("payment.not_set_aside", payment_id=payment_id)  # its timers bring it back here
 
     def _report(self, report: Report) -> None:
+        fenced = _fenced_in(report.error)
+        if fenced is not None and self._fenced is None:
+            # No restart brings the journal back: end at once, and say so once.
+            self._fenced = fenced
+            log.warning("platform.fenced", detail=str(fenced))
+            self._life.cancel()
         if report.kind in (ReportKind.STARTED, ReportKind.ENDED, ReportKind.STOPPED):
             return  # one each per payment: the normal case is not news
         log.warning("actor." + report.kind.name.lower(), supervisor=report.supervisor, child=report.child, error=_words(report.error))
+
+
+def _fenced_in(error: BaseException | None) -> Fenced | None:
+    """The Fenced among what an actor died of."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_fenced_in, error.exceptions)), None)
+    return error if isinstance(error, Fenced) else None
 
 
 def _words(error: BaseException | None) -> str | None:

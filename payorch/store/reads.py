@@ -246,6 +246,12 @@ async def tail(connection: Connection, after_position: int, *, limit: int) -> li
     return [_journal_row(row) for row in rows]
 
 
+async def writer_now(connection: Connection) -> UUID | None:
+    """Whose hand the journal is in: the id that its writer gave itself when it took over; None before the first one."""
+    rows = await _all(connection, "SELECT writer FROM payorch.journal_head", [])
+    return None if rows[0][0] is None else UUID(bytes=rows[0][0].bytes)
+
+
 async def head_position(connection: Connection) -> int:
     """The journal's last position; 0 where it is empty."""
     rows = await _all(connection, "SELECT position FROM payorch.journal_head", [])

@@ -102,7 +102,6 @@ async def test_one_that_slept_through_it_wakes_up_fenced(rough: Stack) -> None:
 
 
 @pytest.mark.prove
-@pytest.mark.xfail(reason="F2: a platform without work of its own learns that it was fenced only after it has asked the PSP")
 async def test_an_idle_one_that_was_fenced_charges_nothing(make_stack: Callable[..., Stack]) -> None:
     """The second has a call that never arrived, and is stopped before it looks again: whatever is charged now, the first one charged."""
     stack = make_stack()
