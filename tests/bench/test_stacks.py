@@ -8,7 +8,7 @@ import pytest
 
 from bench import stacks
 
-_ROOT = "/work/checkout"
+_ROOT = "/somewhere/checkout"
 _SITE = f"{_ROOT}/.venv/lib/python3.11/site-packages"
 _PACKAGE = partial(stacks.package_of, root=_ROOT + "/")
 

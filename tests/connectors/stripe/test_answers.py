@@ -37,7 +37,7 @@ from tests.connectors.stripe import stripe_cases as cases
 E = ErrorClass
 RESPONSE, REPLAY, INQUIRY = Source.RESPONSE, Source.REPLAY, Source.INQUIRY
 CAPTURE, VOID, REFUND = OperationKind.CAPTURE, OperationKind.VOID, OperationKind.REFUND
-FIXTURES = Path("/work/shared/psp-specs/stripe/fixtures3.json")
+FIXTURES = Path(__file__).parents[4] / "shared/psp-specs/stripe/fixtures3.json"
 
 
 def failure_of(evidence: Evidence) -> Failure:

@@ -25,7 +25,7 @@ from payorch.domain.money import Money
 from payorch.domain.records import Attempt, Operation, OperationKind, PreparedCall
 from tests.connectors.stripe import stripe_cases as cases
 
-SPECIFICATION = Path("/work/shared/psp-specs/stripe/spec3-2023-08-16.json")
+SPECIFICATION = Path(__file__).parents[4] / "shared/psp-specs/stripe/spec3-2023-08-16.json"
 # In Stripe's library (16.1) and newer than that specification.
 NEWER = {"final_capture", "request_multicapture", "request_extended_authorization"}
 
