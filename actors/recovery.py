@@ -6,6 +6,7 @@ It also sets aside payments whose actor keeps dying, so that one poison payment 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -126,6 +127,7 @@ class RecoveryActor(Actor[Poisoned]):
 
     async def _wake(self, payment_ids: list[str]) -> None:
         for payment_id in payment_ids:
-            self._directory.wake(payment_id)
+            with contextlib.suppress(MailboxFull):  # it has enough to do, and must not keep those behind it waiting
+                self._directory.wake(payment_id)
             self._woken += 1
             await trio.lowlevel.checkpoint()  # a long list must not hold the others up
