@@ -334,15 +334,15 @@ class TransactionActor(Actor[Message]):
         attempt = next((one for one in payment.attempts if one.id == message.attempt_id), None) if payment is not None else None
         if payment is None or attempt is None or attempt.state is not AttemptState.ACTION_REQUIRED:
             return message.reply_to.answer(payment)
-        self._returning.append(message)
         if not self._is_under_way(attempt.id):
             call = self._around.office.connectors[attempt.connector].inquire(attempt, attempt)
+            if call is None:
+                return message.reply_to.answer(payment)  # the PSP cannot be asked: it tells by webhook
             try:
-                if call is not None:
-                    self._send(payment, attempt.id, call, Source.INQUIRY, cause=message.cause)
+                self._send(payment, attempt.id, call, Source.INQUIRY, cause=message.cause)
             except (MailboxFull, ActorStopped):
-                self._returning.remove(message)
-                message.reply_to.answer(payment)
+                return message.reply_to.answer(payment)
+        self._returning.append(message)
         return None
 
     # --- commit, then act

@@ -150,7 +150,6 @@ class ActorSettings(_Section):
 
     payment_mailbox_capacity: Amount
     payments_limit: Amount
-    payment_idle_seconds: Seconds
     restart_intensity: int = Field(ge=0)
     restart_period_seconds: Seconds
     shutdown_seconds: Seconds

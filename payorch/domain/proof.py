@@ -125,8 +125,3 @@ def absence_proved(manifest: Manifest, subject: Attempt | Operation, absences: S
         late = [moment for moment in absences if moment >= subject.psp_key_safe_until]
         return len(late) >= 2 and late[-1] - late[0] >= lag
     return False
-
-
-def reserves_capture(operation: Operation) -> bool:
-    """Whether that operation stands between the payment and a settled capture side."""
-    return operation.kind in (OperationKind.CAPTURE, OperationKind.VOID) and operation.state in OPEN_OPERATION

@@ -79,7 +79,7 @@ class MerchantKey:
 
     def is_live(self, now: datetime) -> bool:
         """Neither revoked nor expired at that moment."""
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+        return _is_live(self.revoked_at, self.expires_at, now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ class OperatorToken:
 
     def is_live(self, now: datetime) -> bool:
         """Neither revoked nor expired at that moment."""
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+        return _is_live(self.revoked_at, self.expires_at, now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,3 +286,7 @@ def _utc(at: datetime | None) -> datetime | None:
 
 def _text(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
+
+
+def _is_live(revoked_at: datetime | None, expires_at: datetime | None, now: datetime) -> bool:
+    return revoked_at is None and (expires_at is None or now < expires_at)
