@@ -53,7 +53,11 @@ def _start(folder: Path | str, port_base: int = 0) -> Server:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
     output: IO[str] | None = process.stdout
     assert output is not None
-    said: dict[str, Any] = json.loads(output.readline())
+    line = output.readline()
+    if not line:
+        output.close()
+        raise AssertionError(f"the simulators ended with {process.wait()} before they said where they listen")
+    said: dict[str, Any] = json.loads(line)
     return Server(process, said["simulators"]["stripe"], said["control"])
 
 

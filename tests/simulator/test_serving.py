@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -412,9 +413,21 @@ def test_sigterm_ends_it_in_good_order(start: Start, tmp_path: Path) -> None:
         pay(server.stripe, "k1")
 
 
+def _free_base(count: int) -> int:
+    """A port that is free together with those behind it, below those the kernel hands to clients: one of these could be taken any moment."""
+    for base in range(21_000, 32_000, count):
+        with contextlib.ExitStack() as held:
+            try:
+                for port in range(base, base + count):
+                    held.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
+            return base
+    raise AssertionError("no free ports between 21000 and 32000")
+
+
 def test_ports_follow_the_base(start: Start, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        base = probe.getsockname()[1]
+    base = _free_base(4)
     server = start(tmp_path, base)
     assert (server.control, server.stripe) == (f"http://127.0.0.1:{base}", f"http://127.0.0.1:{base + 1}")
 
