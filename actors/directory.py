@@ -11,7 +11,8 @@ from typing import TypeVar
 from actors.child import ChildSpec, Restart
 from actors.dynamic import DynamicSupervisor
 from actors.mailbox import Ref, Reply
-from actors.transaction import Answered, Due, Message, Surroundings, TransactionActor
+from actors.messages import Answered, Due, Message
+from actors.transaction import Surroundings, TransactionActor
 from payorch.domain.outcome import Evidence
 
 T = TypeVar("T")

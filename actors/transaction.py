@@ -14,21 +14,22 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol, TypeAlias, TypeVar, assert_never
+from typing import Protocol, TypeVar, assert_never
 
 import trio
 
 from actors.actor import Actor
 from actors.connector import Execute
-from actors.mailbox import ActorStopped, MailboxFull, Reply
+from actors.mailbox import ActorStopped, MailboxFull
+from actors.messages import Answered, Cancel, Confirm, Create, Due, Forbidden, KeyTaken, Message, NoSuchPayment, ShopperReturned
 from actors.office import Office
+from actors.waiting import Waiting
 from payorch.domain import decide
 from payorch.domain.announcements import ANNOUNCEMENTS_PER_EVENT, announcements
 from payorch.domain.desk import Desk, Story
 from payorch.domain.events import AttemptOpened, OperationOpened
-from payorch.domain.intent import Intent, PaymentMethod
 from payorch.domain.outcome import ErrorClass, Evidence, Failure, NotExecuted, Source, Unknown
-from payorch.domain.payment import UNCONFIRMED, AttemptState, OperationState, State
+from payorch.domain.payment import AttemptState, OperationState, State
 from payorch.domain.proof import Look, Means, looks_due
 from payorch.domain.records import Attempt, Operation, Payment, PreparedCall
 from payorch.domain.weigh import expire, weigh
@@ -38,88 +39,6 @@ from payorch.store.journal import JournalUnavailable
 from payorch.store.pool import DatabaseUnavailable, PoolExhausted
 
 T = TypeVar("T")
-
-# --- messages ---------------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """The answer to a merchant's command, as stored: `status` and `body` are what a replay of the key gets, byte for byte."""
-
-    status: int
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyTaken:
-    """The merchant's idempotency key was claimed before, by another request: the stored one decides."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forbidden:
-    """The command was refused and nothing has changed; the payment as it stands."""
-
-    refusal: decide.Refused
-    payment: Payment
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoSuchPayment:
-    """Nothing of that id exists."""
-
-
-Verdict: TypeAlias = Given | KeyTaken | Forbidden | NoSuchPayment
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Create:
-    """Begin this payment. The id is new; `claim` holds the merchant's key, its fingerprint and the id."""
-
-    merchant_id: str
-    intent: Intent
-    confirm: bool
-    claim: Claim
-    reply_to: Reply[Verdict]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Confirm:
-    claim: Claim
-    method: PaymentMethod | None
-    return_url: str | None
-    reply_to: Reply[Verdict]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel:
-    claim: Claim
-    reply_to: Reply[Verdict]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """A connector's word about a call of ours, or about a look."""
-
-    subject_id: str
-    evidence: Evidence
-    cause: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Due:
-    """Some timer of this payment has come."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShopperReturned:
-    """The shopper's browser came back for that attempt. A reason to look, never evidence. The payment as it then stands is replied."""
-
-    attempt_id: str
-    cause: str
-    reply_to: Reply[Payment | None]
-
-
-Message: TypeAlias = Create | Confirm | Cancel | Answered | Due | ShopperReturned
 
 
 class Postbox(Protocol):
@@ -154,31 +73,6 @@ class Surroundings:
     retry_seconds: float
 
 
-# --- the actor --------------------------------------------------------------------------------------------------------------------------
-
-_MOVING: Final = frozenset({State.ROUTING, State.AUTHORIZING, State.CAPTURING, State.VOIDING})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Waiting:
-    """A merchant who waits for the answer to a command. `status`: of the answer once the payment stands still."""
-
-    claim: Claim
-    reply_to: Reply[Verdict]
-    status: int
-    patient: bool = True
-    authorizes: bool = False
-    since: float = 0.0
-
-    def answer_status(self, payment: Payment) -> int | None:
-        """The HTTP status of the answer now, or None while it is too early to say."""
-        if payment.state in UNCONFIRMED or payment.state is State.PROVIDER_PENDING:
-            return 202
-        if payment.state in _MOVING:
-            return None if self.patient else 202
-        return self.status
-
-
 class TransactionActor(Actor[Message]):
     """One payment. `fresh`: it does not exist yet, the first message creates it; nothing is loaded."""
 
@@ -188,7 +82,7 @@ class TransactionActor(Actor[Message]):
         self._fresh = fresh
         self._payment: Payment | None = None
         self._under_way: dict[str, float] = {}  # subject -> when its call was handed to the connector, by trio's clock
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
         self._returning: list[ShopperReturned] = []
         self._psp_seconds = 0.0
 
@@ -209,7 +103,7 @@ class TransactionActor(Actor[Message]):
             case Create():
                 await self._create(message)
             case Confirm():
-                waiting = _Waiting(claim=message.claim, reply_to=message.reply_to, status=200, authorizes=True, since=trio.current_time())
+                waiting = Waiting(claim=message.claim, reply_to=message.reply_to, status=200, authorizes=True, since=trio.current_time())
                 await self._command(waiting, lambda story: decide.confirm(story, message.method, message.return_url))
             case Cancel():
                 await self._cancel(message)
@@ -229,15 +123,15 @@ class TransactionActor(Actor[Message]):
         claim = message.claim
         desk = self._desk(actor=f"merchant:{message.merchant_id}", cause=claim.request_id)
         story = decide.create(self._id, message.merchant_id, message.intent, desk)
-        waiting = _Waiting(claim=claim, reply_to=message.reply_to, status=201, authorizes=message.confirm, since=trio.current_time())
+        waiting = Waiting(claim=claim, reply_to=message.reply_to, status=201, authorizes=message.confirm, since=trio.current_time())
         await self._command(waiting, decide.confirm if message.confirm else _nothing, story)
 
     async def _cancel(self, message: Cancel) -> None:
         open_outcome = self._payment is not None and self._payment.state in (State.AUTHORIZING, State.PROVIDER_PENDING)
-        waiting = _Waiting(claim=message.claim, reply_to=message.reply_to, status=200, patient=not open_outcome)
+        waiting = Waiting(claim=message.claim, reply_to=message.reply_to, status=200, patient=not open_outcome)
         await self._command(waiting, decide.cancel)
 
-    async def _command(self, waiting: _Waiting, write: Callable[[Story], object], story: Story | None = None) -> None:
+    async def _command(self, waiting: Waiting, write: Callable[[Story], object], story: Story | None = None) -> None:
         """Runs one merchant command: refused, or committed together with the claim of its key."""
         if story is None:
             if self._payment is None:
@@ -347,7 +241,7 @@ class TransactionActor(Actor[Message]):
 
     # --- commit, then act
 
-    async def _append(self, story: Story, claim: Claim | None = None, newcomer: _Waiting | None = None) -> Result:
+    async def _append(self, story: Story, claim: Claim | None = None, newcomer: Waiting | None = None) -> Result:
         """One commit: events, view, children, announcements, the claim, and the answer to whoever can be answered now."""
         before = self._payment
         payment = story.payment
@@ -376,7 +270,7 @@ class TransactionActor(Actor[Message]):
                 self._around.authorized(payment, trio.current_time() - one.since, self._psp_seconds)
         self._waiting = [one for one in waiting if one not in done]
         if answers:
-            _tell(*answers[0], stored=result.answer_stored)
+            answers[0][0].tell(answers[0][1], stored=result.answer_stored)
         for one, answer in answers[1:]:
             # Rare (a cancel while the creation still waits): each further answer is an item of its own.
             try:
@@ -384,10 +278,10 @@ class TransactionActor(Actor[Message]):
             except JournalUnavailable as problem:
                 one.reply_to.fail(problem)  # the step itself is durable; this asker settles by the key
             else:
-                _tell(one, answer, stored=isinstance(also, Appended) and also.answer_stored)
+                one.tell(answer, stored=isinstance(also, Appended) and also.answer_stored)
         return result
 
-    def _answers(self, payment: Payment, waiting: list[_Waiting]) -> list[tuple[_Waiting, Answer]]:
+    def _answers(self, payment: Payment, waiting: list[Waiting]) -> list[tuple[Waiting, Answer]]:
         answers = []
         for one in waiting:
             status = one.answer_status(payment)
@@ -470,11 +364,6 @@ class TransactionActor(Actor[Message]):
                 return await step()
             except (JournalUnavailable, DatabaseUnavailable, PoolExhausted):
                 await trio.sleep(self._around.retry_seconds)
-
-
-def _tell(waiting: _Waiting, answer: Answer, *, stored: bool) -> None:
-    """What is stored is what is answered. Where another answer was stored before this one, the asker is sent to read that."""
-    waiting.reply_to.answer(Given(status=answer.status, body=answer.body) if stored else KeyTaken())
 
 
 def _nothing(_: Story) -> None:

@@ -22,7 +22,7 @@ import trio
 
 from actors.child import TooManyChildren
 from actors.mailbox import ActorStopped, AskTimeout, MailboxFull, Reply
-from actors.transaction import Cancel, Confirm, Create, Forbidden, Given, KeyTaken, Message, NoSuchPayment, Verdict
+from actors.messages import Cancel, Confirm, Create, Forbidden, Given, KeyTaken, Message, NoSuchPayment, Verdict
 from payorch.api.present import payment_json
 from payorch.api.problems import Code, FieldError
 from payorch.api.refusal import InvalidBody, Refusal, not_found

@@ -13,7 +13,7 @@ from quart import Response, g, request
 
 from actors.child import TooManyChildren
 from actors.mailbox import ActorStopped, AskTimeout, MailboxFull, Reply
-from actors.transaction import Message, ShopperReturned
+from actors.messages import Message, ShopperReturned
 from payorch.api.answering import CREATE, Answering, Asked, Said
 from payorch.api.auth import Doorman, Pace
 from payorch.api.contracts import check_cancel, confirm_from, create_from, read_json

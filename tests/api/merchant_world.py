@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from actors.mailbox import Reply
-from actors.transaction import Cancel, Confirm, Create, Given, KeyTaken, Message, NoSuchPayment, ShopperReturned, Verdict
+from actors.messages import Cancel, Confirm, Create, Given, KeyTaken, Message, NoSuchPayment, ShopperReturned, Verdict
 from payorch.api.app import ApiSurroundings, make_app
 from payorch.api.contracts import Connectors
 from payorch.api.present import payment_json

@@ -12,7 +12,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.transaction import Create
+from actors.messages import Create
 from payorch.api.openapi import EXAMPLE_BODY
 from payorch.domain.intent import CaptureMode, Initiator, Intent
 from payorch.domain.money import EXPONENTS, Money

@@ -13,7 +13,7 @@ import trio
 
 from actors.child import TooManyChildren
 from actors.mailbox import ActorStopped, AskTimeout, MailboxFull
-from actors.transaction import Confirm, Create, Forbidden, KeyTaken, Message, NoSuchPayment
+from actors.messages import Confirm, Create, Forbidden, KeyTaken, Message, NoSuchPayment
 from payorch.api.answering import SETTLE_WITHIN_SECONDS
 from payorch.domain import decide
 from payorch.domain.payment import Command

@@ -9,7 +9,7 @@ import pytest
 
 from actors.child import TooManyChildren
 from actors.mailbox import ActorStopped, AskTimeout, MailboxFull
-from actors.transaction import Message, ShopperReturned
+from actors.messages import Message, ShopperReturned
 from payorch.api.shopper import return_url, returned_attempt
 from payorch.store.pool import DatabaseUnavailable
 from tests.api.merchant_world import RETURN_KEY, Life, World, an_intent, new_id

@@ -414,7 +414,7 @@ def test_sigterm_ends_it_in_good_order(start: Start, tmp_path: Path) -> None:
 
 
 def _free_base(count: int) -> int:
-    """A port that is free together with those behind it, below those the kernel hands to clients: one of these could be taken any moment."""
+    """A port that is free together with those behind it, below those the kernel hands to clients: such a one may go any moment."""
     for base in range(21_000, 32_000, count):
         with contextlib.ExitStack() as held:
             try:

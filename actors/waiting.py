@@ -1,0 +1,41 @@
+"""A merchant who waits for the answer to a command, and from when on there is one.
+
+Not here: what is answered (`payorch.api.present`), storing it (`transaction`, in the commit that decides it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from actors.mailbox import Reply
+from actors.messages import Given, KeyTaken, Verdict
+from payorch.domain.payment import UNCONFIRMED, State
+from payorch.domain.records import Payment
+from payorch.store.items import Answer, Claim
+
+_MOVING: Final = frozenset({State.ROUTING, State.AUTHORIZING, State.CAPTURING, State.VOIDING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A merchant who waits for the answer to a command. `status`: of the answer once the payment stands still."""
+
+    claim: Claim
+    reply_to: Reply[Verdict]
+    status: int
+    patient: bool = True
+    authorizes: bool = False
+    since: float = 0.0
+
+    def answer_status(self, payment: Payment) -> int | None:
+        """The HTTP status of the answer now, or None while it is too early to say."""
+        if payment.state in UNCONFIRMED or payment.state is State.PROVIDER_PENDING:
+            return 202
+        if payment.state in _MOVING:
+            return None if self.patient else 202
+        return self.status
+
+    def tell(self, answer: Answer, *, stored: bool) -> None:
+        """What is stored is what is answered. Where another answer was stored before this one, the asker is sent to read that."""
+        self.reply_to.answer(Given(status=answer.status, body=answer.body) if stored else KeyTaken())
