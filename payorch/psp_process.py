@@ -89,6 +89,17 @@ async def start(data_dir: Path, *, port_base: int, seed: int) -> Simulators:
     return await _spawned(data_dir, free_ports_from(port_base), seed)
 
 
+async def running(data_dir: Path) -> Simulators:
+    """The simulators of that folder. Raises SimulatorsFailed where none run, with how to start them."""
+    if not (data_dir / BOUND).exists() or not is_running(data_dir):
+        how = f"`payorch up --data-dir {data_dir}`, or `payorch simulators --data-dir {data_dir}`, starts them"
+        raise SimulatorsFailed(f"no simulated PSPs run with {data_dir}: {how}")
+    found = await _answering(data_dir, None)
+    if found is None:
+        raise SimulatorsFailed(f"the simulators of {data_dir} run and do not answer; see {data_dir / LOG}")
+    return found
+
+
 def is_running(data_dir: Path) -> bool:
     """Whether the simulators of that folder run."""
     return is_held(data_dir / LOCK)

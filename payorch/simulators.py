@@ -3,8 +3,8 @@
 h11 on trio without a framework, because a fault is a matter of bytes and connections: a refused port is a closed one, a reset is a real
 RST, a hang never answers. Each PSP's books live in one SQLite file in the data folder and survive a kill at any moment.
 
-    every simulator's port      the PSP's API; /_health, /_faults, /_ledger
-    the control port            the same three for all: /<name>/_faults and so on; it still answers while a simulator refuses connections
+    every simulator's port      the PSP's API; /_health, /_faults, /_ledger, /_dashboard, and /_requests: how many came since the start
+    the control port            the same five for all: /<name>/_faults and so on; it still answers while a simulator refuses connections
 
 Loopback only; not for production. Not here: what a PSP answers (its dialect), which fault hits (`connectors.simulator.faults`).
 """
@@ -18,6 +18,7 @@ import os
 import signal
 import socket
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
@@ -29,7 +30,7 @@ import h11
 import trio
 
 from connectors.contract import HttpRequest, HttpResponse
-from connectors.simulator import control, faults
+from connectors.simulator import control, dashboard, faults
 from connectors.simulator.dialect import Dialect, Settings
 from connectors.simulator.faults import DRIP_PIECES, HEALTHY, After, Before, FaultKind, FaultState, RequestKind, Verdict
 from connectors.simulator.ledger import Ledger
@@ -75,6 +76,7 @@ class Simulator:
         self._clock = clock
         self._rng = rng
         self.faults = FaultState()
+        self.requests: Counter[RequestKind] = Counter()
         self.busy: set[str] = set()
         self.idle: set[trio.CancelScope] = set()
         self.listening: trio.CancelScope | None = None
@@ -128,7 +130,9 @@ class Simulator:
         """Answers one request, or not, as the faults will have it. False: the connection is over."""
         if request.path.startswith(control.PATHS):
             return await conversation.send(request, self.control(request, request.path))
-        verdict = self.decide(self.dialect.kind(request))
+        kind = self.dialect.kind(request)
+        self.requests[kind] += 1
+        verdict = self.decide(kind)
         if verdict.before is Before.RESET:
             return conversation.reset()
         if verdict.before is Before.HANG:
@@ -159,7 +163,11 @@ class Simulator:
             self.busy.discard(key)
 
     def control(self, request: HttpRequest, target: str) -> HttpResponse:
-        """Answers `/_health`, `/_faults` or `/_ledger`; `target` is the path and query without any simulator's name."""
+        """Answers what is asked at one of `control.PATHS`; `target` is the path and query without any simulator's name."""
+        if (request.method, target) == ("GET", "/_requests"):
+            return control.json_response(200, {"requests": {kind.value: count for kind, count in sorted(self.requests.items())}})
+        if target == dashboard.PATH:
+            return dashboard.answer(self.ledger, self.dialect, request, self._clock.now())
         response, state = control.answer(self.ledger, self.faults, request, target, self._clock.now())
         if state is not self.faults:
             self.set_faults(state)

@@ -21,7 +21,7 @@ from connectors.simulator.faults import FaultKind, FaultState
 from connectors.simulator.ledger import Ledger
 from connectors.simulator.records import line, summary
 
-PATHS: Final = ("/_health", "/_faults", "/_ledger")
+PATHS: Final = ("/_health", "/_faults", "/_ledger", "/_requests", "/_dashboard")
 LEDGER_PAGE: Final = 1000
 """How many entries one answer holds, at most and unless asked for fewer."""
 

@@ -1,4 +1,5 @@
-"""What the server and the deterministic simulation ask of a PSP's dialect: one pure function per request, one for the passing of time.
+"""What the server and the deterministic simulation ask of a PSP's dialect: one pure function per request, one for the passing of time,
+one for what somebody does in the PSP's own dashboard.
 
 Not here: any dialect (`connectors/<psp>/dialect.py`), serving over HTTP (`payorch.simulators`).
 """
@@ -7,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
 from connectors.contract import HttpRequest, HttpResponse
 from connectors.simulator.faults import HEALTHY, Malformed, RequestKind, Verdict
 from connectors.simulator.ledger import Ledger
-from connectors.simulator.records import Notification
+from connectors.simulator.records import Notification, Payment
 
 
 class Reply(NamedTuple):
@@ -41,6 +43,19 @@ class Settings:
     authorization_seconds: float = 7 * 24 * 3600.0
 
 
+class Deed(StrEnum):
+    """What somebody can do to a payment in the PSP's dashboard, without the platform that made it. EXPIRE: the hold runs out at once."""
+
+    CAPTURE = "capture"
+    CANCEL = "cancel"
+    REFUND = "refund"
+    EXPIRE = "expire"
+
+
+class NotPossible(Exception):
+    """The payment does not allow that deed; the text is the PSP's. Nothing was done."""
+
+
 class Dialect(Protocol):
     """One PSP's wire language over the neutral ledger."""
 
@@ -62,6 +77,12 @@ class Dialect(Protocol):
 
     def due(self, ledger: Ledger, now: datetime) -> tuple[Notification, ...]:
         """Does what the PSP does by itself up to now (late approvals and failures, expiry). Cheap when there is nothing."""
+        ...
+
+    def by_hand(
+        self, ledger: Ledger, payment: Payment, deed: Deed, now: datetime, *, amount: int | None = None
+    ) -> tuple[Notification, ...]:
+        """Does that in the dashboard: `amount` in ISO minor units, all of it where None. Raises NotPossible."""
         ...
 
 

@@ -280,12 +280,15 @@ class Ledger:
             after = self._move(after, EntryType.REFUND_FAILED, refund.amount, at, refund.id, refund.reference)
         return after, self._settle(refund, OperationStatus.FAILED)
 
+    def save_operation(self, operation: Operation) -> None:
+        """Keeps a refund's status and the dialect's facts about it. Its money only changes through the movements above."""
+        self._run(
+            "UPDATE operation SET status = ?, facts = ? WHERE number = ?", (operation.status, encode(operation.facts), operation.number)
+        )
+
     def _settle(self, operation: Operation, status: OperationStatus) -> Operation:
         after = replace(operation, status=status)
-        self._run(
-            "UPDATE operation SET status = ?, facts = ? WHERE number = ?",
-            (status, encode(after.facts), operation.number),
-        )
+        self.save_operation(after)
         return after
 
     def _move(
@@ -377,17 +380,8 @@ class Ledger:
 
     def store_answer(self, answer: StoredAnswer) -> None:
         """Keeps the first answer under a key. A second one for the same key is a bug and fails."""
-        self._run(
-            "INSERT INTO stored_answer VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                answer.key,
-                answer.fingerprint,
-                answer.status,
-                encode(answer.headers),
-                answer.body,
-                milliseconds(answer.created_at),
-            ),
-        )
+        row = (answer.key, answer.fingerprint, answer.status, encode(answer.headers), answer.body, milliseconds(answer.created_at))
+        self._run("INSERT INTO stored_answer VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def forget_answer(self, key: str) -> None:
         """Drops what was stored under a key: its window is over, the next request under it is a new one."""

@@ -25,6 +25,7 @@ from connectors.stripe.objects import (
     PaymentIntent,
     Refund,
     StripeError,
+    all_refunds,
     decode,
     listed,
     payment_intent,
@@ -36,7 +37,7 @@ from connectors.stripe.redaction import redacted
 from connectors.stripe.requests import target
 from connectors.stripe.verdicts import Look, unknown
 from payorch.domain.money import Money
-from payorch.domain.outcome import Absent, Declined, ErrorClass, Evidence, Finding, NotExecuted, Source, Unknown
+from payorch.domain.outcome import Absent, Declined, ErrorClass, Evidence, Finding, GivenBack, NotExecuted, Source, Unknown
 from payorch.domain.records import Attempt, Operation, OperationKind, PreparedCall
 
 _REFUSED_MESSAGE: Final = frozenset({400, 402, 404, 422})
@@ -69,6 +70,7 @@ class _Reading:
     finding: Finding
     intent: PaymentIntent | None = None
     refund: Refund | None = None
+    refunds: tuple[Refund, ...] | None = None
 
 
 def read(subject: Attempt | Operation, call: PreparedCall, response: HttpResponse, *, source: Source, at: datetime) -> Evidence:
@@ -86,6 +88,7 @@ def read(subject: Attempt | Operation, call: PreparedCall, response: HttpRespons
         amount=_amount(case, reading),
         captured=intent.received if intent is not None else None,
         refunded=intent.refunded if intent is not None else None,
+        refunds=_all_refunds(case, reading),
         expires_at=intent.capturable_until if intent is not None else None,
         psp_request_id=word(response.header("request-id")),
         raw=redacted(response.status, data, len(response.body)),
@@ -109,6 +112,19 @@ def _amount(case: _Case, reading: _Reading) -> Money | None:
         return reading.refund.amount
     is_capture = isinstance(case.subject, Operation) and case.subject.kind is OperationKind.CAPTURE
     return reading.intent.amount if reading.intent is not None and not is_capture else None
+
+
+def _all_refunds(case: _Case, reading: _Reading) -> tuple[GivenBack, ...] | None:
+    """Every refund of the PaymentIntent, ours or not, each judged as an answer about it would be."""
+    shown = reading.intent.refunds if reading.intent is not None else reading.refunds
+    if shown is None:
+        return None
+    judged = ((one, verdicts.of_refund(one, http_status=case.status)) for one in shown)
+    return tuple(
+        GivenBack(psp_reference=one.id, amount=one.amount, finding=finding, our_reference=one.operation_id)
+        for one, finding in judged
+        if one.amount is not None
+    )
 
 
 def _reading(case: _Case) -> _Reading:
@@ -183,12 +199,13 @@ def _refund_shown(case: _Case) -> _Reading:
 def _listed_refund(case: _Case, entries: list[object], more: bool) -> _Reading:
     """Our refund among all of the PaymentIntent's. Not on a page that has a next one: nobody knows."""
     shown = [refund(entry) for entry in entries]
+    everything = all_refunds((entries, more), target(case.call))
     ours = [one for one in shown if one is not None and one.operation_id == case.subject.id]
     if len(ours) == 1 and ours[0].intent_id in (None, target(case.call)):
-        return _Reading(finding=verdicts.of_refund(ours[0], http_status=case.status), refund=ours[0])
+        return _Reading(finding=verdicts.of_refund(ours[0], http_status=case.status), refund=ours[0], refunds=everything)
     if ours or more or None in shown:
         return _Reading(finding=_ambiguous(case, len(ours)))
-    return _Reading(finding=Absent())
+    return _Reading(finding=Absent(), refunds=everything)
 
 
 def _ambiguous(case: _Case, ours: int) -> Unknown:

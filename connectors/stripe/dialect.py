@@ -22,20 +22,22 @@ from typing import Any, Final, TypeAlias, final
 from msgspec.json import decode, encode
 
 from connectors.contract import HttpRequest, HttpResponse
-from connectors.simulator.dialect import Reply, Settings, malformed
+from connectors.simulator.dialect import Deed, Reply, Settings, malformed
 from connectors.simulator.faults import HEALTHY, After, Before, RequestKind, Verdict
 from connectors.simulator.ledger import Ledger
-from connectors.simulator.records import Notification, StoredAnswer
-from connectors.stripe import dialect_endpoints, dialect_payments, dialect_reads, dialect_refunds
+from connectors.simulator.records import Notification, Payment, StoredAnswer
+from connectors.stripe import dialect_dashboard, dialect_endpoints, dialect_payments, dialect_reads, dialect_refunds
 from connectors.stripe.dialect_call import Call
 from connectors.stripe.dialect_errors import Invalid, Refused
 from connectors.stripe.dialect_forms import Form, Pairs, nested, pairs
-from connectors.stripe.dialect_objects import API_VERSION, payment_intent, refund
+from connectors.stripe.dialect_objects import API_VERSION
 from connectors.stripe.dialect_shopper import SHOPPER_PATH, answer_shopper, show_challenge
 
 NAME: Final = "stripe"
 LONGEST_KEY: Final = 255
 _KEY_HEADER: Final = "idempotency-key"
+_READ_ONLY_KEY: Final = "rk_test_readonly"
+"""How a restricted key begins that may only read. All other restricted test keys may do everything."""
 
 Headers: TypeAlias = Mapping[str, str]
 Fault: TypeAlias = tuple[int, dict[str, Any]]
@@ -52,21 +54,27 @@ class Endpoint:
 
 def _create(call: Call, form: Form) -> dict[str, Any]:
     expand = dialect_reads.expansions(form)
-    return payment_intent(dialect_endpoints.create(call, form), expand)
+    return dialect_reads.shown(call, dialect_endpoints.create(call, form), expand)
 
 
 def _on_intent(run: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
     def answered(call: Call, form: Form, id: str) -> dict[str, Any]:
         expand = dialect_reads.expansions(form)
-        return payment_intent(run(call, dialect_reads.find_intent(call, id), form), expand)
+        return dialect_reads.shown(call, run(call, dialect_reads.find_intent(call, id), form), expand)
 
     return answered
 
 
 def _create_refund(call: Call, form: Form) -> dict[str, Any]:
-    operation = dialect_refunds.create(call, form)
-    _, payment = dialect_reads.find_refund(call, operation.id)
-    return refund(operation, payment.currency.lower())
+    return dialect_reads.shown_refund(call, dialect_refunds.create(call, form).id)
+
+
+def _on_refund(run: Callable[..., None]) -> Callable[..., dict[str, Any]]:
+    def answered(call: Call, form: Form, id: str) -> dict[str, Any]:
+        run(call, *dialect_reads.find_refund(call, id), form)
+        return dialect_reads.shown_refund(call, id)
+
+    return answered
 
 
 _K: Final = RequestKind
@@ -83,11 +91,14 @@ _ROUTES: Final[Mapping[tuple[str, ...], Endpoint]] = {
         kind=_K.VOID, known=dialect_endpoints.CANCEL, run=_on_intent(dialect_endpoints.cancel_intent)
     ),
     ("POST", "refunds"): Endpoint(kind=_K.REFUND, known=dialect_refunds.CREATE, run=_create_refund),
+    ("POST", "refunds", "*"): Endpoint(kind=_K.OTHER, known=dialect_refunds.UPDATE, run=_on_refund(dialect_refunds.update)),
+    ("POST", "refunds", "*", "cancel"): Endpoint(kind=_K.OTHER, known=dialect_refunds.CANCEL, run=_on_refund(dialect_refunds.cancel)),
     ("GET", "payment_intents"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.INTENTS, run=dialect_reads.list_intents),
     ("GET", "payment_intents", "search"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.SEARCH, run=dialect_reads.search),
     ("GET", "payment_intents", "*"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.ONE, run=dialect_reads.one_intent),
     ("GET", "refunds"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.REFUNDS, run=dialect_reads.list_refunds),
     ("GET", "refunds", "*"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.ONE, run=dialect_reads.one_refund),
+    ("GET", "charges"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.CHARGES, run=dialect_reads.list_charges),
     ("GET", "charges", "*"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.ONE, run=dialect_reads.one_charge),
     ("GET", "events"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.EVENTS, run=dialect_reads.list_events),
     ("GET", "events", "*"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.ONE, run=dialect_reads.one_event),
@@ -148,6 +159,15 @@ class StripeDialect:
                 _on_time(call, timer.payment, timer.kind, timer.subject)
             webhooks += call.webhooks
         return tuple(webhooks)
+
+    def by_hand(
+        self, ledger: Ledger, payment: Payment, deed: Deed, now: datetime, *, amount: int | None = None
+    ) -> tuple[Notification, ...]:
+        """What somebody does in Stripe's dashboard; see `connectors.simulator.dialect.Dialect`."""
+        with ledger.transaction():
+            call = Call(ledger, now, self.settings)
+            dialect_dashboard.by_hand(call, payment, deed, amount)
+        return tuple(call.webhooks)
 
     def _shopper(self, ledger: Ledger, request: HttpRequest, now: datetime, path: str) -> Reply:
         if request.method == "GET":
@@ -227,9 +247,15 @@ class StripeDialect:
                 " auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
             )
             raise Invalid(message, status=401)
-        expected = self.settings.api_key
-        if given != expected if expected is not None else not given.startswith("sk_test_"):
-            raise Invalid(f"Invalid API Key provided: {given[:7]}{'*' * 8}{given[-4:]}", status=401)
+        expected, hidden = self.settings.api_key, f"{given[:7]}{'*' * 8}{given[-4:]}"
+        if given != expected if expected is not None else not given.startswith(("sk_test_", "rk_test_")):
+            raise Invalid(f"Invalid API Key provided: {hidden}", status=401)
+        if given.startswith(_READ_ONLY_KEY) and request.method != "GET":
+            message = (
+                f"The provided key '{hidden}' does not have the required permissions for this endpoint. Having the write permission"
+                " would allow this request to continue."
+            )
+            raise Invalid(message, status=403)
 
 
 def _on_time(call: Call, id: str, kind: str, subject: str) -> None:

@@ -22,12 +22,17 @@ _CURSORS: Final = frozenset({"ending_before", "expand", "limit", "starting_after
 ONE: Final = frozenset({"client_secret", "expand"})
 INTENTS: Final = _CURSORS | {"created", "customer", "customer_account"}
 REFUNDS: Final = _CURSORS | {"charge", "created", "payment_intent"}
+CHARGES: Final = _CURSORS | {"created", "customer", "payment_intent", "transfer_group"}
 EVENTS: Final = _CURSORS | {"created", "delivery_success", "type", "types"}
 SEARCH: Final = frozenset({"expand", "limit", "page", "query"})
 
 _DEFAULT_LIMIT: Final = 10
 _LARGEST_LIMIT: Final = 100
-_EXPANDABLE: Final = ("latest_charge", "payment_method", "customer", "review", "application", "on_behalf_of", "invoice")
+_LATEST_REFUNDS: Final = "latest_charge.refunds"
+# What stands behind a name that is null here is null when it is expanded.
+_EXPANDABLE: Final = ("latest_charge", _LATEST_REFUNDS, "payment_method", "customer", "review", "application", "on_behalf_of", "invoice")
+_REFUNDS_IN_A_CHARGE: Final = 10
+"""How many of a charge's refunds, the newest, stand in it when they are expanded."""
 _CLAUSE: Final = re.compile(r"""(metadata\[(?:'([^']*)'|"([^"]*)")\]|status|currency|amount)\s*:\s*(?:'([^']*)'|"([^"]*)"|([0-9]+))""")
 _AND: Final = re.compile(r"\s+(?:AND\s+)?", re.IGNORECASE)
 
@@ -36,9 +41,30 @@ def expansions(form: Form, *, prefix: str = "") -> tuple[str, ...]:
     """What a PaymentIntent is asked to show in full; `prefix` is `data.` in lists."""
     asked = form.texts("expand")
     for name in asked:
-        if not name.startswith(prefix) or name.removeprefix(prefix).split(".")[0] not in _EXPANDABLE:
+        if not name.startswith(prefix) or name.removeprefix(prefix) not in _EXPANDABLE:
             raise Invalid(f"This property cannot be expanded ({name}).", param="expand")
     return tuple(name.removeprefix(prefix) for name in asked)
+
+
+def shown(call: Call, payment: Payment, expand: Collection[str]) -> dict[str, Any]:
+    """The PaymentIntent with what `expand` names in full, the refunds of its charge among it."""
+    intent = payment_intent(payment, expand)
+    if _LATEST_REFUNDS in expand and intent["latest_charge"] is not None:
+        intent["latest_charge"]["refunds"] = _refunds_of(call, payment, payment.facts["charges"][-1]["id"])
+    return intent
+
+
+def _refunds_of(call: Call, payment: Payment, charge_id: str) -> dict[str, Any]:
+    page = call.ledger.operations(limit=_LARGEST_LIMIT, payment=payment.id)
+    made = [refund(it, payment.currency.lower()) for it in page.items if it.facts["charge"] == charge_id]
+    more = page.more or len(made) > _REFUNDS_IN_A_CHARGE
+    return listing(f"/v1/charges/{charge_id}/refunds", made[:_REFUNDS_IN_A_CHARGE], more)
+
+
+def shown_refund(call: Call, id: str) -> dict[str, Any]:
+    """The refund with that id, as it now stands."""
+    operation, payment = find_refund(call, id)
+    return refund(operation, payment.currency.lower())
 
 
 def find_intent(call: Call, id: str) -> Payment:
@@ -61,22 +87,32 @@ def find_refund(call: Call, id: str) -> tuple[Operation, Payment]:
 def one_intent(call: Call, form: Form, id: str) -> dict[str, Any]:
     """`GET /v1/payment_intents/{id}`."""
     expand = expansions(form)
-    return payment_intent(find_intent(call, id), expand)
+    return shown(call, find_intent(call, id), expand)
 
 
 def one_refund(call: Call, form: Form, id: str) -> dict[str, Any]:
     """`GET /v1/refunds/{id}`."""
-    operation, payment = find_refund(call, id)
-    return refund(operation, payment.currency.lower())
+    return shown_refund(call, id)
 
 
 def one_charge(call: Call, form: Form, id: str) -> dict[str, Any]:
     """`GET /v1/charges/{id}`."""
+    asked = form.texts("expand")
+    if any(name != "refunds" for name in asked):
+        raise Invalid(f"This property cannot be expanded ({', '.join(asked)}).", param="expand")
     payment = call.ledger.payment(id)
     found = [] if payment is None else [it for it in payment.facts["charges"] if it["id"] == id]
     if payment is None or not found:
         raise no_such("charge", id)
-    return charge(payment, found[0])
+    return charge(payment, found[0]) | ({"refunds": _refunds_of(call, payment, id)} if asked else {})
+
+
+def list_charges(call: Call, form: Form) -> dict[str, Any]:
+    """`GET /v1/charges` of one PaymentIntent: declined tries and all, newest first."""
+    _refuse_any(form, ("created", "customer", "transfer_group", "expand", "starting_after", "ending_before"))
+    payment = find_intent(call, form.text("payment_intent", required=True) or "")
+    made, limit = [charge(payment, it) for it in reversed(payment.facts["charges"])], _limit(form)
+    return listing("/v1/charges", made[:limit], len(made) > limit)
 
 
 def one_event(call: Call, form: Form, id: str) -> dict[str, Any]:
@@ -94,7 +130,7 @@ def list_intents(call: Call, form: Form) -> dict[str, Any]:
     before = _cursor(form, "starting_after", lambda id: find_intent(call, id).number)
     after = _cursor(form, "ending_before", lambda id: find_intent(call, id).number)
     page = call.ledger.payments(limit=_limit(form), before=before, after=after, created=_created(form))
-    return listing("/v1/payment_intents", [payment_intent(it, expand) for it in page.items], page.more)
+    return listing("/v1/payment_intents", [shown(call, it, expand) for it in page.items], page.more)
 
 
 def list_refunds(call: Call, form: Form) -> dict[str, Any]:
@@ -141,13 +177,13 @@ def search(call: Call, form: Form) -> dict[str, Any]:
         found += [it for it in page.items if _matches(it, labels, others)]
         more = page.more
         before = page.items[-1].number if page.items else before
-    shown = found[:limit]
+    kept = found[:limit]
     left = len(found) > limit
     return {
         "object": "search_result",
-        "data": [payment_intent(it, expand) for it in shown],
+        "data": [shown(call, it, expand) for it in kept],
         "has_more": left,
-        "next_page": str(shown[-1].number) if left else None,
+        "next_page": str(kept[-1].number) if left else None,
         "url": "/v1/payment_intents/search",
     }
 
@@ -178,8 +214,8 @@ def _matches(payment: Payment, labels: dict[str, str], others: dict[str, str]) -
     metadata = payment.facts["metadata"]
     if any(metadata.get(name) != value for name, value in labels.items()):
         return False
-    shown = payment_intent(payment) if others else {}
-    return all(str(shown[name]) == value for name, value in others.items())
+    intent = payment_intent(payment) if others else {}
+    return all(str(intent[name]) == value for name, value in others.items())
 
 
 def _limit(form: Form) -> int:

@@ -20,6 +20,8 @@ _CREATE_NAMES: Final = """
     reverse_transfer
 """
 CREATE: Final = frozenset(_CREATE_NAMES.split())
+UPDATE: Final = frozenset({"expand", "metadata"})
+CANCEL: Final = frozenset({"expand"})
 FINISH_REFUND, FAIL_REFUND = "finish_refund", "fail_refund"
 """Kinds of timers; the subject is a refund."""
 
@@ -97,6 +99,20 @@ def _begin(call: Call, payment: Payment, operation: Operation, it: Facts, amount
     call.emit("charge.refunded", payment)
     call.emit("refund.created", payment, refund(operation, payment.currency.lower()))
     return operation
+
+
+def update(call: Call, operation: Operation, payment: Payment, form: Form) -> None:
+    """`POST /v1/refunds/{id}`: metadata, and nothing else."""
+    changed = operation.facts["metadata"] | form.labels()
+    operation.facts["metadata"] = {name: value for name, value in changed.items() if value}
+    call.ledger.save_operation(operation)
+    call.emit("refund.updated", payment, refund(operation, payment.currency.lower()))
+
+
+def cancel(call: Call, operation: Operation, payment: Payment, form: Form) -> None:
+    """`POST /v1/refunds/{id}/cancel`: only for refunds that wait for the customer, which those of cards never do."""
+    shown = refund(operation, payment.currency.lower())
+    raise Refused(f"Only refunds with a status of requires_action can be canceled; this one has a status of {shown['status']}.")
 
 
 def finish(call: Call, payment: Payment, operation: Operation) -> None:

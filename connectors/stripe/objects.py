@@ -29,6 +29,8 @@ _WORD: Final = re.compile(r"(?!(?:sk|rk|pk|whsec)_)(?!.*_secret_)(?!\d{12})[A-Za
 _URL: Final = re.compile(r"https?://[!-~]{1,4000}")
 _SECRETS: Final = re.compile(r"\b(?:sk|rk|pk|whsec)_\w+|\w+_secret_\w+|[\w.+-]+@[\w.-]+|\d(?:[ -]?\d){11,}")
 _LONGEST_MESSAGE: Final = 300
+NOT_GIVEN_BACK: Final = frozenset({"failed", "canceled"})
+"""A refund's statuses under which the money stayed with the merchant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ class PaymentIntent:
     """One PaymentIntent. Amounts are totals; None where Stripe did not say, or not in a way that is an amount.
 
     action_type: `next_action.type`. action: what the shopper can be sent to. attempt_id, operation_id: our ids out of its metadata.
-    capturable_until: when an uncaptured hold ends.
+    capturable_until: when an uncaptured hold ends. refunds: all there are of its charge; None where they are not all shown.
     """
 
     id: str
@@ -62,6 +64,7 @@ class PaymentIntent:
     error: StripeError | None
     codes: Codes
     capturable_until: datetime | None
+    refunds: tuple[Refund, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,13 +129,14 @@ def payment_intent(value: object) -> PaymentIntent | None:
     if identity is None or status is None:
         return None
     currency, charge = value.get("currency"), child(value, "latest_charge")
+    refunded = _refunded(charge, is_open=status == "requires_capture")
     problem, codes = child(value, "last_payment_error"), _charge_codes(charge)
     return PaymentIntent(
         id=identity,
         status=status,
         amount=from_wire(value.get("amount"), currency),
         received=from_wire(value.get("amount_received"), currency),
-        refunded=_refunded(charge, is_open=status == "requires_capture"),
+        refunded=refunded,
         attempt_id=word(child(value, "metadata").get(ATTEMPT_KEY)),
         operation_id=word(child(value, "metadata").get(OPERATION_KEY)),
         cancellation_reason=word(value.get("cancellation_reason")),
@@ -141,6 +145,7 @@ def payment_intent(value: object) -> PaymentIntent | None:
         error=_error(problem, word(problem.get("type")) or "", codes) if problem else None,
         codes=codes,
         capturable_until=_capturable_until(charge) if status == "requires_capture" else None,
+        refunds=_given_back(all_refunds(listed(child(charge, "refunds")), identity), refunded),
     )
 
 
@@ -168,6 +173,15 @@ def listed(data: Json | None) -> tuple[list[object], bool] | None:
         return None
     entries, more = data.get("data"), data.get("has_more", False)
     return (entries, more) if isinstance(entries, list) and isinstance(more, bool) else None
+
+
+def all_refunds(page: tuple[list[object], bool] | None, intent_id: str | None) -> tuple[Refund, ...] | None:
+    """The refunds of that PaymentIntent on a page that holds all of them; None where there are more, or where one cannot be made out."""
+    if page is None or page[1]:
+        return None
+    shown = [refund(entry) for entry in page[0]]
+    whole = [one for one in shown if one is not None and one.amount is not None and one.intent_id in (None, intent_id)]
+    return tuple(whole) if len(whole) == len(shown) else None
 
 
 def _error(error: Json, kind: str, charge: Codes, embedded: PaymentIntent | None = None) -> StripeError:
@@ -206,6 +220,18 @@ def _refunded(charge: Json, *, is_open: bool) -> Money | None:
         return refunded
     released = amount - captured
     return refunded - released if released <= refunded else None
+
+
+def _given_back(shown: tuple[Refund, ...] | None, refunded: Money | None) -> tuple[Refund, ...] | None:
+    """The refunds that make up that total; None where they do not. The release of a hold's rest may stand among them: it is left out."""
+    if shown is None or refunded is None:
+        return None
+    made = [one for one in shown if one.status not in NOT_GIVEN_BACK and one.amount is not None]
+    surplus = sum(one.amount.minor for one in made if one.amount is not None) - refunded.minor
+    if not surplus:
+        return shown
+    release = next((one for one in made if one.amount == Money(surplus, refunded.currency) and one.operation_id is None), None)
+    return None if release is None else tuple(one for one in shown if one is not release)
 
 
 def _redirect(intent: Json) -> NextAction | None:

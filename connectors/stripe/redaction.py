@@ -31,9 +31,13 @@ _METADATA: Final = _fields(f"{ATTEMPT_KEY} {PAYMENT_KEY} {OPERATION_KEY}")
 _CODES: Final = "type code decline_code advice_code network_decline_code network_advice_code charge param"
 _OUTCOME: Final = _fields("type reason network_status network_decline_code network_advice_code advice_code risk_level")
 _CARD: Final = _fields("network capture_before", multicapture=_fields("status"))
+_REFUND: Final = _fields(
+    "id object status amount currency payment_intent charge reason failure_reason pending_reason created", metadata=_METADATA
+)
 _CHARGE: Final = _fields(
     "id object status amount amount_captured amount_refunded currency captured paid refunded disputed failure_code",
     outcome=_OUTCOME,
+    refunds=_fields("has_more", data=_REFUND),
     payment_method_details=_fields("type", card=_CARD),
 )
 _INTENT_WORDS: Final = (
@@ -45,9 +49,6 @@ _INTENT: Final = _fields(
     next_action=_fields("type"),
     last_payment_error=_fields(_CODES),
     latest_charge=_CHARGE,
-)
-_REFUND: Final = _fields(
-    "id object status amount currency payment_intent charge reason failure_reason pending_reason created", metadata=_METADATA
 )
 _ANSWER: Final = MappingProxyType({**_REFUND, **_INTENT})
 _TOP: Final = MappingProxyType(

@@ -30,6 +30,8 @@ OPERATION_KEY: Final = "payorch_operation"
 
 _INTENTS: Final = "/v1/payment_intents"
 _REFUNDS: Final = "/v1/refunds"
+_ALL_OF_IT: Final = "latest_charge.refunds"
+"""The charge behind a PaymentIntent with its totals, and in it the refunds, also those that were made in Stripe's dashboard."""
 _STRIPE_ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
 _OUR_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _ASKED_FOR_MULTICAPTURE: Final = ("payment_method_options[card][request_multicapture]", "if_available")
@@ -111,11 +113,11 @@ def inquire(subject: Attempt | Operation, attempt: Attempt) -> PreparedCall | No
     intent_id = _usable(attempt.psp_reference)
     if isinstance(subject, Attempt):
         if intent_id is not None:
-            return _get(f"{_INTENTS}/{intent_id}", {"expand": ["latest_charge"]})
+            return _get(f"{_INTENTS}/{intent_id}", {"expand": [_ALL_OF_IT]})
         query = f"metadata['{ATTEMPT_KEY}']:'{_ours(subject.id)}'"
-        return _get(f"{_INTENTS}/search", {"query": query, "expand": ["data.latest_charge"]})
+        return _get(f"{_INTENTS}/search", {"query": query, "expand": [f"data.{_ALL_OF_IT}"]})
     if subject.kind is not OperationKind.REFUND:
-        return None if intent_id is None else _get(f"{_INTENTS}/{intent_id}", {"expand": ["latest_charge"]})
+        return None if intent_id is None else _get(f"{_INTENTS}/{intent_id}", {"expand": [_ALL_OF_IT]})
     refund_id = _usable(subject.psp_reference)
     if refund_id is not None:
         return _get(f"{_REFUNDS}/{refund_id}", {})

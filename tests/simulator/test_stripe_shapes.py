@@ -60,12 +60,15 @@ def test_objects_are_as_published_at_any_time(world: World, seconds: float) -> N
     world.later(seconds)
     seen = set()
     for id in ids:
-        intent = world.get(f"/v1/payment_intents/{id}", {"expand[0]": "latest_charge", "expand[1]": "payment_method"}).json
+        intent = world.get(f"/v1/payment_intents/{id}", {"expand[0]": "latest_charge.refunds", "expand[1]": "payment_method"}).json
         check("payment_intent", intent)
         check("payment_intent", world.get(f"/v1/payment_intents/{id}").json)
         seen.add(intent["status"])
         if intent["latest_charge"] is not None:
             check("charge", intent["latest_charge"])
+            assert intent["latest_charge"]["refunds"]["object"] == "list"
+            for charge in world.get("/v1/charges", {"payment_intent": id}).json["data"]:
+                check("charge", charge)
     if not seconds:
         expected = {"succeeded", "processing", "requires_action", "requires_capture", "canceled", "requires_payment_method"}
         assert seen == expected
@@ -73,6 +76,7 @@ def test_objects_are_as_published_at_any_time(world: World, seconds: float) -> N
     assert refunds
     for refund in refunds:
         check("refund", refund)
+        check("refund", world.post(f"/v1/refunds/{refund['id']}", {"metadata[note]": "x"}).json)
     for event in world.get("/v1/events", {"limit": 100}).json["data"]:
         check("event", event)
         check(event["data"]["object"]["object"], event["data"]["object"])
@@ -88,6 +92,9 @@ def test_errors_are_as_published(world: World) -> None:
         world.get("/v1/payment_intents/pi_1"),
         world.get("/v1/payment_intents", headers=()),
         world.pay("tok_visa", key="k", busy=True),
+        world.pay("tok_visa", headers=(("authorization", "Bearer rk_test_readonly_1"),)),
+        world.post("/v1/refunds", {"payment_intent": id, "amount": 5000}),
+        world.post(f"/v1/refunds/{world.post('/v1/refunds', {'payment_intent': id}).json['id']}/cancel"),
     ):
         assert answer.status >= 400
         check("error", answer.json)

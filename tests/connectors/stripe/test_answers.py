@@ -353,7 +353,7 @@ def test_a_capture_that_took_effect(source: Source) -> None:
         (other("succeeded", 900), Unknown),
         (plain("succeeded", 900), Unknown),
         (other("succeeded", 700), Unknown),  # the same amount, by another capture of ours
-        (named("succeeded", 600), Unknown),  # it names ours and has less than ours
+        (named("succeeded", 600), Approved),  # it names ours: that it took less is in the total, and people look at it
         (named("requires_capture", 600), Unknown),
         (named("requires_capture", 900), Unknown),  # ours was final, and yet it is open
         (plain("succeeded", 600), Declined),  # closed, and with less than ours
@@ -492,6 +492,58 @@ def test_our_refund_is_found_among_all() -> None:
     assert is_unknown(among(foreign, {"object": "refund"}))
     assert is_unknown(among(ours, ours | {"id": "re_3"}), E.DUPLICATE_AT_PSP)
     assert is_unknown(among(ours | {"payment_intent": "pi_other"}))
+
+
+def charged(*refunds: dict[str, Any], back: int, captured: int = 1999, more: bool = False) -> dict[str, Any]:
+    """A PaymentIntent of 19.99 with its charge, of which `back` counts as refunded, and these refunds."""
+    charge = {
+        "object": "charge", "amount": 1999, "amount_captured": captured, "amount_refunded": back, "currency": "eur",
+        "refunds": cases.listing(*refunds, more=more),
+    }  # fmt: skip
+    return cases.payment_intent("succeeded", amount_received=captured, latest_charge=charge)
+
+
+def test_an_inquiry_tells_of_every_refund_whoever_made_it() -> None:
+    ours = cases.refund("succeeded", amount=300)
+    theirs = cases.refund("pending", id="re_2", amount=200, metadata={})
+    failed = cases.refund("failed", id="re_3", amount=100, metadata={})
+    for subject in (cases.attempt(), cases.operation(CAPTURE), cases.operation(VOID)):
+        evidence = cases.read(subject, 200, charged(ours, theirs, failed, back=500), source=INQUIRY)
+        assert evidence.refunded == Money(500, "EUR")
+        assert evidence.refunds is not None
+        assert [(one.psp_reference, one.amount.minor, one.our_reference, type(one.finding)) for one in evidence.refunds] == [
+            ("re_3PgafyB7WZ01zgkW", 300, "ref_01kavq7c1zfz6b3p", Approved),
+            ("re_2", 200, None, Pending),
+            ("re_3", 100, None, Declined),
+        ]
+    listed = cases.read(cases.operation(REFUND), 200, cases.listing(ours | {"amount": 1999}, theirs), source=INQUIRY)
+    assert listed.refunds is not None
+    assert [one.psp_reference for one in listed.refunds] == ["re_3PgafyB7WZ01zgkW", "re_2"]
+    assert cases.read(cases.operation(REFUND), 200, cases.listing(theirs), source=INQUIRY).refunds is not None
+
+
+def test_the_release_of_a_rest_is_no_refund_though_it_may_be_listed_as_one() -> None:
+    theirs = cases.refund("succeeded", id="re_2", amount=200, metadata={})
+    release = cases.refund("succeeded", id="re_3", amount=499, metadata={})
+    evidence = cases.read(cases.attempt(), 200, charged(theirs, release, back=699, captured=1500), source=INQUIRY)
+    assert evidence.refunded == Money(200, "EUR")
+    assert evidence.refunds is not None
+    assert [one.psp_reference for one in evidence.refunds] == ["re_2"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "more"),
+    [
+        ([cases.refund("succeeded", amount=300)], True),
+        ([cases.refund("succeeded", amount=301)], False),  # does not make up the total
+        ([cases.refund("succeeded", amount=300), {"object": "refund"}], False),
+        ([cases.refund("succeeded", amount=300, payment_intent="pi_other")], False),
+        ([cases.refund("succeeded", amount=None)], False),
+    ],
+)
+def test_a_list_that_may_not_be_all_of_it_is_none(entries: list[dict[str, Any]], more: bool) -> None:
+    evidence = cases.read(cases.attempt(), 200, charged(*entries, back=300, more=more), source=INQUIRY)
+    assert (evidence.refunds, evidence.refunded) == (None, Money(300, "EUR"))
 
 
 @pytest.mark.parametrize("changes", [{"payment_intent": "pi_other"}, {"metadata": {"payorch_operation": "ref_other"}}, {"amount": None}])

@@ -160,14 +160,14 @@ def test_a_refund_says_why_where_stripe_has_a_word(reason: str | None, sent: str
 def test_an_attempt_is_asked_about_by_its_id_and_otherwise_by_ours() -> None:
     known, unknown = cases.attempt(), cases.attempt(reference=None)
     by_id = connector.inquire(known, known)
-    assert by_id == PreparedCall(method="GET", path=f"/v1/payment_intents/{cases.INTENT_ID}?expand%5B0%5D=latest_charge")
+    assert by_id == PreparedCall(method="GET", path=f"/v1/payment_intents/{cases.INTENT_ID}?expand%5B0%5D=latest_charge.refunds")
     by_search = connector.inquire(unknown, unknown)
     assert by_search is not None
     parts = urlsplit(by_search.path)
     assert parts.path == "/v1/payment_intents/search"
     assert dict(parse_qsl(parts.query)) == {
         "query": f"metadata['payorch_attempt']:'{cases.ATTEMPT_ID}'",
-        "expand[0]": "data.latest_charge",
+        "expand[0]": "data.latest_charge.refunds",
     }
 
 
