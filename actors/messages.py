@@ -5,6 +5,7 @@ Not here: what the actor makes of a message (`transaction`), how it is found (`d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,7 +13,7 @@ from actors.mailbox import Reply
 from payorch.domain import decide
 from payorch.domain.intent import Intent, PaymentMethod
 from payorch.domain.outcome import Evidence
-from payorch.domain.records import Payment
+from payorch.domain.records import OperationKind, Payment
 from payorch.store.items import Claim
 
 
@@ -71,6 +72,47 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """Take what is held: all of the rest (`minor` None) or part of it. Its claim names the operation (`subject_id`), as do the next two."""
+
+    claim: Claim
+    minor: int | None
+    final: bool | None
+    reference: str | None
+    metadata: Mapping[str, str]
+    reply_to: Reply[Verdict]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Void:
+    claim: Claim
+    reference: str | None
+    metadata: Mapping[str, str]
+    reply_to: Reply[Verdict]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund:
+    claim: Claim
+    minor: int | None
+    reason: str | None
+    reference: str | None
+    metadata: Mapping[str, str]
+    reply_to: Reply[Verdict]
+
+
+FollowUp: TypeAlias = Cancel | Capture | Void | Refund
+"""Commands that are decided on what is known of a payment, so an unknown outcome is asked about first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InquiryOver:
+    """The commands that wait for inquiry number `number` have waited long enough."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
     """A connector's word about a call of ours, or about a look."""
 
@@ -85,6 +127,17 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswersAgain:
+    """That PSP answers again, or may: what is unknown there is worth a look before its time.
+
+    sendable: the kinds of operation that it takes, so that those which were surely not sent can be.
+    """
+
+    connector: str
+    sendable: frozenset[OperationKind]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShopperReturned:
     """The shopper's browser came back for that attempt. A reason to look, never evidence. The payment as it then stands is replied."""
 
@@ -93,4 +146,4 @@ class ShopperReturned:
     reply_to: Reply[Payment | None]
 
 
-Message: TypeAlias = Create | Confirm | Cancel | Answered | Due | ShopperReturned
+Message: TypeAlias = Create | Confirm | FollowUp | InquiryOver | Answered | Due | AnswersAgain | ShopperReturned

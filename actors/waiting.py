@@ -10,16 +10,21 @@ from typing import Final
 
 from actors.mailbox import Reply
 from actors.messages import Given, KeyTaken, Verdict
-from payorch.domain.payment import UNCONFIRMED, State
+from payorch.domain.payment import UNCONFIRMED, OperationState, State
 from payorch.domain.records import Payment
 from payorch.store.items import Answer, Claim
 
 _MOVING: Final = frozenset({State.ROUTING, State.AUTHORIZING, State.CAPTURING, State.VOIDING})
+_ON_ITS_WAY: Final = frozenset({OperationState.REQUESTED, OperationState.SENT})
+_SETTLED: Final = frozenset({OperationState.SUCCEEDED, OperationState.FAILED, OperationState.REVERSED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A merchant who waits for the answer to a command. `status`: of the answer once the payment stands still."""
+    """A merchant who waits for the answer to a command. `status`: of the answer once the payment stands still.
+
+    Where the claim names an operation, the answer is about that operation, and what the rest of the payment does makes no difference.
+    """
 
     claim: Claim
     reply_to: Reply[Verdict]
@@ -30,6 +35,8 @@ class Waiting:
 
     def answer_status(self, payment: Payment) -> int | None:
         """The HTTP status of the answer now, or None while it is too early to say."""
+        if self.claim.subject_id is not None:
+            return _of_operation(payment, self.claim.subject_id)
         if payment.state in UNCONFIRMED or payment.state is State.PROVIDER_PENDING:
             return 202
         if payment.state in _MOVING:
@@ -39,3 +46,13 @@ class Waiting:
     def tell(self, answer: Answer, *, stored: bool) -> None:
         """What is stored is what is answered. Where another answer was stored before this one, the asker is sent to read that."""
         self.reply_to.answer(Given(status=answer.status, body=answer.body) if stored else KeyTaken())
+
+
+def _of_operation(payment: Payment, operation_id: str) -> int | None:
+    operation = next((one for one in payment.operations if one.id == operation_id), None)
+    if operation is None:
+        # A void where there was nothing to void: it has ended the payment, or is a wish for when the outcome is known.
+        return 201 if payment.state is State.CANCELED else 202
+    if operation.state in _ON_ITS_WAY:
+        return None
+    return 201 if operation.state in _SETTLED else 202

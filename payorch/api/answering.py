@@ -22,14 +22,15 @@ import trio
 
 from actors.child import TooManyChildren
 from actors.mailbox import ActorStopped, AskTimeout, MailboxFull, Reply
-from actors.messages import Cancel, Confirm, Create, Forbidden, Given, KeyTaken, Message, NoSuchPayment, Verdict
-from payorch.api.present import payment_json
+from actors.messages import Cancel, Capture, Confirm, Create, Forbidden, Given, KeyTaken, Message, NoSuchPayment, Refund, Verdict, Void
+from payorch.api.contracts import CapturePaymentBody, RefundPaymentBody, VoidPaymentBody
+from payorch.api.present import answer_json
 from payorch.api.problems import Code, FieldError
 from payorch.api.refusal import InvalidBody, Refusal, not_found
-from payorch.domain.decide import Refused
+from payorch.domain.decide import OPERATION_PREFIX, Refused
 from payorch.domain.intent import Intent, PaymentMethod
 from payorch.domain.payment import State
-from payorch.domain.records import Payment
+from payorch.domain.records import OperationKind, Payment
 from payorch.ports import Clock
 from payorch.store.items import Answer, Appended, Claim, Result
 from payorch.store.journal import JournalUnavailable
@@ -129,7 +130,7 @@ class Answering:
         """(merchant, key) -> fingerprint of what this process executes now."""
         return self._under_way
 
-    # --- the three commands
+    # --- the commands
 
     async def create(self, asked: Asked, intent: Intent, *, confirm: bool) -> Said:
         """A new payment, confirmed or not. Raises Refusal."""
@@ -157,7 +158,38 @@ class Answering:
         """End it, now or as soon as that can be. Raises Refusal."""
         return await self._follow_up(asked, payment_id, lambda claim, reply: Cancel(claim=claim, reply_to=reply))
 
-    async def _follow_up(self, asked: Asked, payment_id: str, make: Callable[[Claim, Reply[Verdict]], Message]) -> Said:
+    async def capture(self, asked: Asked, payment_id: str, body: CapturePaymentBody) -> Said:
+        """Take what is held. Answers the capture with the payment inside, as the two below do theirs. Raises Refusal."""
+
+        def make(claim: Claim, reply: Reply[Verdict]) -> Message:
+            return Capture(
+                claim=claim, minor=body.amount, final=body.final, reference=body.reference, metadata=body.metadata, reply_to=reply
+            )
+
+        return await self._follow_up(asked, payment_id, make, OperationKind.CAPTURE)
+
+    async def void(self, asked: Asked, payment_id: str, body: VoidPaymentBody) -> Said:
+        """Release what is held. Raises Refusal."""
+
+        def make(claim: Claim, reply: Reply[Verdict]) -> Message:
+            return Void(claim=claim, reference=body.reference, metadata=body.metadata, reply_to=reply)
+
+        return await self._follow_up(asked, payment_id, make, OperationKind.VOID)
+
+    async def refund(self, asked: Asked, payment_id: str, body: RefundPaymentBody) -> Said:
+        """Give back what was captured. Raises Refusal."""
+
+        def make(claim: Claim, reply: Reply[Verdict]) -> Message:
+            return Refund(
+                claim=claim, minor=body.amount, reason=body.reason, reference=body.reference, metadata=body.metadata, reply_to=reply
+            )
+
+        return await self._follow_up(asked, payment_id, make, OperationKind.REFUND)
+
+    async def _follow_up(
+        self, asked: Asked, payment_id: str, make: Callable[[Claim, Reply[Verdict]], Message], kind: OperationKind | None = None
+    ) -> Said:
+        """kind: of the operation that the command makes. It is named here and by the claim, which can then be answered by itself."""
         with self._taken(asked):
             earlier = await self._earlier(asked)
             if earlier is not None:
@@ -165,7 +197,7 @@ class Answering:
             payment = await self._read(self._load_payment(payment_id))
             if payment is None or payment.merchant_id != asked.merchant_id:
                 raise not_found()
-            claim = self._claim(asked, payment_id)
+            claim = self._claim(asked, payment_id, self._identifier(OPERATION_PREFIX[kind]) if kind is not None else None)
             return await self._execute(asked, claim, self._directory.ask, lambda reply: make(claim, reply))
 
     # --- asking the actor
@@ -242,11 +274,11 @@ class Answering:
         return await self._settle(asked, stored, replayed=not own)
 
     async def _settle(self, asked: Asked, stored: StoredClaim, *, replayed: bool) -> Said:
-        """Nobody answered this key in time: 202 with the payment as it stands becomes its answer, unless another was faster."""
+        """Nobody answered this key in time: 202 with its subject as it stands becomes its answer, unless another was faster."""
         payment = await self._read(self._load_payment(stored.payment_id), surely_nothing=False)
         if payment is None:
             raise AssertionError("a key was claimed without its payment")
-        status, body = HTTPStatus.ACCEPTED.value, payment_json(payment)
+        status, body = HTTPStatus.ACCEPTED.value, answer_json(payment, stored.subject_id)
         answer = Answer(merchant_id=asked.merchant_id, key=asked.key, status=status, body=body, at=self._clock.now())
         result = await self._read(self._write_soon(answer), surely_nothing=False)
         if not isinstance(result, Appended):
@@ -288,13 +320,14 @@ class Answering:
         finally:
             del self._under_way[place]
 
-    def _claim(self, asked: Asked, payment_id: str) -> Claim:
+    def _claim(self, asked: Asked, payment_id: str, subject_id: str | None = None) -> Claim:
         return Claim(
             merchant_id=asked.merchant_id,
             key=asked.key,
             fingerprint=asked.fingerprint,
             method_path=asked.method_path,
             payment_id=payment_id,
+            subject_id=subject_id,
             request_id=asked.request_id,
             created_at=self._clock.now(),
         )
@@ -326,6 +359,7 @@ def _forbidden(refusal: Refused) -> Refusal:
     """The domain's no, in the words of the contract; the key stays unused."""
     code = Code(refusal.code)
     if code is Code.VALIDATION_FAILED:
-        return InvalidBody([FieldError(pointer="/payment_method", detail=refusal.detail)])
+        return InvalidBody([FieldError(pointer=f"/{refusal.field}", detail=refusal.detail)])
     allowed = [str(command) for command in refusal.allowed] if code is Code.OPERATION_NOT_ALLOWED else None
-    return Refusal(code, detail=f"{refusal.detail} It was not executed and moved no money.", allowed=allowed)
+    why = refusal.detail[:1].upper() + refusal.detail[1:].rstrip(".")  # a connector's own words may be half a sentence
+    return Refusal(code, detail=f"{why}. It was not executed and moved no money.", allowed=allowed)

@@ -145,6 +145,31 @@ class CancelPaymentBody(_Body):
     """There is nothing to say about it."""
 
 
+class CapturePaymentBody(_Body):
+    """How much to take of what is held: all of it, unless `amount` says less. `final` releases what is left."""
+
+    amount: Amount | None = None
+    final: bool | None = None
+    reference: Word | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class VoidPaymentBody(_Body):
+    """Release the authorisation, or what captures have left of it."""
+
+    reference: Word | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class RefundPaymentBody(_Body):
+    """How much to give back of what was captured: all of the rest, unless `amount` says less."""
+
+    amount: Amount | None = None
+    reason: Word | None = None
+    reference: Word | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
 def option_checks(connectors: Mapping[str, object]) -> Connectors:
     """The connectors' names, each with its own check of options where it has one (`check_options`)."""
     return {name: getattr(connector, "check_options", None) for name, connector in connectors.items()}
@@ -205,6 +230,21 @@ def confirm_from(value: JsonObject, connectors: Connectors) -> tuple[domain.Paym
 def check_cancel(value: JsonObject) -> None:
     """Raises InvalidBody where a cancellation says anything."""
     _validated(CancelPaymentBody, value)
+
+
+def capture_from(value: JsonObject) -> CapturePaymentBody:
+    """Raises InvalidBody."""
+    return _validated(CapturePaymentBody, value)
+
+
+def void_from(value: JsonObject) -> VoidPaymentBody:
+    """Raises InvalidBody."""
+    return _validated(VoidPaymentBody, value)
+
+
+def refund_from(value: JsonObject) -> RefundPaymentBody:
+    """Raises InvalidBody."""
+    return _validated(RefundPaymentBody, value)
 
 
 def _validated(model: type[Body], value: JsonObject) -> Body:

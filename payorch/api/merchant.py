@@ -16,9 +16,9 @@ from actors.mailbox import ActorStopped, AskTimeout, MailboxFull, Reply
 from actors.messages import Message, ShopperReturned
 from payorch.api.answering import CREATE, Answering, Asked, Said
 from payorch.api.auth import Doorman, Pace
-from payorch.api.contracts import check_cancel, confirm_from, create_from, read_json
+from payorch.api.contracts import capture_from, check_cancel, confirm_from, create_from, read_json, refund_from, void_from
 from payorch.api.headers import HeaderRefused, Headers, idempotency_key, is_json
-from payorch.api.present import page_json, payment_json
+from payorch.api.present import operation_json, page_json, payment_json
 from payorch.api.problems import Code
 from payorch.api.refusal import Refusal, not_found
 from payorch.api.searching import page_of
@@ -26,9 +26,10 @@ from payorch.api.shopper import farewell_page, onward_url, returned_attempt
 from payorch.api.strict_json import JsonObject, fingerprint
 from payorch.api.surroundings import ApiSurroundings
 from payorch.api.timeline import timeline_json
+from payorch.domain.decide import OPERATION_PREFIX
 from payorch.domain.events import Created
 from payorch.domain.identifiers import MalformedIdentifier, parse
-from payorch.domain.records import Payment
+from payorch.domain.records import OperationKind, Payment
 
 Handler: TypeAlias = Callable[..., Awaitable[Response]]
 Body: TypeAlias = Callable[[], Awaitable[bytes]]
@@ -68,6 +69,12 @@ class MerchantApi:
             ("GET", "/v1/payments/<payment_id>/timeline"): self.timeline,
             ("POST", "/v1/payments/<payment_id>/confirm"): self.confirm,
             ("POST", "/v1/payments/<payment_id>/cancel"): self.cancel,
+            ("POST", "/v1/payments/<payment_id>/captures"): self.capture,
+            ("POST", "/v1/payments/<payment_id>/voids"): self.void,
+            ("POST", "/v1/payments/<payment_id>/refunds"): self.refund,
+            ("GET", "/v1/captures/<capture_id>"): self.show_capture,
+            ("GET", "/v1/voids/<void_id>"): self.show_void,
+            ("GET", "/v1/refunds/<refund_id>"): self.show_refund,
             ("GET", "/v1/payments/<payment_id>/return"): self.shopper_returned,
             ("POST", "/v1/payments/<payment_id>/return"): self.shopper_returned,
         }
@@ -86,18 +93,37 @@ class MerchantApi:
 
     async def confirm(self, payment_id: str) -> Response:
         """Confirm a payment that was created without."""
-        asked, value = await self._command("POST /v1/payments/{id}/confirm", f"/v1/payments/{payment_id}/confirm")
+        asked, value = await self._command(payment_id, "confirm")
         method, return_url = confirm_from(value, self._around.connectors)
-        return _said(await self._answering.confirm(asked, _payment_id(payment_id), method, return_url))
+        return _said(await self._answering.confirm(asked, _id(payment_id, "pay"), method, return_url))
 
     async def cancel(self, payment_id: str) -> Response:
         """End a payment, now or as soon as its outcome is known."""
-        asked, value = await self._command("POST /v1/payments/{id}/cancel", f"/v1/payments/{payment_id}/cancel")
+        asked, value = await self._command(payment_id, "cancel")
         check_cancel(value)
-        return _said(await self._answering.cancel(asked, _payment_id(payment_id)))
+        return _said(await self._answering.cancel(asked, _id(payment_id, "pay")))
 
-    async def _command(self, method_path: str, path: str) -> tuple[Asked, JsonObject]:
-        return await self._asked(method_path, path, request.scope["headers"], _body, g.request_id, empty=True)
+    async def capture(self, payment_id: str) -> Response:
+        """Take what is held, or part of it."""
+        asked, value = await self._command(payment_id, "captures")
+        body = capture_from(value)
+        return _said(await self._answering.capture(asked, _id(payment_id, "pay"), body))
+
+    async def void(self, payment_id: str) -> Response:
+        """Release what is held, or what captures left of it."""
+        asked, value = await self._command(payment_id, "voids")
+        body = void_from(value)
+        return _said(await self._answering.void(asked, _id(payment_id, "pay"), body))
+
+    async def refund(self, payment_id: str) -> Response:
+        """Give back what was captured, or part of it."""
+        asked, value = await self._command(payment_id, "refunds")
+        body = refund_from(value)
+        return _said(await self._answering.refund(asked, _id(payment_id, "pay"), body))
+
+    async def _command(self, payment_id: str, what: str) -> tuple[Asked, JsonObject]:
+        path = f"/v1/payments/{payment_id}/{what}"
+        return await self._asked(f"POST /v1/payments/{{id}}/{what}", path, request.scope["headers"], _body, g.request_id, empty=True)
 
     async def _asked(
         self, method_path: str, path: str, headers: Headers, body: Body, request_id: str, *, empty: bool
@@ -128,15 +154,35 @@ class MerchantApi:
     async def show(self, payment_id: str) -> Response:
         """The payment as it stands."""
         merchant_id = await self._merchant(request.scope["headers"])
-        payment = await self._around.load_payment(_payment_id(payment_id))
+        payment = await self._around.load_payment(_id(payment_id, "pay"))
         if payment is None or payment.merchant_id != merchant_id:
             raise not_found()
         return _json(payment_json(payment))
 
+    async def show_capture(self, capture_id: str) -> Response:
+        """A capture as it stands, with its payment inside."""
+        return await self._show_operation(capture_id, OperationKind.CAPTURE)
+
+    async def show_void(self, void_id: str) -> Response:
+        """A void as it stands."""
+        return await self._show_operation(void_id, OperationKind.VOID)
+
+    async def show_refund(self, refund_id: str) -> Response:
+        """A refund as it stands."""
+        return await self._show_operation(refund_id, OperationKind.REFUND)
+
+    async def _show_operation(self, operation_id: str, kind: OperationKind) -> Response:
+        merchant_id = await self._merchant(request.scope["headers"])
+        payment_id = await self._around.find_operation(_id(operation_id, OPERATION_PREFIX[kind]))
+        payment = await self._around.load_payment(payment_id) if payment_id is not None else None
+        if payment is None or payment.merchant_id != merchant_id:
+            raise not_found()
+        return _json(operation_json(payment, operation_id))
+
     async def timeline(self, payment_id: str) -> Response:
         """Every event of the payment's life."""
         merchant_id = await self._merchant(request.scope["headers"])
-        events = [recorded.event for recorded in await self._around.load_events(_payment_id(payment_id))]
+        events = [recorded.event for recorded in await self._around.load_events(_id(payment_id, "pay"))]
         birth = events[0].data if events else None
         if not isinstance(birth, Created) or birth.merchant_id != merchant_id:
             raise not_found()
@@ -165,7 +211,7 @@ class MerchantApi:
         attempt_id = returned_attempt(payment_id, request.args.getlist("token"), self._around.return_key)
         if attempt_id is None:
             raise not_found()
-        payment = await self._looked_at(_payment_id(payment_id), attempt_id)
+        payment = await self._looked_at(_id(payment_id, "pay"), attempt_id)
         if payment is None:
             raise not_found()
         onward = onward_url(payment)
@@ -185,13 +231,13 @@ class MerchantApi:
             return await self._around.load_payment(payment_id)
 
 
-def _payment_id(text: str) -> str:
-    """`text`, where it is the id of a payment; a 404 otherwise."""
+def _id(text: str, prefix: str) -> str:
+    """`text`, where it is an id of that kind; a 404 otherwise."""
     try:
-        prefix, _ = parse(text)
+        kind, _ = parse(text)
     except MalformedIdentifier:
         raise not_found() from None
-    if prefix != "pay":
+    if kind != prefix:
         raise not_found()
     return text
 

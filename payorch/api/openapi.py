@@ -1,13 +1,13 @@
 """The OpenAPI 3.1 document of the merchant API and health, and a page that shows it: both made from the models that the code uses.
 
-A call stands here once, as data; a test holds the table to the routes of the app. Not here: the operations API, which describes itself.
+Not here: which calls there are (`calls`), their models (`contracts`, `shapes`).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from html import escape
 from typing import Any, Final
@@ -16,185 +16,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from payorch.api import shapes
-from payorch.api.contracts import CancelPaymentBody, ConfirmPaymentBody, CreatePaymentBody
+from payorch.api.calls import CALLS, JSON, Call
 from payorch.api.problems import CATALOGUE, MEDIA_TYPE, Code
-from payorch.api.searching import PARAMETERS
 
 VERSION: Final = "1"
 _SCHEMAS: Final = "#/components/schemas/{model}"
-_JSON: Final = "application/json"
-
-EXAMPLE_BODY: Final[Mapping[str, Any]] = {
-    "amount": 1999,
-    "currency": "EUR",
-    "reference": "order-1001",
-    "capture": "automatic",
-    "payment_method": {"type": "card", "token": "tok_visa", "brand": "visa", "last4": "4242", "country": "DE", "fingerprint": None},
-    "customer": {"reference": "c-77", "country": "DE", "email": "a@example.com"},
-    "return_url": "https://shop.example/return",
-    "confirm": True,
-    "initiator": "customer",
-    "connector": None,
-    "connector_options": {},
-    "retry_of": None,
-    "metadata": {"cart": "9"},
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call of the API. `answers`: status -> (what it means, its model). `codes`: the problems it may be refused with."""
-
-    method: str
-    path: str
-    name: str
-    summary: str
-    answers: Mapping[int, tuple[str, type[BaseModel] | None]]
-    codes: tuple[Code, ...] = ()
-    tells: str = ""
-    body: type[BaseModel] | None = None
-    body_required: bool = False
-    examples: Mapping[str, Mapping[str, Any]] | None = None
-    parameters: tuple[str, ...] = ()
-    with_key: bool = True
-    moves_money: bool = False
-    media_type: str = _JSON
-
-
-_ANYONE: Final = (Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED, Code.OVERLOADED, Code.UNAVAILABLE, Code.INTERNAL_ERROR)
-_BODY: Final = (
-    Code.INVALID_JSON,
-    Code.VALIDATION_FAILED,
-    Code.IDEMPOTENCY_KEY_MISSING,
-    Code.IDEMPOTENCY_KEY_INVALID,
-    Code.IDEMPOTENCY_IN_PROGRESS,
-    Code.IDEMPOTENCY_KEY_REUSED,
-    Code.CARD_DATA_REFUSED,
-    Code.PAYLOAD_TOO_LARGE,
-    Code.UNSUPPORTED_MEDIA_TYPE,
-    Code.REQUEST_TIMEOUT,
-)
-_FOLLOW_UP: Final = (Code.NOT_FOUND, Code.OPERATION_NOT_ALLOWED, Code.CAPABILITY_NOT_SUPPORTED)
-_LATER: Final = "It is not settled yet, or its outcome is unconfirmed: the payment as it stands. GET tells what becomes of it."
-
-CALLS: Final = (
-    Call(
-        method="post",
-        path="/v1/payments",
-        name="createPayment",
-        summary="Create and, unless confirm is false, confirm a payment",
-        tells="A decline is an answer and not an error: 201 with status failed.",
-        body=CreatePaymentBody,
-        body_required=True,
-        examples={
-            "charge": {"summary": "Charge a card", "value": EXAMPLE_BODY},
-            "hold": {
-                "summary": "Hold now, capture later",
-                "value": {"amount": 500, "currency": "JPY", "capture": "manual", "payment_method": {"type": "card", "token": "tok_visa"}},
-            },
-            "later": {"summary": "Confirm later", "value": {"amount": 1999, "currency": "EUR", "confirm": False}},
-        },
-        answers={201: ("The payment, whatever its result.", shapes.PaymentShape), 202: (_LATER, shapes.PaymentShape)},
-        codes=(*_ANYONE, *_BODY),
-        moves_money=True,
-    ),
-    Call(
-        method="get",
-        path="/v1/payments",
-        name="searchPayments",
-        summary="Search payments, newest first",
-        tells="Everything given must hold. q: an id, a PSP's reference, or the beginning of a reference.",
-        parameters=PARAMETERS,
-        answers={200: ("A page.", shapes.PaymentList)},
-        codes=(*_ANYONE, Code.VALIDATION_FAILED, Code.CARD_DATA_REFUSED),
-    ),
-    Call(
-        method="get",
-        path="/v1/payments/{payment_id}",
-        name="getPayment",
-        summary="The payment as it stands",
-        answers={200: ("The payment.", shapes.PaymentShape)},
-        codes=(*_ANYONE, Code.NOT_FOUND),
-    ),
-    Call(
-        method="get",
-        path="/v1/payments/{payment_id}/timeline",
-        name="getTimeline",
-        summary="Every event of the payment's life, in order",
-        answers={200: ("The timeline.", shapes.TimelineShape)},
-        codes=(*_ANYONE, Code.NOT_FOUND),
-    ),
-    Call(
-        method="post",
-        path="/v1/payments/{payment_id}/confirm",
-        name="confirmPayment",
-        summary="Confirm a payment",
-        body=ConfirmPaymentBody,
-        examples={"token": {"summary": "With a method", "value": {"payment_method": {"type": "card", "token": "tok_visa"}}}},
-        answers={200: ("The payment.", shapes.PaymentShape), 202: (_LATER, shapes.PaymentShape)},
-        codes=(*_ANYONE, *_BODY, *_FOLLOW_UP),
-        moves_money=True,
-    ),
-    Call(
-        method="post",
-        path="/v1/payments/{payment_id}/cancel",
-        name="cancelPayment",
-        summary="End a payment, now or as soon as its outcome is known",
-        body=CancelPaymentBody,
-        examples={"nothing": {"summary": "Nothing to say", "value": {}}},
-        answers={200: ("The payment.", shapes.PaymentShape), 202: (_LATER, shapes.PaymentShape)},
-        codes=(*_ANYONE, *_BODY, *_FOLLOW_UP),
-        moves_money=True,
-    ),
-    *(
-        Call(
-            method=method,
-            path="/v1/payments/{payment_id}/return",
-            name=name,
-            summary="Where a PSP sends the shopper back to",
-            tells="For browsers. The URL is made by payorch and signed; what a PSP adds to it is not believed. May be opened again.",
-            parameters=("token",),
-            answers={
-                200: ("A page for the shopper of a merchant without a return URL.", None),
-                303: ("On to the merchant's return_url, with payment_id and status.", None),
-            },
-            codes=(Code.NOT_FOUND, Code.OVERLOADED, Code.UNAVAILABLE, Code.INTERNAL_ERROR),
-            with_key=False,
-            media_type="text/html",
-        )
-        for method, name in (("get", "shopperReturned"), ("post", "shopperReturnedByForm"))
-    ),
-    Call(method="get", path="/livez", name="alive", summary="The process answers", answers={200: ("It does.", None)}, with_key=False),
-    Call(
-        method="get",
-        path="/readyz",
-        name="ready",
-        summary="Whether every part of the platform answers",
-        answers={200: ("All of them.", shapes.ReadinessShape), 503: ("Not all of them.", shapes.ReadinessShape)},
-        with_key=False,
-    ),
-    Call(
-        method="get",
-        path="/metrics",
-        name="metrics",
-        summary="Figures for Prometheus",
-        answers={200: ("Text.", None)},
-        with_key=False,
-        media_type="text/plain",
-    ),
-    Call(
-        method="get", path="/openapi.json", name="openapi", summary="This document", answers={200: ("OpenAPI 3.1.", None)}, with_key=False
-    ),
-    Call(
-        method="get",
-        path="/docs",
-        name="docs",
-        summary="This document for people",
-        answers={200: ("A page.", None)},
-        with_key=False,
-        media_type="text/html",
-    ),
-)
 
 
 @cache
@@ -248,7 +74,7 @@ def _operation(call: Call) -> dict[str, Any]:
         content: dict[str, Any] = {"schema": _reference(call.body)}
         if call.examples is not None:
             content["examples"] = call.examples
-        operation["requestBody"] = {"required": call.body_required, "content": {_JSON: content}}
+        operation["requestBody"] = {"required": call.body_required, "content": {JSON: content}}
     return operation
 
 
@@ -276,8 +102,8 @@ def _statuses(code: Code, call: Call) -> tuple[int, ...]:
 
 def _parameters(call: Call) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = []
-    if "{payment_id}" in call.path:
-        parameters.append({"name": "payment_id", "in": "path", "required": True, "schema": {"type": "string"}})
+    for name in re.findall(r"\{(\w+)\}", call.path):
+        parameters.append({"name": name, "in": "path", "required": True, "schema": {"type": "string"}})
     if call.moves_money:
         text = {"type": "string", "minLength": 1, "maxLength": 255}
         parameters.append({"name": "Idempotency-Key", "in": "header", "required": True, "schema": text})

@@ -14,10 +14,11 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from payorch.domain.decide import OPERATION_PREFIX
 from payorch.domain.intent import Customer, PaymentMethod
-from payorch.domain.outcome import ConnectorDetail, Failure, NetworkDetail, NextAction
-from payorch.domain.payment import PUBLIC_STATUS, UNCONFIRMED, OperationState, State
-from payorch.domain.records import Attempt, Operation, OperationKind, Payment
+from payorch.domain.outcome import ConnectorDetail, ErrorClass, Failure, NetworkDetail, NextAction
+from payorch.domain.payment import PUBLIC_STATUS, OperationState, State
+from payorch.domain.records import Attempt, Operation, OperationKind, Origin, Payment
 
 View: TypeAlias = dict[str, object]
 
@@ -33,6 +34,11 @@ PUBLIC_OPERATION_STATUS: Final = {
 _UNCONFIRMED: Final = "unconfirmed"
 # While the hold stands or is being used up, its end matters to the merchant; afterwards it is history.
 _HOLD_MATTERS: Final = frozenset({State.AUTHORIZED, State.CAPTURING, State.PARTIALLY_CAPTURED, State.VOIDING, State.OUTCOME_UNKNOWN})
+# Where no void was needed in the end: nothing is held.
+_WISH_STATUS: Final = {State.CANCELED: "succeeded", State.FAILED: "succeeded"}
+_CAPTURED_FIRST: Final = Failure(
+    error_class=ErrorClass.OPERATION_NOT_ALLOWED, code="captured_first", message="The PSP captured the money by itself; it can be refunded."
+)
 _NO_CONNECTOR: Final = ConnectorDetail()
 _NO_NETWORK: Final = NetworkDetail()
 
@@ -42,6 +48,26 @@ _encode: Final = msgspec.json.Encoder().encode
 def payment_json(payment: Payment) -> bytes:
     """The payment of the contract, as UTF-8 JSON without white space."""
     return _encode(payment_view(payment))
+
+
+def operation_json(payment: Payment, operation_id: str) -> bytes:
+    """That operation of the payment, with the payment inside. KeyError where there is none.
+
+    A void that came while money might still be moving has no operation of its own: it is shown as the wish that it is, without an id.
+    """
+    operation = next((one for one in payment.operations if one.id == operation_id), None)
+    if operation is not None:
+        view = operation_view(operation)
+    elif operation_id.startswith(f"{OPERATION_PREFIX[OperationKind.VOID]}_"):
+        view = _wish_view(payment)
+    else:
+        raise KeyError(operation_id)
+    return _encode({**view, "payment": payment_view(payment)})
+
+
+def answer_json(payment: Payment, operation_id: str | None) -> bytes:
+    """What a command is answered with: its operation where it names one (`Claim.subject_id`), the payment otherwise."""
+    return payment_json(payment) if operation_id is None else operation_json(payment, operation_id)
 
 
 def page_json(payments: Sequence[Payment], next_cursor: str | None) -> bytes:
@@ -75,7 +101,7 @@ def payment_view(payment: Payment) -> View:
         "object": "payment",
         "status": PUBLIC_STATUS[state],
         "state": state,
-        "outcome": _UNCONFIRMED if state in UNCONFIRMED else None,
+        "outcome": _UNCONFIRMED if payment.unconfirmed else None,
         "amount": intent.amount.minor,
         "currency": intent.amount.currency,
         "amount_authorized": payment.authorized_minor,
@@ -117,7 +143,7 @@ def operation_view(operation: Operation) -> View:
         "id": operation.id,
         "object": operation.kind,
         "status": PUBLIC_OPERATION_STATUS[operation.state],
-        "outcome": _UNCONFIRMED if operation.state is OperationState.UNKNOWN else None,
+        "outcome": _UNCONFIRMED if operation.unconfirmed else None,
         # A void gives back whatever is left, and how much that is may be known to the PSP alone.
         "amount": None if void else operation.amount.minor,
         "currency": operation.amount.currency,
@@ -130,6 +156,31 @@ def operation_view(operation: Operation) -> View:
         "origin": operation.origin,
         "created_at": rfc3339(operation.created_at),
         "updated_at": rfc3339(operation.updated_at),
+    }
+
+
+def _wish_view(payment: Payment) -> View:
+    """A void without an operation: what became of the wish to release whatever the payment may come to hold."""
+    ours = [one for one in payment.operations if one.kind is OperationKind.VOID and one.origin is Origin.SYSTEM]
+    if ours and ours[-1].state is not OperationState.FAILED:
+        return operation_view(ours[-1])  # the outcome became known, and the void that was wanted was made
+    captured = payment.state is State.CAPTURED
+    return {
+        "id": None,
+        "object": OperationKind.VOID,
+        "status": "failed" if captured else _WISH_STATUS.get(payment.state, "pending"),
+        "outcome": None,
+        "amount": None,
+        "currency": payment.intent.amount.currency,
+        "final": None,
+        "reason": None,
+        "reference": payment.cancel_reference,
+        "metadata": payment.cancel_metadata,
+        "failure": failure_view(_CAPTURED_FIRST) if captured else None,
+        "psp_reference": None,
+        "origin": Origin.MERCHANT,
+        "created_at": rfc3339(payment.updated_at),
+        "updated_at": rfc3339(payment.updated_at),
     }
 
 

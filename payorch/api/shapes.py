@@ -150,11 +150,26 @@ class PaymentShape(_Shape):
     updated_at: str = Field(description=_MOMENT)
 
 
+class OperationAnswerShape(OperationShape):
+    """A capture, void or refund as it stands, with its payment inside.
+
+    The id is null for a void that came while money might still be moving: it is a wish until that is known.
+    """
+
+    id: str | None  # type: ignore[assignment]
+    payment: PaymentShape
+
+
 class PaymentList(_Shape):
     """A page of payments, newest first."""
 
     data: list[PaymentShape]
     next_cursor: str | None = Field(description="For the next page; null on the last one.")
+
+
+class MoneyShape(_Shape):
+    amount: int
+    currency: str
 
 
 class SubjectShape(_Shape):
@@ -163,11 +178,7 @@ class SubjectShape(_Shape):
     id: str
     object: str
     connector: str
-
-
-class MoneyShape(_Shape):
-    amount: int
-    currency: str
+    amount: MoneyShape | None = Field(description="Null for a void, which gives back whatever is left.")
 
 
 class EvidenceShape(_Shape):

@@ -64,10 +64,10 @@ class ApiSurroundings:
     """What the API is given. All reads lend a connection from the pool and may raise what the pool and psycopg raise.
 
     identifier: a new id with that prefix. find_key: `identities.merchant_key`. stored_claim: `reads.stored_answer`. load_payment,
-    load_payments (`reads.load_many`), load_events, search: `payorch.store.reads`. write_answer: through the journal writer; it returns when
-    the answer is durable, and raises JournalUnavailable where surely nothing was written. connectors: those that are switched on, see
-    `contracts.option_checks`. parts: at least `database` and `journal`. pepper: of API keys. return_key: `keys.derived_key` for
-    `shopper.PURPOSE`.
+    load_payments (`reads.load_many`), load_events, find_operation (the payment of an operation's id), search: `payorch.store.reads`.
+    write_answer: through the journal writer; it returns when the answer is durable, and raises JournalUnavailable where surely nothing was
+    written. connectors: those that are switched on, see `contracts.option_checks`. parts: at least `database` and `journal`. pepper: of API
+    keys. return_key: `keys.derived_key` for `shopper.PURPOSE`.
     """
 
     http: HttpLimits
@@ -79,6 +79,7 @@ class ApiSurroundings:
     load_payment: Callable[[str], Awaitable[Payment | None]]
     load_payments: Callable[[Sequence[str]], Awaitable[Mapping[str, Payment]]]
     load_events: Callable[[str], Awaitable[Sequence[Recorded]]]
+    find_operation: Callable[[str], Awaitable[str | None]]
     search: SearchPayments
     write_answer: Callable[[Answer], Awaitable[Result]]
     connectors: Connectors

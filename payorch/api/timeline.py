@@ -18,7 +18,7 @@ from payorch.domain import events as e
 from payorch.domain.money import Money
 from payorch.domain.outcome import Declined, Evidence, Failure, NotExecuted, Unknown
 from payorch.domain.payment import Name, State
-from payorch.domain.records import Operation
+from payorch.domain.records import Operation, OperationKind, Origin
 from payorch.domain.routing import Decision
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -64,25 +64,25 @@ SENTENCES: Final[Mapping[Name, str]] = {
     Name.RESOLVED_AUTHORIZATION_GONE: "Found out: the hold at {connector} is gone.",
     Name.RESOLVED_ABSENT: "Found out: {connector} never executed the payment; another connector may try.",
     Name.RESOLVED_ABSENT_NO_RETRY: "Found out: {connector} never executed the payment; nothing was charged.",
-    Name.RESOLVED_CAPTURED: "Found out: {connector} captured {amount}.",
+    Name.RESOLVED_CAPTURED: "Found out: {connector} captured {amount}{named}.",
     Name.RESOLVED_CAPTURE_NOT_DONE: "Found out: {connector} did not capture{because}.",
     Name.RESOLVED_CAPTURE_PENDING: "Found out: {connector} has the capture and will tell the result later.",
-    Name.RESOLVED_VOIDED: "Found out: {connector} released the hold.",
+    Name.RESOLVED_VOIDED: "Found out: {connector} released the hold{named}.",
     Name.RESOLVED_VOID_NOT_DONE: "Found out: {connector} did not release the hold{because}.",
     Name.RESOLVED_VOID_PENDING: "Found out: {connector} has the release and will tell the result later.",
     Name.FENCED_ABSENT: "The payment was fenced off at {connector}: it can no longer be charged there.",
     Name.SYNC_BUDGET_EXHAUSTED: "The search at {connector} ended without a result{because}; people have to look.",
-    Name.CAPTURE_REQUESTED: "A capture of {amount} at {connector} was recorded, to be sent now.",
-    Name.CAPTURE_SUCCEEDED: "{connector} captured {amount}.",
+    Name.CAPTURE_REQUESTED: "{who} asked for a capture of {amount} at {connector}; it was recorded, to be sent now.",
+    Name.CAPTURE_SUCCEEDED: "{connector} captured {amount}{named}.",
     Name.CAPTURE_REJECTED: "{connector} refused the capture{because}.",
     Name.CAPTURE_REJECTED_AUTHORIZATION_GONE: "{connector} refused the capture: the hold is gone{because}.",
     Name.CAPTURE_NOT_SENT: "The capture could not be sent to {connector}{because}: nothing was captured.",
     Name.CAPTURE_CLOSED: "The capture side is closed; the rest at {connector} is released.",
     Name.LATE_CAPTURE_FAILURE: "{connector} took a capture back after its success{because}; people have to look.",
-    Name.VOID_REQUESTED: "A release of the hold at {connector} was recorded, to be sent now.",
+    Name.VOID_REQUESTED: "{who} asked for a release of the hold at {connector}; it was recorded, to be sent now.",
     Name.AUTO_VOID: "Nobody wants the hold at {connector} any more: its release was recorded, to be sent now.",
-    Name.VOID_REMAINDER_REQUESTED: "A release of the rest at {connector} was recorded, to be sent now.",
-    Name.VOID_SUCCEEDED: "{connector} released the hold.",
+    Name.VOID_REMAINDER_REQUESTED: "{who} asked for a release of the rest at {connector}; it was recorded, to be sent now.",
+    Name.VOID_SUCCEEDED: "{connector} released the hold{named}.",
     Name.VOID_REJECTED: "{connector} refused to release the hold{because}.",
     Name.VOID_REJECTED_ALREADY_CAPTURED: "{connector} could not release the hold: it was captured already.",
     Name.VOID_NOT_SENT: "The release could not be sent to {connector}{because}.",
@@ -97,11 +97,11 @@ SENTENCES: Final[Mapping[Name, str]] = {
     Name.CANCEL_INTENT_RECORDED: "The merchant wants the payment ended; it will be as soon as its outcome is known.",
     Name.EVIDENCE_RECORDED: "Noted from {connector}: {finding}.",
     Name.OPERATION_PENDING: "{connector} accepted the {operation} and will tell the result later.",
-    Name.OPERATION_ADOPTED: "A {operation} of {amount} at {connector} that was not asked for here was taken into the books.",
+    Name.OPERATION_ADOPTED: "A {deed} at {connector} that was not asked for here was taken into the books.",
     Name.OPERATION_REVIEW_RAISED: "The {operation} at {connector} needs people to look{because}.",
-    Name.REFUND_REQUESTED: "A refund of {amount} at {connector} was recorded, to be sent now.",
+    Name.REFUND_REQUESTED: "{who} asked for a refund of {amount} at {connector}; it was recorded, to be sent now.",
     Name.REFUND_PENDING: "{connector} accepted the refund and will tell the result later.",
-    Name.REFUND_SUCCEEDED: "{connector} refunded {amount}.",
+    Name.REFUND_SUCCEEDED: "{connector} refunded {amount}{named}.",
     Name.REFUND_FAILED: "{connector} refused the refund{because}.",
     Name.REFUND_UNKNOWN: "The answer of {connector} to the refund was lost{because}: whether it was made is not known yet.",
     Name.REFUND_REVERSED: "{connector} took a refund back after its success{because}.",
@@ -110,6 +110,14 @@ SENTENCES: Final[Mapping[Name, str]] = {
     Name.HOLD_RELEASED: "The payment goes on{because}.",
 }
 """event -> the sentence that tells it. Total over Name; the places to fill are the names in `_Teller._words`."""
+
+
+_WHO: Final = {
+    Origin.MERCHANT: "The merchant",
+    Origin.SYSTEM: "payorch",
+    Origin.OPERATOR: "An operator",
+    Origin.PROVIDER: "Somebody at the PSP",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +155,7 @@ class _Teller:
             "cause": event.cause,
             "sentence": SENTENCES[event.name].format_map(self._words(event.data, subject, failure, reason)),
             "reason": reason,
-            "subject": {"id": subject.id, "object": subject.kind, "connector": subject.connector} if subject is not None else None,
+            "subject": _subject_view(subject) if subject is not None else None,
             "failure": failure_view(failure),
             "evidence": _evidence_view(evidence) if evidence is not None else None,
             "routing": _decision_view(event.data.decision) if isinstance(event.data, e.Choice) else None,
@@ -184,7 +192,10 @@ class _Teller:
             "connector": subject.connector.capitalize() if subject is not None and subject.connector else "the PSP",
             "method": self.method,
             "operation": subject.kind if subject is not None else "operation",
+            "deed": _deed(subject),
             "because": _because(failure, reason),
+            "who": _WHO[data.operation.origin] if isinstance(data, e.OperationOpened) else "",
+            "named": f", as {evidence.psp_reference}" if evidence is not None and evidence.psp_reference is not None else "",
             "choice": ", then ".join(name.capitalize() for name in data.decision.order) or "none" if isinstance(data, e.Choice) else "",
             "finding": _finding_word(evidence) if evidence is not None else reason or "nothing new",
         }
@@ -195,6 +206,19 @@ def timeline_json(payment_id: str, events: Iterable[e.Event]) -> bytes:
     teller = _Teller()
     entries = [teller.entry(sequence, event) for sequence, event in enumerate(events, start=1)]
     return _encode({"object": "timeline", "payment_id": payment_id, "data": entries})
+
+
+def _deed(subject: _Subject | None) -> str:
+    """An operation with its amount. A void has none: it gives back whatever is left."""
+    if subject is None:
+        return "operation"
+    return subject.kind if subject.kind == OperationKind.VOID else f"{subject.kind} of {_major(subject.amount)}"
+
+
+def _subject_view(subject: _Subject) -> View:
+    # A void gives back whatever is left, and is recorded with an amount of zero.
+    amount = None if subject.kind == OperationKind.VOID else _money_view(subject.amount)
+    return {"id": subject.id, "object": subject.kind, "connector": subject.connector, "amount": amount}
 
 
 def _subject_id(data: e.Data) -> str | None:
@@ -227,6 +251,8 @@ def _reason_of(data: e.Data) -> str | None:
     match data:
         case e.AttemptChange(reason=reason) | e.OperationChange(reason=reason) | e.HoldEnded(reason=reason) | e.Resync(reason=reason):
             return reason
+        case e.OperationOpened(operation=operation):
+            return operation.reason
         case e.Correction(reason=reason, evidence_reference=reference):
             return f"{reason} ({reference})"
         case e.Discrepancy(detail=detail):

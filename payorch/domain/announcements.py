@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from payorch.domain.events import Event, OperationChange
+from payorch.domain.events import Event, OperationChange, OperationOpened
 from payorch.domain.payment import OperationState, State
-from payorch.domain.records import OperationKind, Payment
+from payorch.domain.records import Operation, OperationKind, Payment
 
 ANNOUNCEMENTS_PER_EVENT: Final = 4
 """The most that one event is announced by. An announcement's sequence is its event's times this, plus its place: increasing, not dense."""
@@ -35,14 +35,25 @@ _BY_OPERATION: Final = {
 }
 
 
-def announcements(before: State | None, event: Event, payment: Payment) -> tuple[str, ...]:
-    """The public event types that this event is worth. `before`: the state it left; `payment`: as it left the payment."""
+def announcements(before: Payment | None, event: Event, payment: Payment) -> tuple[str, ...]:
+    """The public event types that this event is worth: none where it only says again what was known. `before`, `payment`: on both sides."""
     names: list[str] = []
-    if isinstance(event.data, OperationChange):
-        operation = payment.operation(event.data.operation_id)
+    operation = _operation_of(event, payment)
+    if operation is not None:
+        known = next((one.state for one in before.operations if one.id == operation.id), None) if before is not None else None
         name = _BY_OPERATION.get((operation.kind, operation.state))
-        if name is not None and operation.updated_at == event.at and event.data.evidence is not None:
+        if name is not None and operation.state is not known:
             names.append(name)
-    if event.to is not before and event.to in BY_STATE:
+    if (before is None or event.to is not before.state) and event.to in BY_STATE:
         names.append(BY_STATE[event.to])
     return tuple(names)
+
+
+def _operation_of(event: Event, payment: Payment) -> Operation | None:
+    match event.data:
+        case OperationChange(operation_id=operation_id):
+            return payment.operation(operation_id)
+        case OperationOpened(operation=operation):
+            return operation  # adopted from the PSP it is born with its result
+        case _:
+            return None

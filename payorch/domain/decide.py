@@ -35,13 +35,17 @@ OPERATION_PREFIX: Final = {OperationKind.CAPTURE: "cap", OperationKind.VOID: "vo
 
 
 class Refused(Exception):
-    """A command that the payment's state or amounts do not allow. Nothing changed. `allowed`: what may be asked instead."""
+    """A command that the payment's state or amounts do not allow. Nothing changed. `allowed`: what may be asked instead.
 
-    def __init__(self, code: str, detail: str, allowed: tuple[Command, ...] = ()) -> None:
+    field: what of the command is wrong, where it is something of it (validation_failed).
+    """
+
+    def __init__(self, code: str, detail: str, allowed: tuple[Command, ...] = (), *, field: str = "") -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.allowed = allowed
+        self.field = field
 
 
 def allowed(payment: Payment) -> tuple[Command, ...]:
@@ -74,7 +78,8 @@ def confirm(story: Story, method: PaymentMethod | None = None, return_url: str |
     _require(payment, Command.CONFIRM)
     method = method or payment.intent.method
     if method is None:
-        raise Refused("validation_failed", "The payment has no payment_method yet: send one with the confirmation.", allowed(payment))
+        detail = "The payment has no payment_method yet: send one with the confirmation."
+        raise Refused("validation_failed", detail, allowed(payment), field="payment_method")
     merchant_initiated = payment.intent.initiator is Initiator.MERCHANT
     seconds = desk.limits.authorize_merchant_seconds if merchant_initiated else desk.limits.authorize_seconds
     confirmation = Confirmation(method=method, return_url=return_url or payment.intent.return_url, authorize_until=desk.after(seconds))
@@ -146,8 +151,13 @@ def psp_key(identifier: str, manifest: Manifest) -> str:
     return identifier[-manifest.key_max_length :]
 
 
-def cancel(story: Story, *, reference: str | None = None, metadata: Mapping[str, str] | None = None) -> None:
-    """End the payment now where nothing can have moved; otherwise record the wish, which every later step honours."""
+def cancel(
+    story: Story, *, reference: str | None = None, metadata: Mapping[str, str] | None = None, operation_id: str | None = None
+) -> None:
+    """End the payment now where nothing can have moved; otherwise record the wish, which every later step honours.
+
+    operation_id: of the void, where this leads to one at once.
+    """
     payment, desk = story.payment, story.desk
     _require(payment, Command.CANCEL)
     if payment.state in (State.CREATED, State.ROUTING):
@@ -160,27 +170,31 @@ def cancel(story: Story, *, reference: str | None = None, metadata: Mapping[str,
         return story.attempt(Name.MERCHANT_CANCELED, attempt, AttemptState.VOIDED, to=State.CANCELED)
     story.tell(Name.CANCEL_INTENT_RECORDED, CancelIntent(reference=reference, metadata=metadata or {}))
     if payment.state is State.REQUIRES_ACTION:
-        close_session(story, attempt, origin=Origin.MERCHANT, reference=reference, metadata=metadata)
+        close_session(story, attempt, origin=Origin.MERCHANT, operation_id=operation_id)
     return None
 
 
-def close_session(
-    story: Story, attempt: Attempt, *, origin: Origin, reference: str | None = None, metadata: Mapping[str, str] | None = None
-) -> bool:
-    """Asks the PSP to close the shopper's open action. False where no call can: it has none, or refused one for this attempt before."""
-    kind, failed = OperationKind.VOID, OperationState.FAILED
-    if any(one.kind is kind and one.attempt_id == attempt.id and one.state is failed for one in story.payment.operations):
-        return False
-    if not story.desk.manifests[attempt.connector].session_cancel:
+def close_session(story: Story, attempt: Attempt, *, origin: Origin, operation_id: str | None = None) -> bool:
+    """Asks the PSP to close the shopper's open action. False where no call can."""
+    payment, kind = story.payment, OperationKind.VOID
+    if not may_close_session(payment, attempt, story.desk):
         return False
     try:
         open_operation(
             story, Name.CANCEL_REQUESTED, State.VOIDING, kind, attempt, zero(attempt.amount.currency),
-            origin=origin, reference=reference, metadata=metadata,
+            origin=origin, reference=payment.cancel_reference, metadata=payment.cancel_metadata, operation_id=operation_id,
         )  # fmt: skip
     except Refused:
         return False
     return True
+
+
+def may_close_session(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
+    """Whether a call can close it: the PSP has one, and did not refuse it for this attempt. One that it never executed may be made anew."""
+    voids = (one for one in payment.operations if one.kind is OperationKind.VOID and one.attempt_id == attempt.id)
+    failures = [one.failure for one in voids if one.state is OperationState.FAILED]
+    refused = any(failure is None or failure.error_class is not ErrorClass.NOT_SENT for failure in failures)
+    return desk.manifests[attempt.connector].session_cancel and not refused and len(failures) < desk.limits.session_closings
 
 
 def completes_without_us(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
@@ -191,8 +205,12 @@ def completes_without_us(payment: Payment, attempt: Attempt, desk: Desk) -> bool
 
 
 def auto_void(story: Story, attempt: Attempt) -> None:
-    """payorch itself gives back a hold that nobody wants any more. Raises Refused, as any operation."""
-    open_operation(story, Name.AUTO_VOID, State.VOIDING, OperationKind.VOID, attempt, zero(attempt.amount.currency), origin=Origin.SYSTEM)
+    """payorch itself gives back a hold that nobody wants any more: for the merchant, where he said so. Raises Refused, as any operation."""
+    payment = story.payment
+    open_operation(
+        story, Name.AUTO_VOID, State.VOIDING, OperationKind.VOID, attempt, zero(attempt.amount.currency),
+        origin=Origin.SYSTEM, reference=payment.cancel_reference, metadata=payment.cancel_metadata,
+    )  # fmt: skip
 
 
 def follow_up(story: Story) -> None:
@@ -226,11 +244,15 @@ def open_operation(
     reason: str | None = None,
     reference: str | None = None,
     metadata: Mapping[str, str] | None = None,
+    operation_id: str | None = None,
 ) -> Operation:
-    """Opens an operation with its exact PSP call. Raises Refused (capability_not_supported) where the connector cannot build it."""
+    """Opens an operation with its exact PSP call. Raises Refused (capability_not_supported) where the connector cannot build it.
+
+    operation_id: whoever asks may have named it already, so that it can be found from what he keeps; otherwise a new one.
+    """
     desk = story.desk
     manifest = desk.manifests[attempt.connector]
-    operation_id = desk.identifier(OPERATION_PREFIX[kind])
+    operation_id = operation_id or desk.identifier(OPERATION_PREFIX[kind])
     operation = Operation(
         id=operation_id,
         kind=kind,
@@ -264,6 +286,7 @@ def capture(
     reference: str | None = None,
     metadata: Mapping[str, str] | None = None,
     origin: Origin = Origin.MERCHANT,
+    operation_id: str | None = None,
 ) -> Operation:
     """Take what is held: all of the rest by default, which is final, or `minor` units of it. Raises Refused."""
     payment, desk = story.payment, story.desk
@@ -287,7 +310,7 @@ def capture(
         raise Refused("capability_not_supported", f"{attempt.connector} captures only the whole amount.", allowed(payment))
     return open_operation(
         story, Name.CAPTURE_REQUESTED, State.CAPTURING, OperationKind.CAPTURE, attempt, Money(wanted_minor, attempt.amount.currency),
-        origin=origin, final=is_final, reference=reference, metadata=metadata,
+        origin=origin, final=is_final, reference=reference, metadata=metadata, operation_id=operation_id,
     )  # fmt: skip
 
 
@@ -297,18 +320,19 @@ def void(
     reference: str | None = None,
     metadata: Mapping[str, str] | None = None,
     origin: Origin = Origin.MERCHANT,
+    operation_id: str | None = None,
 ) -> Operation | None:
     """Give back what is held or what a capture left. Where money may still be moving this is a cancel: None is returned."""
     payment = story.payment
     _require(payment, Command.VOID)
     attempt = payment.holding_attempt
     if payment.state not in (State.AUTHORIZED, State.PARTIALLY_CAPTURED) or attempt is None:
-        cancel(story, reference=reference, metadata=metadata)
+        cancel(story, reference=reference, metadata=metadata, operation_id=operation_id)
         return None
     name = Name.VOID_REQUESTED if payment.state is State.AUTHORIZED else Name.VOID_REMAINDER_REQUESTED
     return open_operation(
         story, name, State.VOIDING, OperationKind.VOID, attempt, zero(attempt.amount.currency),
-        origin=origin, reference=reference, metadata=metadata,
+        origin=origin, reference=reference, metadata=metadata, operation_id=operation_id,
     )  # fmt: skip
 
 
@@ -320,10 +344,11 @@ def refund(
     reference: str | None = None,
     metadata: Mapping[str, str] | None = None,
     origin: Origin = Origin.MERCHANT,
+    operation_id: str | None = None,
 ) -> Operation:
     """Give back what was captured: all of the rest by default, or `minor` units. In-flight and unknown refunds count as given."""
     payment, desk = story.payment, story.desk
-    if payment.hold is not None or Command.REFUND not in LEGAL[payment.state]:
+    if payment.hold is not None or Command.REFUND not in LEGAL[payment.state] or payment.captured_minor == 0:
         _require(payment, Command.REFUND)
     attempt = _captured_attempt(payment)
     rest = payment.refundable_minor
@@ -338,7 +363,7 @@ def refund(
         raise Refused("capability_not_supported", f"{attempt.connector} refunds only the whole amount.", allowed(payment))
     return open_operation(
         story, Name.REFUND_REQUESTED, None, OperationKind.REFUND, attempt, Money(wanted_minor, attempt.amount.currency),
-        origin=origin, reason=reason, reference=reference, metadata=metadata,
+        origin=origin, reason=reason, reference=reference, metadata=metadata, operation_id=operation_id,
     )  # fmt: skip
 
 
@@ -353,7 +378,7 @@ def _captured_attempt(payment: Payment) -> Attempt:
 
 def _require_positive(payment: Payment, minor: int) -> None:
     if minor <= 0:
-        raise Refused("validation_failed", "An amount is at least 1 minor unit.", allowed(payment))
+        raise Refused("validation_failed", "An amount is at least 1 minor unit.", allowed(payment), field="amount")
 
 
 def _require(payment: Payment, command: Command) -> None:

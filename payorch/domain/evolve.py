@@ -107,8 +107,9 @@ def _settle(changed: Payment, before: Payment, event: e.Event) -> Payment:
 
 
 def _no_more_looks(attempt: Attempt) -> Attempt:
-    """Once the capture side is closed, nobody needs to know what became of the hold."""
-    return replace(attempt, next_action_at=None) if attempt.state in HOLDING_ATTEMPT and attempt.next_action_at is not None else attempt
+    """Once the capture side is closed, nobody needs to know what became of the hold. A comparison of the books (`compare`) goes on."""
+    idle = attempt.state in HOLDING_ATTEMPT and attempt.next_action_at is not None and attempt.pursuit is None
+    return replace(attempt, next_action_at=None) if idle else attempt
 
 
 def _held_since(attempt: Attempt, state: AttemptState, event: e.Event) -> datetime | None:
@@ -142,8 +143,8 @@ def _apply(payment: Payment, event: e.Event) -> Payment:
             return _change_operation(payment, change, event)
         case e.Ending():
             return replace(payment, next_action_at=None)
-        case e.CancelIntent():
-            return replace(payment, cancel_requested=True)
+        case e.CancelIntent(reference=reference, metadata=metadata):
+            return replace(payment, cancel_requested=True, cancel_reference=reference, cancel_metadata=metadata)
         case e.HoldSet(hold=hold):
             return replace(payment, hold=hold)
         case e.HoldEnded():
@@ -203,6 +204,7 @@ def _change_operation(payment: Payment, change: e.OperationChange, event: e.Even
     evidence = change.evidence
     if change.attempt_state is not None:
         attempt = payment.attempt(operation.attempt_id)
+        owed = attempt.state in HOLDING_ATTEMPT and attempt.pursuit is not None  # a comparison of the books goes on
         check_attempt_move(attempt.state, change.attempt_state)
         payment = _with_attempt(
             payment,
@@ -210,8 +212,8 @@ def _change_operation(payment: Payment, change: e.OperationChange, event: e.Even
                 attempt,
                 state=change.attempt_state,
                 updated_at=event.at,
-                next_action_at=None,
-                pursuit=None,
+                next_action_at=attempt.next_action_at if owed else None,
+                pursuit=attempt.pursuit if owed else None,
                 action=None,
                 held_since=_held_since(attempt, change.attempt_state, event),
             ),

@@ -184,11 +184,22 @@ class Source(StrEnum):
     PERSON = "person"
 
 
+class GivenBack(Struct, frozen=True, kw_only=True, gc=False):
+    """One refund as a PSP lists it, whoever made it. `our_reference`: the operation id it reports back, None where it has none of ours."""
+
+    psp_reference: str
+    amount: Money
+    finding: Finding
+    our_reference: str | None = None
+
+
 class Evidence(Struct, frozen=True, kw_only=True, gc=False):
     """One statement about one attempt or operation: what was found, who says so, and what else it said.
 
-    amount, captured, refunded: totals in the PSP's answer, None where it does not say. `our_reference`: the attempt or operation id the
-    PSP reports back. `raw`: its redacted answer, JSON text. `latency_ms`: of the call, where there was one.
+    amount: of the subject. captured, refunded: totals of the payment in the PSP's answer, None where it does not say. refunds: every
+    refund of that payment there is at the PSP, None where the answer does not list them all. `our_reference`: the attempt or operation id
+    the PSP reports back. `raw`: its redacted answer, JSON text. `latency_ms`: of the call, where there was one.
+    `retry_after`: before which the PSP does not want such a call again, where it said so.
     """
 
     source: Source
@@ -199,7 +210,9 @@ class Evidence(Struct, frozen=True, kw_only=True, gc=False):
     amount: Money | None = None
     captured: Money | None = None
     refunded: Money | None = None
+    refunds: tuple[GivenBack, ...] | None = None
     expires_at: datetime | None = None
     psp_request_id: str | None = None
     latency_ms: int | None = None
+    retry_after: datetime | None = None
     raw: str | None = None

@@ -294,6 +294,8 @@ _A = AttemptState
 OPEN_ATTEMPT: Final = frozenset({_A.PREPARED, _A.SENT, _A.ACTION_REQUIRED, _A.PENDING, _A.UNKNOWN})
 """Money may still move under such an attempt."""
 HOLDING_ATTEMPT: Final = frozenset({_A.AUTHORIZED, _A.CHARGED})
+ON_THE_WIRE_ATTEMPT: Final = frozenset({_A.PREPARED, _A.SENT})
+"""Its call may be under way at this moment, or was when the process ended."""
 _ANSWERS: Final = frozenset({_A.ACTION_REQUIRED, _A.PENDING, _A.AUTHORIZED, _A.CHARGED, _A.DECLINED, _A.REJECTED, _A.UNKNOWN, _A.VOIDED})
 _LATE: Final = HOLDING_ATTEMPT  # a late success on a closed attempt is legal to record
 
@@ -328,6 +330,8 @@ class OperationState(StrEnum):
 _O = OperationState
 OPEN_OPERATION: Final = frozenset({_O.REQUESTED, _O.SENT, _O.PENDING, _O.UNKNOWN})
 """Such an operation reserves its amount."""
+ON_THE_WIRE_OPERATION: Final = frozenset({_O.REQUESTED, _O.SENT})
+"""Its call may be under way, unless it is known not to have been sent and waits to be."""
 _SETTLED: Final = frozenset({_O.SUCCEEDED, _O.FAILED})
 
 OPERATION_EDGES: Final[Mapping[OperationState, frozenset[OperationState]]] = {
@@ -391,7 +395,7 @@ PUBLIC_STATUS: Final[Mapping[State, str]] = {
     State.MANUAL_REVIEW: "processing",
 }
 UNCONFIRMED: Final = frozenset({State.OUTCOME_UNKNOWN, State.MANUAL_REVIEW})
-"""Merchants see `outcome: "unconfirmed"`: do not ship, do not retry."""
+"""Merchants see `outcome: "unconfirmed"` (do not ship, do not retry), as they do while a call that moves money has no answer."""
 TERMINAL: Final = frozenset({State.CAPTURED, State.CANCELED, State.FAILED})
 """Terminal for merchants; evidence to the contrary still leads to MANUAL_REVIEW."""
 

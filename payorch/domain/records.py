@@ -15,7 +15,17 @@ from msgspec import Struct, field
 from payorch.domain.intent import Intent
 from payorch.domain.money import Money
 from payorch.domain.outcome import Failure, NextAction
-from payorch.domain.payment import HOLDING_ATTEMPT, OPEN_ATTEMPT, OPEN_OPERATION, AttemptState, OperationState, State
+from payorch.domain.payment import (
+    HOLDING_ATTEMPT,
+    ON_THE_WIRE_ATTEMPT,
+    ON_THE_WIRE_OPERATION,
+    OPEN_ATTEMPT,
+    OPEN_OPERATION,
+    UNCONFIRMED,
+    AttemptState,
+    OperationState,
+    State,
+)
 from payorch.domain.routing import Decision
 
 
@@ -46,13 +56,15 @@ class PreparedCall(Struct, frozen=True, kw_only=True, gc=False):
 class Pursuit(Struct, frozen=True, kw_only=True, gc=False):
     """How far the search for an outcome has come. `absences`: when the PSP said that it knows of no such thing.
 
-    sent_at: when the answer to the last replay, which may have executed what never arrived, was given up or came.
+    sent_at: when the answer to the last replay, which may have executed what never arrived, was given up or came. steps: looks taken by the
+    schedule. early: replays and sendings before their time, because the PSP answered again: they take no step, and there is a bound.
     """
 
     since: datetime
     steps: int = 0
     absences: tuple[datetime, ...] = ()
     sent_at: datetime | None = None
+    early: int = 0
 
 
 class Attempt(Struct, frozen=True, kw_only=True, gc=False):
@@ -103,6 +115,16 @@ class Operation(Struct, frozen=True, kw_only=True, gc=False):
     pursuit: Pursuit | None = None
     in_review: bool = False
 
+    @property
+    def on_the_wire(self) -> bool:
+        """Whether its call may be under way, as far as is committed. One that waits to be sent again is not: `pursuit` is that wait."""
+        return self.state in ON_THE_WIRE_OPERATION and self.pursuit is None
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether it may have taken effect without anybody here knowing."""
+        return self.state is OperationState.UNKNOWN or self.on_the_wire
+
 
 class Hold(Struct, frozen=True, kw_only=True, gc=False):
     """A payment set aside: no automatic step and no merchant operation until an operator releases it."""
@@ -125,7 +147,8 @@ class Payment(Struct, frozen=True, kw_only=True, gc=False):
     """All that is known of one payment. Amounts of money are sums over its children, never counters of their own.
 
     version: how many events it has had. authorize_until: after it nothing may authorise anew. cancel_requested: the merchant wants it
-    ended as soon as it can be. next_action_at: the payment's own timer (its children have theirs).
+    ended as soon as it can be; cancel_reference, cancel_metadata: what was said with it, for the void that it may lead to. next_action_at:
+    the payment's own timer (its children have theirs).
     """
 
     id: str
@@ -140,6 +163,8 @@ class Payment(Struct, frozen=True, kw_only=True, gc=False):
     decision: Decision | None = None
     authorize_until: datetime | None = None
     cancel_requested: bool = False
+    cancel_reference: str | None = None
+    cancel_metadata: Mapping[str, str] = field(default_factory=dict)
     hold: Hold | None = None
     failure: Failure | None = None
     cancellation_reason: CancellationReason | None = None
@@ -173,6 +198,13 @@ class Payment(Struct, frozen=True, kw_only=True, gc=False):
     def open_operations(self, *kinds: OperationKind) -> tuple[Operation, ...]:
         """Operations of these kinds that still reserve their amount."""
         return tuple(one for one in self.operations if one.kind in kinds and one.state in OPEN_OPERATION)
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether money may have moved without anybody here knowing: the state says so, or a call that moves it has no answer yet."""
+        calling = any(one.state in ON_THE_WIRE_ATTEMPT for one in self.attempts)
+        moving = any(one.on_the_wire and one.kind is not OperationKind.REFUND for one in self.operations)
+        return self.state in UNCONFIRMED or calling or moving
 
     @property
     def authorized_minor(self) -> int:

@@ -7,13 +7,16 @@ consistent (its edge), or contradictory (people).
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, assert_never
 
 from msgspec.structs import replace
 
-from payorch.domain.decide import close_session, completes_without_us, follow_up, next_attempt, open_operation, unasked, untried, wanted
-from payorch.domain.desk import Desk, Story, look_at
+from payorch.domain.adopt import adopt_refunds, adopt_void, adoption_waits, captured_elsewhere, rest_is_gone
+from payorch.domain.compare import comparing, conclusive, look_further, next_hold_look
+from payorch.domain.conflicts import conflict_of_operation
+from payorch.domain.decide import follow_up, next_attempt, open_operation, unasked, untried, wanted
+from payorch.domain.desk import Desk, Story
 from payorch.domain.events import Ending
 from payorch.domain.intent import CaptureMode
 from payorch.domain.money import zero
@@ -31,22 +34,30 @@ from payorch.domain.outcome import (
     Source,
     Unknown,
 )
-from payorch.domain.payment import EDGES, HOLDING_ATTEMPT, OPEN_ATTEMPT, TERMINAL, AttemptState, Name, OperationState, State
-from payorch.domain.proof import absence_proved, proof_possible_at
+from payorch.domain.payment import EDGES, HOLDING_ATTEMPT, OPEN_ATTEMPT, AttemptState, Name, OperationState, State
+from payorch.domain.proof import absence_proved, proof_possible_at, search_on
 from payorch.domain.records import Attempt, OperationKind, Origin, Payment, Pursuit
+from payorch.domain.session import abandoned, close_overdue, close_unwanted
 from payorch.domain.weigh_nothing import conflict_of, contradict, record
 from payorch.domain.weigh_operation import weigh_operation
 
+_CAPTURE_SIDE_AT_REST: Final = frozenset({State.AUTHORIZED, State.PARTIALLY_CAPTURED, State.CAPTURED})
 _AWAITING_ANSWER: Final = frozenset({State.AUTHORIZING, State.REQUIRES_ACTION, State.PROVIDER_PENDING})
 
 
 def weigh(payment: Payment, subject_id: str, evidence: Evidence, desk: Desk) -> Story:
     """What this evidence about that attempt or operation of the payment makes happen. KeyError where the payment has no such subject."""
     story = Story(payment, desk)
-    if any(one.id == subject_id for one in payment.operations):
-        weigh_operation(story, payment.operation(subject_id), evidence)
+    operation = next((one for one in payment.operations if one.id == subject_id), None)
+    if operation is not None:
+        attempt_id, conflict = operation.attempt_id, conflict_of_operation(payment, operation, evidence)
+        weigh_operation(story, operation, evidence)
     else:
-        _weigh_attempt(story, payment.attempt(subject_id), evidence)
+        attempt = payment.attempt(subject_id)
+        attempt_id, conflict = attempt.id, conflict_of(attempt, evidence)
+        _weigh_attempt(story, attempt, evidence)
+    if conflict is None and (evidence.refunds is not None or evidence.refunded is not None):
+        adopt_refunds(story, attempt_id, evidence)
     return story
 
 
@@ -82,11 +93,17 @@ def _weigh_attempt(story: Story, attempt: Attempt, evidence: Evidence) -> None:
 
 
 def _about_held(story: Story, attempt: Attempt, evidence: Evidence) -> None:
-    finding = evidence.finding
+    finding, payment = evidence.finding, story.payment
+    elsewhere = captured_elsewhere(payment, attempt, evidence)
+    if elsewhere is not None and payment.state in _CAPTURE_SIDE_AT_REST:
+        return contradict(story, attempt, evidence, elsewhere)
     if isinstance(finding, Released) and attempt.state is AttemptState.AUTHORIZED:
         return _released(story, attempt, evidence, expired=finding.expired)
     surprise = isinstance(finding, Approved) and finding.captured and attempt.state is AttemptState.AUTHORIZED
-    if surprise and story.payment.state is State.AUTHORIZED:
+    if surprise and payment.state is State.PARTIALLY_CAPTURED and rest_is_gone(payment, attempt, evidence):
+        expired = attempt.expires_at is not None and attempt.expires_at <= story.desk.at
+        return _released(story, attempt, evidence, expired=expired)
+    if surprise and payment.state is State.AUTHORIZED:
         why = "captured at the PSP without a capture of ours"
         return story.attempt(Name.UNEXPECTED_PROVIDER_STATE, attempt, attempt.state, to=State.MANUAL_REVIEW, evidence=evidence, reason=why)
     contradicts = isinstance(finding, Declined) and evidence.source in (Source.INQUIRY, Source.REPLAY)
@@ -94,18 +111,11 @@ def _about_held(story: Story, attempt: Attempt, evidence: Evidence) -> None:
         return contradict(story, attempt, evidence, "the PSP now says that it declined what it had approved")
     if isinstance(finding, Released) and attempt.state is AttemptState.CHARGED:
         return contradict(story, attempt, evidence, "the PSP now says that it released what it had charged")
-    if isinstance(finding, Approved) and finding.captured and attempt.state is AttemptState.VOIDED and not story.payment.captured_minor:
+    if isinstance(finding, Approved) and finding.captured and attempt.state is AttemptState.VOIDED and not payment.captured_minor:
         return contradict(story, attempt, evidence, "the PSP says that it captured what was voided")
-    return story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, next_action_at=_next_hold_look(story, attempt))
-
-
-def _next_hold_look(story: Story, attempt: Attempt) -> datetime | None:
-    """A hold is asked about when it should have expired, and from then on at the slowest pace until the PSP says that it is gone."""
-    desk = story.desk
-    if attempt.state is not AttemptState.AUTHORIZED or story.payment.state in TERMINAL:
-        return None
-    timer = attempt.next_action_at
-    return timer if timer is not None and timer > desk.at else desk.after(desk.limits.unknown_looks_seconds[-1])
+    if comparing(attempt) and (not conclusive(evidence) or adoption_waits(payment, attempt, evidence)):
+        return look_further(story, attempt, evidence)
+    return story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, next_action_at=next_hold_look(story, attempt))
 
 
 def _released(story: Story, attempt: Attempt, evidence: Evidence, *, expired: bool) -> None:
@@ -114,7 +124,8 @@ def _released(story: Story, attempt: Attempt, evidence: Evidence, *, expired: bo
     name = Name.AUTHORIZATION_EXPIRED if expired else Name.PROVIDER_VOIDED
     to = State.CAPTURED if payment.captured_minor else State.CANCELED
     if to in EDGES[payment.state].get(name, ()):
-        return story.attempt(name, attempt, AttemptState.VOIDED, to=to, evidence=evidence)
+        story.attempt(name, attempt, AttemptState.VOIDED, to=to, evidence=evidence)
+        return None if expired else adopt_void(story, story.payment.attempt(attempt.id))
     void = next((one for one in payment.open_operations(OperationKind.VOID) if one.attempt_id == attempt.id), None)
     if payment.state is State.OUTCOME_UNKNOWN and void is not None:
         return weigh_operation(story, void, evidence)  # it is what the unknown void wanted
@@ -220,6 +231,9 @@ def _approved(story: Story, attempt: Attempt, evidence: Evidence, *, captured: b
     payment = story.payment
     if captured and payment.intent.capture is CaptureMode.MANUAL:
         return contradict(story, attempt, evidence, "the PSP captured what was only to be authorised")
+    if captured and evidence.captured is not None and evidence.captured != attempt.amount:
+        total = evidence.captured
+        return contradict(story, attempt, evidence, f"the PSP reports {total.minor} {total.currency} captured, not all that was asked for")
     if captured:
         name = Name.RESOLVED_CHARGED if _resolving(payment) else Name.PROVIDER_CHARGED
         return story.attempt(name, attempt, AttemptState.CHARGED, to=State.CAPTURED, evidence=evidence)
@@ -234,31 +248,25 @@ def _pending(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     finding = evidence.finding
     assert isinstance(finding, Pending)
     if finding.action is not None:
-        # As with a pending one below: once the time for it is over, an unknown stays one, or the two would alternate for ever.
-        late = story.desk.at >= attempt.created_at + timedelta(seconds=limits.action_deadline_seconds)
-        if payment.state is State.REQUIRES_ACTION or (_resolving(payment) and late):
+        late = _resolving(payment) and story.desk.at >= attempt.created_at + timedelta(seconds=limits.action_deadline_seconds)
+        if late and close_overdue(story, attempt, evidence):
+            return None
+        if payment.state is State.REQUIRES_ACTION or late:
             return _look_again(story, attempt, evidence)
         name = Name.RESOLVED_ACTION_REQUIRED if _resolving(payment) else Name.PROVIDER_ACTION_REQUIRED
         state, to, looks = AttemptState.ACTION_REQUIRED, State.REQUIRES_ACTION, limits.action_looks_seconds
     else:
+        # Once the time for it is over, an unknown stays one, or the two would alternate for ever.
         past = story.desk.at >= attempt.created_at + timedelta(seconds=limits.pending_deadline_seconds)
         if payment.state is State.PROVIDER_PENDING or (_resolving(payment) and past):
             return _look_again(story, attempt, evidence)
         name = Name.RESOLVED_PENDING if _resolving(payment) else Name.PROVIDER_ACCEPTED
         state, to, looks = AttemptState.PENDING, State.PROVIDER_PENDING, limits.pending_looks_seconds
     at = story.desk.at
-    story.attempt(name, attempt, state, to=to, evidence=evidence, next_action_at=look_at(looks, 0, at), pursuit=Pursuit(since=at))
+    story.attempt(name, attempt, state, to=to, evidence=evidence, next_action_at=story.desk.look_at(looks, 0), pursuit=Pursuit(since=at))
     if to is State.REQUIRES_ACTION and payment.cancel_requested:
-        _close_unwanted(story, story.payment.attempt(attempt.id))
+        close_unwanted(story, story.payment.attempt(attempt.id))
     return None
-
-
-def _close_unwanted(story: Story, attempt: Attempt) -> None:
-    """The merchant took the payment back before the shopper's turn came."""
-    if completes_without_us(story.payment, attempt, story.desk):
-        close_session(story, attempt, origin=Origin.SYSTEM)
-    else:
-        story.attempt(Name.MERCHANT_CANCELED, attempt, AttemptState.VOIDED, to=State.CANCELED)
 
 
 def _declined(story: Story, attempt: Attempt, evidence: Evidence, failure: Failure) -> None:
@@ -326,7 +334,7 @@ def _absent(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     absences = (*(attempt.pursuit.absences if attempt.pursuit else ()), min(evidence.at, desk.at))
     manifest = desk.manifests[attempt.connector]
     if not absence_proved(manifest, attempt, absences, reference_known=attempt.psp_reference is not None):
-        return _look_again(story, attempt, evidence, absent=True)
+        return _look_again(story, attempt, evidence)
     if payment.holding_attempt is not None:
         why = "another attempt holds money"
         return story.attempt(Name.INTEGRITY_MISMATCH, attempt, AttemptState.ABSENT, to=State.MANUAL_REVIEW, evidence=evidence, reason=why)
@@ -346,25 +354,22 @@ def _unknown(story: Story, attempt: Attempt, evidence: Evidence) -> None:
         return _look_again(story, attempt, evidence)
     restart = evidence.source is Source.RESTART
     name = Name.FOUND_SENT_AFTER_RESTART if restart else Name.OUTCOME_LOST
-    look = desk.at if restart else look_at(desk.limits.unknown_looks_seconds, 0, desk.at)
+    look = desk.at if restart else desk.look_at(desk.limits.unknown_looks_seconds, 0)
     return story.attempt(
         name, attempt, AttemptState.UNKNOWN, to=State.OUTCOME_UNKNOWN,
         evidence=evidence, next_action_at=look, pursuit=Pursuit(since=desk.at),
     )  # fmt: skip
 
 
-def _look_again(story: Story, attempt: Attempt, evidence: Evidence, *, absent: bool = False) -> None:
+def _look_again(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     """Nothing new: the next look by the schedule of the state, or what the state's deadline leads to."""
     payment, desk, limits = story.payment, story.desk, story.desk.limits
     before = attempt.pursuit or Pursuit(since=desk.at)
-    absences = (*before.absences, min(evidence.at, desk.at)) if absent else before.absences
-    sent_at = desk.at if evidence.source is Source.REPLAY else before.sent_at
-    pursuit = Pursuit(since=before.since, steps=before.steps + 1, absences=absences, sent_at=sent_at)
     age = (desk.at - before.since).total_seconds()
     match payment.state:
         case State.REQUIRES_ACTION:
             if age >= limits.action_deadline_seconds:
-                return _abandoned(story, attempt, evidence)
+                return abandoned(story, attempt, evidence)
             looks = limits.action_looks_seconds
         case State.PROVIDER_PENDING:
             if age >= limits.pending_deadline_seconds:
@@ -382,23 +387,9 @@ def _look_again(story: Story, attempt: Attempt, evidence: Evidence, *, absent: b
             looks = limits.unknown_looks_seconds
         case _:
             return record(story, attempt, evidence)
-    look = look_at(looks, pursuit.steps, desk.at)
+    manifest, known = desk.manifests[attempt.connector], attempt.psp_reference is not None
+    absent = isinstance(evidence.finding, Absent) and _resolving(payment)
+    pursuit, look = search_on(attempt, evidence, looks, desk, manifest=manifest, reference_known=known, absent=absent)
     if payment.state is State.OUTCOME_UNKNOWN:
-        look = min(look, proof_possible_at(desk.manifests[attempt.connector], attempt, absences, desk.at) or look)
+        look = min(look, proof_possible_at(manifest, attempt, pursuit.absences, desk.at) or look)
     return story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, next_action_at=look, pursuit=pursuit)
-
-
-def _abandoned(story: Story, attempt: Attempt, evidence: Evidence) -> None:
-    """The shopper did not come back in time. Close the session where that can be done; otherwise it is unknown from now on."""
-    desk = story.desk
-    if close_session(story, attempt, origin=Origin.SYSTEM):
-        look = desk.after(desk.limits.action_looks_seconds[-1])  # should the session stay open after all
-        story.attempt(
-            Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, next_action_at=look, pursuit=attempt.pursuit,
-            reason="the time for the action is over",
-        )  # fmt: skip
-        return
-    story.attempt(
-        Name.ACTION_ABANDONED, attempt, AttemptState.UNKNOWN, to=State.OUTCOME_UNKNOWN,
-        evidence=evidence, next_action_at=desk.at, pursuit=Pursuit(since=desk.at),
-    )  # fmt: skip

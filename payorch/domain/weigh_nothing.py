@@ -7,23 +7,28 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from payorch.domain.desk import Story, look_at
+from payorch.domain.compare import comparing, next_hold_look
+from payorch.domain.desk import Desk, Story
 from payorch.domain.events import Discrepancy
 from payorch.domain.outcome import Approved, ErrorClass, Evidence, Failure, Pending, Released
 from payorch.domain.payment import EDGES, HOLDING_ATTEMPT, OPEN_ATTEMPT, TERMINAL, AttemptState, Name, State
-from payorch.domain.records import Attempt
+from payorch.domain.records import Attempt, Payment, Pursuit
 
 
 def record(story: Story, attempt: Attempt, evidence: Evidence | None, state: AttemptState | None = None) -> None:
     """Evidence with no effect on the payment: kept in its story, the search as it was. A timer that has come is put off, not left due."""
     timer, pursuit, payment, desk = attempt.next_action_at, attempt.pursuit, story.payment, story.desk
     new = state or attempt.state
-    if new not in OPEN_ATTEMPT | {AttemptState.AUTHORIZED} or (new in HOLDING_ATTEMPT and payment.state in TERMINAL):
+    closed = new not in OPEN_ATTEMPT | {AttemptState.AUTHORIZED} or (new in HOLDING_ATTEMPT and payment.state in TERMINAL)
+    owed = comparing(attempt) and new is attempt.state
+    if owed and payment.state is State.MANUAL_REVIEW:
+        timer, pursuit = next_hold_look(story, attempt), None  # people have the payment, and this is something for them to see
+    elif closed and not owed:
         timer = None
     elif timer is not None and timer <= desk.at and payment.hold is None and payment.state is not State.AUTHORIZING:
         looks = desk.limits.unknown_looks_seconds
         steps = pursuit.steps + 1 if pursuit is not None else len(looks)
-        timer, pursuit = look_at(looks, steps, desk.at), replace(pursuit, steps=steps) if pursuit is not None else None
+        timer, pursuit = desk.look_at(looks, steps), replace(pursuit, steps=steps) if pursuit is not None else None
     story.attempt(Name.EVIDENCE_RECORDED, attempt, new, evidence=evidence, next_action_at=timer, pursuit=pursuit)
 
 
@@ -53,3 +58,30 @@ def contradict(story: Story, attempt: Attempt, evidence: Evidence, why: str) -> 
     if attempt.next_action_at is not None and attempt.next_action_at <= story.desk.at:
         record(story, attempt, None)  # so that the look is over
     return None
+
+
+def bring_forward(payment: Payment, operation_id: str, desk: Desk) -> Story:
+    """An operation that waits to be sent again is due now, because its PSP answers again. Durable before it is sent: should the process end
+    on the way, it is found as one that may be out, and not as one that still waits for its time.
+    """
+    story, operation = Story(payment, desk), payment.operation(operation_id)
+    pursuit = operation.pursuit or Pursuit(since=desk.at)
+    story.operation(
+        Name.EVIDENCE_RECORDED, operation, operation.state, next_action_at=desk.at, pursuit=replace(pursuit, early=pursuit.early + 1),
+        in_review=operation.in_review, reason="it answers again, so the operation is sent before its time",
+    )  # fmt: skip
+    return story
+
+
+def taught_nothing(before: Payment, story: Story) -> bool:
+    """Whether the story says no more than that somebody looked: nothing of the payment or its children is other than before but the time.
+
+    What was looked at out of its turn, because its PSP answered again, need not be written down then; a look by schedule always is.
+    """
+    after = story.payment
+    if any(event.name is not Name.EVIDENCE_RECORDED for event in story.events) or len(after.operations) != len(before.operations):
+        return False
+    attempts = tuple([replace(now, updated_at=then.updated_at) for now, then in zip(after.attempts, before.attempts, strict=True)])
+    operations = tuple([replace(now, updated_at=then.updated_at) for now, then in zip(after.operations, before.operations, strict=True)])
+    known = replace(after, version=before.version, updated_at=before.updated_at, attempts=attempts, operations=operations)
+    return known == before

@@ -9,8 +9,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from payorch.domain.compare import look_soon
+from payorch.domain.conflicts import captured_by, conflict_of_operation
 from payorch.domain.decide import follow_up
-from payorch.domain.desk import Story, look_at
+from payorch.domain.desk import Story
 from payorch.domain.intent import CaptureMode
 from payorch.domain.outcome import Absent, Approved, Declined, ErrorClass, Evidence, Failure, NotExecuted, Pending, Released, Source
 from payorch.domain.payment import (
@@ -24,9 +26,11 @@ from payorch.domain.payment import (
     OperationState,
     State,
 )
-from payorch.domain.proof import absence_proved
+from payorch.domain.proof import absence_proved, search_on
 from payorch.domain.records import Operation, OperationKind, Payment, Pursuit
 
+# A refusal of a refund that should have been possible: perhaps the PSP gave the money back without us.
+_REFUND_IMPOSSIBLE: Final = frozenset({ErrorClass.OPERATION_NOT_ALLOWED, ErrorClass.INVALID_REQUEST})
 _KIND_STATE: Final = {OperationKind.CAPTURE: State.CAPTURING, OperationKind.VOID: State.VOIDING}
 
 
@@ -35,7 +39,7 @@ def weigh_operation(story: Story, operation: Operation, evidence: Evidence) -> N
     finding = evidence.finding
     if story.payment.hold is not None:
         return _keep(story, operation, evidence)
-    if isinstance(finding, Approved) and (conflict := _conflict(operation, evidence)) is not None:
+    if (conflict := conflict_of_operation(story.payment, operation, evidence)) is not None:
         return _contradict(story, operation, evidence, conflict)
     if operation.state not in OPEN_OPERATION:
         return _about_closed(story, operation, evidence)
@@ -51,15 +55,6 @@ def weigh_operation(story: Story, operation: Operation, evidence: Evidence) -> N
         failure = Failure(error_class=ErrorClass.NOT_SENT, code="never_executed", message="The PSP never executed this operation.")
         return _failed(story, operation, evidence, failure)
     return _unknown(story, operation, evidence)
-
-
-def _conflict(operation: Operation, evidence: Evidence) -> str | None:
-    if evidence.our_reference is not None and evidence.our_reference != operation.id:
-        return f"the PSP speaks of {evidence.our_reference}, not of {operation.id}"
-    if operation.kind is not OperationKind.VOID and evidence.amount is not None and evidence.amount != operation.amount:
-        theirs, ours = evidence.amount, operation.amount
-        return f"the PSP reports {theirs.minor} {theirs.currency}, the operation is for {ours.minor} {ours.currency}"
-    return None
 
 
 def _definitive(operation: Operation, evidence: Evidence) -> bool:
@@ -225,7 +220,7 @@ def _pending(story: Story, operation: Operation, evidence: Evidence) -> None:
     name = names[operation.kind] if moves else Name.REFUND_PENDING if operation.kind is OperationKind.REFUND else Name.OPERATION_PENDING
     return story.operation(
         name, operation, OperationState.PENDING, to=_KIND_STATE[operation.kind] if moves else None,
-        evidence=evidence, next_action_at=look_at(limits.pending_looks_seconds, 0, at), pursuit=Pursuit(since=at),
+        evidence=evidence, next_action_at=story.desk.look_at(limits.pending_looks_seconds, 0), pursuit=Pursuit(since=at),
     )  # fmt: skip
 
 
@@ -236,6 +231,8 @@ def _failed(story: Story, operation: Operation, evidence: Evidence, failure: Fai
     match operation.kind:
         case OperationKind.REFUND:
             story.operation(Name.REFUND_FAILED, operation, OperationState.FAILED, evidence=evidence, failure=failure)
+            if failure.error_class in _REFUND_IMPOSSIBLE:
+                look_soon(story, operation.attempt_id, "a refund was refused that should have been possible", at_once=True)
         case OperationKind.CAPTURE:
             _capture_failed(story, operation, evidence, failure)
         case OperationKind.VOID:
@@ -248,6 +245,10 @@ def _capture_failed(story: Story, operation: Operation, evidence: Evidence, fail
         return _record(story, operation, evidence, done)
     resolving = payment.state is State.OUTCOME_UNKNOWN
     others = [one for one in payment.open_operations(OperationKind.CAPTURE) if one.id != operation.id]
+    taken = evidence.captured.minor if evidence.captured is not None else 0
+    if taken > captured_by(payment, operation.attempt_id) and not others:
+        why, to = "refused, and more is captured at the PSP than by us", State.MANUAL_REVIEW
+        return story.operation(Name.INTEGRITY_MISMATCH, operation, done, to=to, evidence=evidence, failure=failure, reason=why)
     if failure.error_class is ErrorClass.EXPIRED and not others:
         name = Name.RESOLVED_AUTHORIZATION_GONE if resolving else Name.CAPTURE_REJECTED_AUTHORIZATION_GONE
         to = State.CAPTURED if payment.captured_minor else State.CANCELED
@@ -290,9 +291,16 @@ def _void_failed(story: Story, operation: Operation, evidence: Evidence, failure
         rest = State.CAPTURED if payment.captured_minor else State.CANCELED
     story.operation(name, operation, done, to=rest, evidence=evidence, failure=failure)
     was_session = attempt.held_since is not None and operation.created_at < attempt.held_since
-    if rest is State.AUTHORIZED and was_session:
-        follow_up(story)  # the shopper was faster than the closing of the session
+    if rest is State.AUTHORIZED and (was_session or _void_again(story, operation, failure)):
+        follow_up(story)  # the shopper was faster than the closing of the session, or the hold is as unwanted as before
     return None
+
+
+def _void_again(story: Story, operation: Operation, failure: Failure) -> bool:
+    """Whether a void that never took effect, of a payment that its merchant took back, is worth another call."""
+    voids = [one for one in story.payment.operations if one.kind is OperationKind.VOID and one.attempt_id == operation.attempt_id]
+    executed = failure.error_class is not ErrorClass.NOT_SENT
+    return story.payment.cancel_requested and not executed and len(voids) < story.desk.limits.session_closings
 
 
 def _session_still_unknown(story: Story, operation: Operation, evidence: Evidence, failure: Failure) -> None:
@@ -333,10 +341,11 @@ def _not_sent(story: Story, operation: Operation, evidence: Evidence, failure: F
     if desk.at >= operation.created_at + timedelta(seconds=limits.operation_window_seconds):
         return _failed(story, operation, evidence, failure)
     before = operation.pursuit or Pursuit(since=desk.at)
-    pursuit = Pursuit(since=before.since, steps=before.steps + 1)
+    pursuit = Pursuit(since=before.since, steps=before.steps + 1, early=before.early)
+    retry = desk.look_at(limits.operation_retry_seconds, before.steps)
     return story.operation(
         Name.EVIDENCE_RECORDED, operation, OperationState.REQUESTED, evidence=evidence,
-        next_action_at=look_at(limits.operation_retry_seconds, before.steps, desk.at), pursuit=pursuit,
+        next_action_at=max(retry, evidence.retry_after or retry), pursuit=pursuit,
     )  # fmt: skip
 
 
@@ -356,7 +365,7 @@ def _unknown(story: Story, operation: Operation, evidence: Evidence) -> None:
     if operation.state in (OperationState.UNKNOWN, OperationState.PENDING):
         return _look_again(story, operation, evidence)
     restart = evidence.source is Source.RESTART
-    look = desk.at if restart else look_at(desk.limits.unknown_looks_seconds, 0, desk.at)
+    look = desk.at if restart else desk.look_at(desk.limits.unknown_looks_seconds, 0)
     pursuit = Pursuit(since=desk.at)
     lost = Name.FOUND_SENT_AFTER_RESTART if restart else Name.OUTCOME_LOST
     decides = _decides(payment, operation) and payment.state is not State.OUTCOME_UNKNOWN
@@ -371,9 +380,6 @@ def _look_again(story: Story, operation: Operation, evidence: Evidence) -> None:
     """Nothing new: the next look by schedule; a pending operation past its deadline is unknown; a spent search goes to people."""
     payment, desk, limits = story.payment, story.desk, story.desk.limits
     before = operation.pursuit or Pursuit(since=desk.at)
-    absences = (*before.absences, min(evidence.at, desk.at)) if isinstance(evidence.finding, Absent) else before.absences
-    sent_at = desk.at if evidence.source is Source.REPLAY else before.sent_at
-    pursuit = Pursuit(since=before.since, steps=before.steps + 1, absences=absences, sent_at=sent_at)
     age = (desk.at - before.since).total_seconds()
     decides = _decides(payment, operation)
     if operation.state is OperationState.PENDING and age >= limits.pending_deadline_seconds:
@@ -391,7 +397,10 @@ def _look_again(story: Story, operation: Operation, evidence: Evidence) -> None:
             evidence=evidence, in_review=True, reason=why,
         )  # fmt: skip
     looks = limits.pending_looks_seconds if operation.state is OperationState.PENDING else limits.unknown_looks_seconds
+    attempt, absent = payment.attempt(operation.attempt_id), isinstance(evidence.finding, Absent)
+    manifest, known = desk.manifests[attempt.connector], attempt.psp_reference is not None
+    pursuit, look = search_on(operation, evidence, looks, desk, manifest=manifest, reference_known=known, absent=absent)
     return story.operation(
         Name.EVIDENCE_RECORDED, operation, operation.state, evidence=evidence,
-        next_action_at=look_at(looks, pursuit.steps, desk.at), pursuit=pursuit, in_review=operation.in_review,
+        next_action_at=look, pursuit=pursuit, in_review=operation.in_review,
     )  # fmt: skip

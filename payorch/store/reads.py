@@ -143,6 +143,14 @@ async def load_many(connection: Connection, payment_ids: Sequence[str]) -> dict[
     return {identifiers.text("pay", stream_id): replay(happened) for stream_id, happened in events.items()}
 
 
+async def find_operation(connection: Connection, operation_id: str) -> str | None:
+    """The payment that the capture, void or refund of that id belongs to; None where there is no such operation."""
+    prefix, uuid = identifiers.parse(operation_id)
+    kind = _OPERATION_KINDS.get(prefix)
+    rows = await _all(connection, "SELECT payment_id FROM payorch.operations WHERE id = $1 AND kind = $2", [uuid, kind])
+    return identifiers.text("pay", rows[0][0]) if rows else None
+
+
 async def search(connection: Connection, what: Search, *, limit: int, after: str | None = None) -> tuple[list[PaymentRow], str | None]:
     """A page of what was found, newest first, and the cursor for the next page (None: there is no more).
 
@@ -258,6 +266,7 @@ async def head_position(connection: Connection) -> int:
     return int(rows[0][0])
 
 
+_OPERATION_KINDS: Final = {"cap": "capture", "void": "void", "ref": "refund"}
 _PAYMENT_COLUMNS: Final = """
     id, merchant_id, state, version, amount, currency, reference, connector, psp_reference, captured, refunded, held, created_at, updated_at
 """

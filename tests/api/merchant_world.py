@@ -14,6 +14,7 @@ import msgspec
 
 from actors.mailbox import Reply
 from actors.messages import Cancel, Confirm, Create, Given, KeyTaken, Message, NoSuchPayment, ShopperReturned, Verdict
+from payorch.api.answering import Asker
 from payorch.api.app import ApiSurroundings, make_app
 from payorch.api.contracts import Connectors
 from payorch.api.present import payment_json
@@ -181,7 +182,10 @@ class Life:
 
 
 class World:
-    """The app and what is below it. `behave` is what the payment's actor does with a message; `fail` makes parts of the store raise."""
+    """The app and what is below it. `behave` is what the payment's actor does with a message; `fail` makes parts of the store raise.
+
+    directory: real actors in the place of `behave`.
+    """
 
     def __init__(self, *, connectors: Connectors | None = None, **http: Any) -> None:
         self.clock = FakeClock()
@@ -197,6 +201,7 @@ class World:
         self.claim_reads = 0
         self.fail: dict[str, Exception] = {}
         self.behave: Behave = self.obey
+        self.directory: Asker | None = None
         self.ready: Mapping[str, tuple[bool, str]] = {"database": (True, "answers"), "journal": (True, "answers")}
         self.add_key(KEY, MERCHANT)
         self.add_key(OTHER_KEY, OTHER_MERCHANT)
@@ -214,6 +219,7 @@ class World:
             load_payment=self.load_payment,
             load_payments=self.load_payments,
             load_events=self.load_events,
+            find_operation=self.find_operation,
             search=self.search,
             write_answer=lambda answer: self.write_answer(answer),  # a test may put another in its place
             connectors=connectors if connectors is not None else {"stripe": check_options, "adyen": None},
@@ -265,6 +271,11 @@ class World:
         events = life.events if life is not None else []
         return [Recorded(sequence=n, position=n, event=event) for n, event in enumerate(events, start=1)]
 
+    async def find_operation(self, operation_id: str) -> str | None:
+        self._may_fail("find_operation")
+        found = (life.payment_id for life in self.lives.values() if any(one.id == operation_id for one in life.payment.operations))
+        return next(found, None)
+
     async def search(self, what: Search, *, limit: int, after: str | None) -> tuple[list[PaymentRow], str | None]:
         self._may_fail("search")
         self.searched.append((what, limit, after))
@@ -283,6 +294,11 @@ class World:
         self.claims[place] = StoredClaim(**fields, answered_at=None, status=None, body=None)
         return True
 
+    def forget_answer(self, place: tuple[str, str]) -> None:
+        """As if the process had ended after the claim was committed and before it was answered."""
+        fields = {name: getattr(self.claims[place], name) for name in StoredClaim.__dataclass_fields__}
+        self.claims[place] = StoredClaim(**fields | {"answered_at": None, "status": None, "body": None})
+
     def store(self, answer: Answer) -> bool:
         """Only where none is stored yet."""
         place = (answer.merchant_id, answer.key)
@@ -296,10 +312,14 @@ class World:
     # --- the directory
 
     async def create(self, payment_id: str, make: Callable[[Reply[T]], Message], *, within_seconds: float) -> T:
+        if self.directory is not None:
+            return await self.directory.create(payment_id, make, within_seconds=within_seconds)
         return await self.ask(payment_id, make, within_seconds=within_seconds)
 
     async def ask(self, payment_id: str, make: Callable[[Reply[T]], Message], *, within_seconds: float) -> T:
         self._may_fail("directory")
+        if self.directory is not None:
+            return await self.directory.ask(payment_id, make, within_seconds=within_seconds)
         message = make(Reply())
         self.messages.append(message)
         return cast(T, await self.behave(message))

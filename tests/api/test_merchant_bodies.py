@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.messages import Create
-from payorch.api.openapi import EXAMPLE_BODY
+from payorch.api.calls import EXAMPLE_BODY
 from payorch.domain.intent import CaptureMode, Initiator, Intent
 from payorch.domain.money import EXPONENTS, Money
 from tests.api.merchant_world import KEY, World, charge, new_id

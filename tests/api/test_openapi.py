@@ -12,11 +12,16 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from actors.messages import Forbidden
+from payorch.api.calls import CALLS, EXAMPLE_BODY
 from payorch.api.contracts import CreatePaymentBody, create_from
-from payorch.api.openapi import CALLS, EXAMPLE_BODY, openapi
-from payorch.api.present import page_json, payment_json
+from payorch.api.openapi import openapi
+from payorch.api.present import operation_json, page_json, payment_json
 from payorch.api.timeline import timeline_json
-from tests.api.merchant_world import Life, World, charge
+from payorch.domain.decide import Refused
+from payorch.domain.events import CancelIntent
+from payorch.domain.payment import Name, State
+from tests.api.merchant_world import Life, World, charge, new_id
 
 DOCUMENT = openapi()
 
@@ -81,6 +86,8 @@ async def test_answers_are_what_the_document_says() -> None:
     check(msgspec.json.decode(payment_json(life.payment)), "PaymentShape")
     check(msgspec.json.decode(page_json([life.payment], None)), "PaymentList")
     check(msgspec.json.decode(timeline_json(life.payment_id, life.events)), "TimelineShape")
+    voided = world.has(Life().created().sent().tell(Name.CANCEL_INTENT_RECORDED, State.AUTHORIZING, CancelIntent(reference="v-1")))
+    check(msgspec.json.decode(operation_json(voided.payment, new_id("void"))), "OperationAnswerShape")
     check((await world.post(body=charge(amount=0))).seen, "ProblemShape")
     check((await world.call("GET", "/readyz", key=None)).seen, "ReadinessShape")
 
@@ -109,6 +116,29 @@ BODIES = schemathesis.openapi.from_dict(DOCUMENT)["/v1/payments"]["POST"].as_str
 async def test_whatever_the_document_allows_is_no_5xx(case: Any) -> None:
     answer = await World().post(body=msgspec.json.encode(case.body) if isinstance(case.body, dict) else b"{}")
     assert answer.status_code in (201, 400, 422), answer.raw
+
+
+OPERATIONS = {
+    what: schemathesis.openapi.from_dict(DOCUMENT)[f"/v1/payments/{{payment_id}}/{what}"]["POST"].as_strategy()
+    for what in ("captures", "voids", "refunds")
+}
+
+
+@pytest.mark.parametrize("what", OPERATIONS)
+@given(data=st.data())
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+async def test_whatever_an_operation_may_say_is_no_5xx(what: str, data: st.DataObject) -> None:
+    world = World()
+
+    async def forbid(message: Any) -> Any:
+        return Forbidden(refusal=Refused("operation_not_allowed", "no"), payment=life.payment)
+
+    world.behave = forbid
+    life = world.has(Life().created().sent().charged())
+    case: Any = data.draw(OPERATIONS[what])
+    body = msgspec.json.encode(case.body) if isinstance(case.body, dict) else b""
+    answer = await world.post(f"/v1/payments/{life.payment_id}/{what}", body)
+    assert answer.status_code in (400, 409, 422), answer.raw
 
 
 @given(amount=st.integers(1, 10**12))

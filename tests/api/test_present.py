@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from payorch.api.present import announcement_json, page_json, payment_json, rfc3339
-from payorch.api.shapes import PaymentList, PaymentShape, TimelineShape
+from payorch.api.present import announcement_json, operation_json, page_json, payment_json, rfc3339
+from payorch.api.shapes import OperationAnswerShape, PaymentList, PaymentShape, TimelineShape
 from payorch.api.timeline import SENTENCES, timeline_json
 from payorch.domain import events as e
 from payorch.domain.announcements import BY_STATE
@@ -133,6 +133,12 @@ def test_unconfirmed_while_money_may_have_moved() -> None:
     assert (found["status"], found["outcome"]) == ("processing", "unconfirmed")
 
 
+def test_unconfirmed_while_a_call_that_moves_money_has_no_answer() -> None:
+    life = Life().created().sent()
+    assert (view(life)["status"], view(life)["outcome"]) == ("processing", "unconfirmed")
+    assert view(life.charged())["outcome"] is None
+
+
 def test_a_failure_has_three_layers() -> None:
     failure = Failure(
         error_class=funds_failure().error_class, code="insufficient_funds", message="No funds.",
@@ -173,6 +179,39 @@ def test_operations_stand_in_their_lists() -> None:
     assert (found["amount_captured"], found["amount_refunded"], found["amount_refundable"]) == (1999, 0, 1499)
 
 
+def test_an_operation_is_shown_with_its_payment_inside() -> None:
+    life = refunding()
+    refund = life.payment.operations[-1]
+    found = msgspec.json.decode(operation_json(life.payment, refund.id))
+    OperationAnswerShape.model_validate(found)
+    assert found == view(life)["refunds"][0] | {"payment": view(life)}
+    with pytest.raises(KeyError):
+        operation_json(life.payment, new_id("ref"))
+
+
+def wished(life: Life) -> Life:
+    return life.tell(Name.CANCEL_INTENT_RECORDED, life.payment.state, e.CancelIntent(reference="v-1", metadata={"why": "late"}))
+
+
+@pytest.mark.parametrize(
+    ("life", "status"),
+    [
+        (lambda: wished(Life().created().sent()), "pending"),
+        (lambda: wished(Life().created().sent().lost()), "pending"),
+        (lambda: wished(Life().created().sent()).declined(), "succeeded"),
+        (lambda: wished(Life().created().sent()).charged(), "failed"),
+        (LIVES["canceled"], "succeeded"),
+    ],
+)
+def test_a_void_that_is_only_a_wish_is_shown_without_an_id(life: Callable[[], Life], status: str) -> None:
+    payment = life().payment
+    found = msgspec.json.decode(operation_json(payment, new_id("void")))
+    OperationAnswerShape.model_validate(found)
+    assert (found["id"], found["object"], found["status"], found["amount"]) == (None, "void", status, None)
+    assert (found["reference"], found["metadata"]) == (("v-1", {"why": "late"}) if payment.cancel_requested else (None, {}))
+    assert (found["failure"] or {}).get("code") == ("captured_first" if status == "failed" else None)
+
+
 def test_moments_are_utc_with_milliseconds() -> None:
     assert rfc3339(datetime(2026, 1, 2, 3, 4, 5, 678999, tzinfo=UTC)) == "2026-01-02T03:04:05.678Z"
     assert rfc3339(datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))) == "2026-01-02T01:04:05.000Z"
@@ -196,7 +235,7 @@ def test_an_announcement_of_an_operation_holds_it_too() -> None:
 
 def test_there_is_a_sentence_for_every_event() -> None:
     assert set(SENTENCES) == set(Name)
-    places = {"amount", "connector", "method", "operation", "because", "choice", "finding"}
+    places = {"amount", "connector", "method", "operation", "because", "choice", "finding", "who", "named", "deed"}
     for sentence in SENTENCES.values():
         assert {name for _, name, _, _ in string.Formatter().parse(sentence) if name} <= places
         assert sentence.endswith(".")

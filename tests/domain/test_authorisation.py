@@ -247,6 +247,44 @@ def test_an_abandoned_challenge_that_cannot_be_closed_is_unknown() -> None:
     assert world.search(payment, CHALLENGE).state is State.MANUAL_REVIEW
 
 
+def test_a_lost_outcome_that_turns_out_to_be_an_abandoned_challenge_is_closed() -> None:
+    """Nobody waits for that shopper any more: his session must not stay open for the week that a search may take."""
+    world = World()
+    payment = world.answer(world.pay(), LOST)
+    world.later(seconds=HOUR)
+    payment = world.answer(payment, CHALLENGE, Source.INQUIRY, psp_reference="psp_1")
+    assert payment.state is State.VOIDING
+    assert world.names[-2:] == ["ResolvedActionRequired", "CancelRequested"]
+    assert world.answer_operation(payment, OperationKind.VOID, Approved()).state is State.CANCELED
+
+
+@pytest.mark.parametrize(("connector", "reference"), [("eventual", "psp_1"), ("strong", None)])
+def test_it_stays_unknown_where_its_session_cannot_be_closed(connector: str, reference: str | None) -> None:
+    world = World()
+    payment = world.answer(world.pay(connector=connector), LOST)
+    world.later(seconds=HOUR)
+    payment = world.answer(payment, CHALLENGE, Source.INQUIRY, psp_reference=reference)
+    assert payment.state is State.OUTCOME_UNKNOWN
+    assert world.names[-1] == "EvidenceRecorded"
+
+
+def test_a_closing_that_was_never_executed_is_made_anew_and_not_without_end() -> None:
+    """A PSP that answers every replay of a cancel with the same stored error has to be asked under another key."""
+    world = World()
+    payment = challenged(world)
+    for _ in range(world.limits.session_closings):
+        world.later(seconds=2 * HOUR)
+        payment = world.answer(payment, CHALLENGE, Source.INQUIRY)
+        assert payment.state is State.VOIDING
+        payment = world.answer_operation(payment, OperationKind.VOID, LOST)
+        world.later(seconds=MINUTE)
+        payment = world.answer_operation(payment, OperationKind.VOID, ABSENT, Source.INQUIRY)
+        assert payment.state is State.REQUIRES_ACTION
+    world.later(seconds=2 * HOUR)
+    assert world.answer(payment, CHALLENGE, Source.INQUIRY).state is State.OUTCOME_UNKNOWN
+    assert len({one.psp_key for one in payment.operations}) == world.limits.session_closings
+
+
 def test_a_shopper_who_is_faster_than_the_closing_of_the_session_has_paid() -> None:
     world = World()
     payment = challenged(world)
@@ -389,6 +427,27 @@ def test_while_money_may_move_a_cancel_is_a_wish_that_voids_a_later_success(firs
     payment = world.answer_operation(payment, OperationKind.VOID, Approved())
     assert payment.state is State.CANCELED
     assert payment.cancellation_reason is CancellationReason.VOIDED
+
+
+def test_the_void_of_a_payment_that_was_taken_back_is_made_anew_where_it_never_took_effect() -> None:
+    """Its merchant was told that it ends: a cancel that got lost at the PSP must not leave his shopper's money held for a week."""
+    world = World()
+    payment = world.command(world.pay(capture=MANUAL), decide.cancel)
+    payment = world.answer(payment, Approved())
+    for _ in range(world.limits.session_closings):
+        assert payment.state is State.VOIDING
+        payment = world.answer_operation(payment, OperationKind.VOID, LOST)
+        world.later(seconds=MINUTE)
+        payment = world.answer_operation(payment, OperationKind.VOID, ABSENT, Source.INQUIRY)
+    assert payment.state is State.AUTHORIZED
+    assert world.names.count("AutoVoid") == world.limits.session_closings
+
+
+def test_a_void_that_the_psp_refuses_is_not_made_anew() -> None:
+    world = World()
+    payment = world.answer(world.command(world.pay(capture=MANUAL), decide.cancel), Approved())
+    payment = world.answer_operation(payment, OperationKind.VOID, declined(ErrorClass.OPERATION_NOT_ALLOWED))
+    assert payment.state is State.AUTHORIZED
 
 
 def test_a_wish_to_cancel_stops_every_new_attempt() -> None:

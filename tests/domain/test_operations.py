@@ -6,14 +6,15 @@ import pytest
 
 from payorch.domain import decide
 from payorch.domain.capability import Lookup
+from payorch.domain.desk import Story
 from payorch.domain.events import Correction, Resync
 from payorch.domain.intent import CaptureMode
 from payorch.domain.money import Money
 from payorch.domain.outcome import Approved, ErrorClass, Pending, Released, Source
-from payorch.domain.payment import AttemptState, Name, OperationState, State
+from payorch.domain.payment import AttemptState, Command, Name, OperationState, State
 from payorch.domain.proof import Means
-from payorch.domain.records import CancellationReason, OperationKind, Payment
-from tests.domain.worlds import ABSENT, CHARGED, DAY, LOST, MINUTE, NOT_SENT, World, declined, manifest, rejected
+from payorch.domain.records import CancellationReason, OperationKind, Origin, Payment
+from tests.domain.worlds import ABSENT, CHALLENGE, CHARGED, DAY, LOST, MINUTE, NOT_SENT, World, declined, manifest, rejected
 
 CAPTURE, VOID, REFUND = OperationKind.CAPTURE, OperationKind.VOID, OperationKind.REFUND
 GONE = declined(ErrorClass.EXPIRED)
@@ -238,6 +239,42 @@ def test_a_capture_from_the_psps_dashboard_is_for_people() -> None:
     assert world.weigh(payment, payment.attempts[0].id, CHARGED, Source.WEBHOOK).state is State.MANUAL_REVIEW
 
 
+def test_a_capture_that_took_another_total_is_for_people() -> None:
+    """Captures are told by totals: what was captured before and this one must be all there is."""
+    for total in (Money(1, "EUR"), Money(500, "EUR"), Money(700, "EUR"), Money(1300, "EUR"), Money(1200, "JPY")):
+        world = World()
+        payment = captured(world, 500)
+        world.later(seconds=1)
+        payment = world.answer_operation(capturing(world, 700, payment=payment), CAPTURE, DONE, captured=total)
+        assert (payment.state, payment.review_reason) == (State.MANUAL_REVIEW, "IntegrityMismatch")
+        assert (payment.captured_minor, payment.operations[-1].state) == (500, OperationState.UNKNOWN)
+    world = World()
+    payment = captured(world, 500)
+    world.later(seconds=1)
+    payment = world.answer_operation(capturing(world, 700, payment=payment), CAPTURE, DONE, captured=Money(1200, "EUR"))
+    assert (payment.state, payment.captured_minor) == (State.PARTIALLY_CAPTURED, 1200)
+
+
+def test_captures_under_way_together_may_be_told_in_any_order() -> None:
+    for first_total, second_total in ((500, 1200), (1200, 1200), (500, 700), (1200, 700)):
+        world = World()
+        payment = capturing(world, 700, payment=capturing(world, 500))
+        first, second = payment.open_operations(CAPTURE)
+        payment = world.weigh(payment, second.id, DONE, captured=Money(second_total, "EUR"))
+        payment = world.weigh(payment, first.id, DONE, captured=Money(first_total, "EUR"))
+        assert (payment.state, payment.captured_minor) == (State.PARTIALLY_CAPTURED, 1200)
+    world = World()
+    payment = capturing(world, 700, payment=capturing(world, 500))
+    payment = world.answer_operation(payment, CAPTURE, DONE, captured=Money(1201, "EUR"))
+    assert payment.state is State.MANUAL_REVIEW
+
+
+def test_an_automatic_capture_of_another_total_is_for_people() -> None:
+    world = World()
+    payment = world.answer(world.pay(), CHARGED, amount=Money(2000, "EUR"), captured=Money(1999, "EUR"))
+    assert (payment.state, payment.captured_minor) == (State.MANUAL_REVIEW, 0)
+
+
 # --- void
 
 
@@ -254,6 +291,19 @@ def test_a_void_ends_the_payment_and_a_void_of_the_rest_closes_it() -> None:
     payment = world.answer_operation(voiding(world, captured(world, 500)), VOID, DONE)
     assert payment.state is State.CAPTURED
     assert payment.captured_minor == 500
+
+
+@pytest.mark.parametrize(("amount", "taken"), [(2100, None), (None, 600), (None, 0)])
+def test_a_void_of_another_amount_is_for_people(amount: int | None, taken: int | None) -> None:
+    world = World()
+    said, total = (None if minor is None else Money(minor, "EUR") for minor in (amount, taken))
+    payment = world.answer_operation(voiding(world, captured(world, 500)), VOID, DONE, amount=said, captured=total)
+    assert (payment.state, payment.review_reason) == (State.MANUAL_REVIEW, "IntegrityMismatch")
+    assert (payment.captured_minor, payment.operations[-1].state) == (500, OperationState.UNKNOWN)
+    world = World()
+    payment = voiding(world, captured(world, 500))
+    payment = world.answer_operation(payment, VOID, DONE, amount=Money(2000, "EUR"), captured=Money(500, "EUR"))
+    assert payment.state is State.CAPTURED
 
 
 def test_a_refused_void_leaves_what_there_was() -> None:
@@ -363,6 +413,13 @@ def test_an_unknown_refund_keeps_its_amount_and_never_moves_the_payment() -> Non
     assert sums(world.weigh(payment, refund.id, DONE, Source.WEBHOOK)) == (2000, 1500, 0)
 
 
+def test_a_refund_of_another_amount_is_for_people_and_stays_reserved() -> None:
+    world = World()
+    payment = world.answer_operation(refunding(world, captured(world), 500), REFUND, DONE, amount=Money(600, "EUR"))
+    assert (payment.state, payment.operations[-1].in_review) == (State.CAPTURED, True)
+    assert sums(payment) == (2000, 0, 500)
+
+
 def test_a_failed_refund_gives_its_amount_free() -> None:
     world = World()
     payment = world.answer_operation(refunding(world, captured(world)), REFUND, NO)
@@ -465,3 +522,53 @@ def test_an_operation_that_a_busy_psp_turned_away_is_sent_again() -> None:
     assert (payment.state, operation.state) == (State.CAPTURING, OperationState.REQUESTED)
     assert world.to_next_timer(payment) == {operation.id: Means.SEND}
     assert world.answer_operation(payment, CAPTURE, DONE).state is State.CAPTURED
+
+
+# --- named by whoever asks
+
+
+def test_an_operation_has_the_id_that_it_was_asked_for_under() -> None:
+    world = World()
+    payment = world.command(authorized(world), lambda story: decide.capture(story, 500, operation_id="cap_mine"))
+    payment = world.answer_operation(payment, CAPTURE, DONE)
+    payment = world.command(payment, lambda story: decide.refund(story, 100, operation_id="ref_mine"))
+    payment = world.command(payment, lambda story: decide.void(story, operation_id="void_mine"))
+    assert [one.id for one in payment.operations] == ["cap_mine", "ref_mine", "void_mine"]
+    for operation in payment.operations:
+        assert operation.call is not None
+        assert (operation.psp_key, f'"{operation.id}"' in operation.call.body) == (operation.id, True)
+
+
+def test_a_void_that_closes_a_shoppers_session_is_the_one_that_was_asked_for() -> None:
+    world = World()
+    payment = world.answer(world.pay(connector="strong"), CHALLENGE, psp_reference="psp_1")
+    payment = world.command(payment, lambda story: decide.void(story, reference="mine", metadata={"a": "b"}, operation_id="void_mine"))
+    (void,) = payment.operations
+    assert (void.id, void.reference, void.metadata, payment.state) == ("void_mine", "mine", {"a": "b"}, State.VOIDING)
+
+
+def test_a_void_before_the_outcome_is_a_wish_whose_words_the_later_void_carries() -> None:
+    world = World()
+    payment = world.pay(capture=CaptureMode.MANUAL)
+    payment = world.command(payment, lambda story: decide.void(story, reference="mine", metadata={"a": "b"}, operation_id="void_mine"))
+    assert (payment.operations, payment.cancel_requested, payment.cancel_reference) == ((), True, "mine")
+    payment = world.answer(payment, Approved(), psp_reference="psp_1")
+    (void,) = payment.operations
+    assert (void.origin, void.reference, void.metadata) == (Origin.SYSTEM, "mine", {"a": "b"})
+    assert void.id != "void_mine"
+
+
+def test_nobody_is_named_for_what_nobody_asked_for() -> None:
+    world = World()
+    payment = authorized(world, capture=CaptureMode.AUTOMATIC)
+    (capture,) = payment.operations
+    assert (capture.origin, capture.reference, capture.metadata) == (Origin.SYSTEM, None, {})
+
+
+def test_where_nothing_was_captured_the_state_forbids_a_refund_and_not_its_amount() -> None:
+    world = World()
+    for payment in (authorized(World()), capturing(World()), world.answer(world.pay(), LOST)):
+        with pytest.raises(decide.Refused) as refused:
+            decide.refund(Story(payment, world.desk()), 1)
+        assert refused.value.code == "operation_not_allowed"
+        assert Command.REFUND not in refused.value.allowed

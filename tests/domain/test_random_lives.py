@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from payorch.domain import decide, proof
+from payorch.domain.compare import comparing
 from payorch.domain.desk import Story
 from payorch.domain.events import AttemptChange, AttemptOpened, Correction, Data, Event, HoldEnded, HoldSet, OperationOpened, Resync
 from payorch.domain.intent import CaptureMode
@@ -31,6 +32,7 @@ from payorch.domain.outcome import (
     Evidence,
     Failure,
     Finding,
+    GivenBack,
     NotExecuted,
     Pending,
     Released,
@@ -164,6 +166,8 @@ class Life:
         if not self.payment.attempts:
             return
         subject = self.choose([*self.payment.attempts, *self.payment.operations])
+        listed = self.choose((None, None, None, (), self.listed(), self.listed()))
+        total = sum(one.amount.minor for one in listed or () if isinstance(one.finding, Approved) and one.amount.currency == "EUR")
         evidence = Evidence(
             source=self.choose(list(Source)),
             finding=self.finding(),
@@ -172,9 +176,24 @@ class Life:
             our_reference=self.choose((None, None, None, subject.id, "att_other")),
             amount=self.choose((None, None, None, None, subject.amount, Money(1, "EUR"), Money(2000, "JPY"))),
             captured=self.choose((None, None, None, Money(0, "EUR"), Money(500, "EUR"), Money(2000, "EUR"))),
+            refunded=self.choose((None, Money(5, "JPY"), Money(total, "EUR"))),
+            refunds=listed,
             expires_at=self.choose((None, self.world.at, self.world.at + timedelta(days=6))),
         )
         self._weigh(subject.id, evidence)
+
+    def listed(self) -> tuple[GivenBack, ...]:
+        """A PSP's list of refunds, of ours and of others, true or absurd."""
+        references = (None, None, "ref_other", *(one.id for one in self.payment.operations))
+        return tuple(
+            GivenBack(
+                psp_reference=self.choose(("re_1", "re_2", "psp_1")),
+                amount=Money(self.choose((1, 500, 2000, 5000)), self.choose(("EUR", "EUR", "EUR", "JPY"))),
+                finding=self.finding(),
+                our_reference=self.choose(references),
+            )
+            for _ in range(self.choose((0, 1, 1, 2)))
+        )
 
     def timer(self) -> None:
         """The clock moves to the next timer and the looks that are due are taken."""
@@ -252,12 +271,12 @@ class Life:
                 reviewed = isinstance(subject, Operation) and subject.in_review
                 assert subject.next_action_at is not None or reviewed, f"forgotten: {subject.id} {self._tale()}"
         for attempt in payment.attempts:
-            timer_fits = attempt.state in OPEN_ATTEMPT | {AttemptState.AUTHORIZED}
+            timer_fits = attempt.state in OPEN_ATTEMPT | {AttemptState.AUTHORIZED} or comparing(attempt)
             assert timer_fits or attempt.next_action_at is None, self._tale()
         if payment.state is State.OUTCOME_UNKNOWN:
             unknown = [one for one in open_subjects(payment) if one.state == "UNKNOWN" and one.next_action_at is not None]
             assert unknown, f"nothing is being found out {self._tale()}"
-        if payment.state in TERMINAL and not open_subjects(payment):
+        if payment.state in TERMINAL and not open_subjects(payment) and not any(map(comparing, payment.attempts)):
             assert payment.due_at is None, f"at rest and yet woken {self._tale()}"
 
     def _check_money(self, payment: Payment) -> None:

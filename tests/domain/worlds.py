@@ -68,6 +68,7 @@ LIMITS = Limits(
     authorization_look_seconds=6 * DAY,
     operation_retry_seconds=(5, 60),
     operation_window_seconds=600,
+    inquire_first_seconds=3,
 )
 
 _CURRENCIES = frozenset({"EUR", "JPY"})
