@@ -1,23 +1,33 @@
 """The actor in front of one PSP: it owns the connections, sends the calls, and says by the phase of a failure what can have happened.
 
-The bulkhead is the set of its connections: as many calls run at once as there are, a bounded number may wait, and a call that waited
-longer than its deadline is not sent at all. Every call ends in one `Evidence` that is handed back; an exception here is a death, and the
-payment then finds out by its own timer.
+Before a call goes out it is asked whether it may (`admission`: a circuit for each kind of call, one budget for repeats). One that may not
+ends at once as surely not sent, with the reason; a replay that may not becomes the inquiry that came with it. There are two bulkheads,
+each a set of connections with a bounded queue in front: one for calls that move money, one for look-ups, so that a PSP which hangs on
+payments can still be asked. All of a call, from its arrival to the last byte of its answer, has one deadline.
 
-Not here: what evidence means for a payment, or when to look again (`payorch.domain`); what the PSP's words mean (the connector).
+Every call ends in one `Evidence` that is handed back; an exception here is a death, and the payment then finds out by its own timer.
+
+Not here: what evidence means for a payment, or when to look again (`payorch.domain`); what the PSP's words mean (the connector); repeating
+anything by itself.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from dataclasses import replace as replaced
+from typing import Final, TypeAlias, assert_never
 
 import trio
 from msgspec.structs import replace
 
 from actors.actor import Actor
+from actors.admission import Admission, CallKind, Refused, in_words, judge, kind_of
+from actors.breaker import CircuitView, Mode, Permit, Verdict
+from actors.mailbox import Reply
+from actors.moments import Moments
+from actors.retry_after import come_back_at
 from connectors.contract import Connector, HttpRequest, HttpResponse
 from payorch.domain.outcome import ErrorClass, Evidence, Failure, Finding, NotExecuted, Source, Unknown
 from payorch.domain.records import Attempt, Operation, PreparedCall
@@ -28,7 +38,11 @@ from payorch.ports import Channel, Clock, Network, NotSent, OutcomeLost, Process
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execute:
-    """Send this call for that attempt or operation of that payment, and hand back what was found."""
+    """Send this call for that attempt or operation of that payment, and hand back what was found.
+
+    repeat: it was or may have been sent before, so it costs a token of the retry budget. instead: an inquiry to make where the call may not
+    be sent now.
+    """
 
     payment_id: str
     subject: Attempt | Operation
@@ -36,7 +50,33 @@ class Execute:
     psp_key: str | None
     source: Source
     cause: str
+    repeat: bool = False
+    instead: PreparedCall | None = None
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForceCircuit:
+    """An operator (`by`) opens or closes a circuit for that long; `cause` is the id of the act. The circuit as it then is, is replied."""
+
+    kind: CallKind
+    open: bool
+    for_seconds: float
+    by: str
+    cause: str
+    reply_to: Reply[CircuitView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetCircuit:
+    """An operator closes a circuit and lets it forget. The circuit as it then is, is replied."""
+
+    kind: CallKind
+    by: str
+    cause: str
+    reply_to: Reply[CircuitView]
+
+
+Message: TypeAlias = Execute | ForceCircuit | ResetCircuit
 
 Deliver = Callable[[str, str, Evidence, str], None]
 """(payment id, subject id, evidence, cause): how an answer goes back to its payment. Must not wait."""
@@ -47,7 +87,7 @@ Deliver = Callable[[str, str, Evidence, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorStatistics:
-    """One connector now: calls on the wire, calls waiting, the bulkhead, and how calls ended since the start."""
+    """One connector now: calls on the wire, calls waiting, the bulkheads together, how calls ended since the start, circuits and tokens."""
 
     name: str
     in_flight: int
@@ -56,28 +96,81 @@ class ConnectorStatistics:
     answered: int
     not_sent: int
     unknown: int
+    refused: int
+    circuits: Mapping[CallKind, CircuitView]
+    retry_tokens: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorLimits:
-    """connections: the bulkhead. waiting: calls that may wait for one. timeouts: of each exchange; its total bounds the wait too."""
+    """connections, lookup_connections: the bulkheads. waiting: calls that may wait in front of each. timeouts: of each call, its total from
+    the moment of its arrival. least_call_seconds: with less than that left of its total, a call is not sent any more.
+    longest_retry_after_seconds: what is believed of a PSP's Retry-After.
+    """
 
     connections: int
+    lookup_connections: int
     waiting: int
     timeouts: Timeouts
+    least_call_seconds: float
+    longest_retry_after_seconds: float
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
+    """A call on its way: `execute` as it came, and what is really sent of it, which may be the inquiry instead."""
+
     execute: Execute
     arrived: float
+    call: PreparedCall
+    source: Source
+    kind: CallKind
+    repeat: bool
+
+    @classmethod
+    def of(cls, execute: Execute, arrived: float) -> _Job:
+        kind = kind_of(execute.subject, execute.source)
+        return cls(execute=execute, arrived=arrived, call=execute.call, source=execute.source, kind=kind, repeat=execute.repeat)
+
+    def as_inquiry(self) -> _Job | None:
+        """The inquiry that came with it; None where there is none, or it is one already."""
+        instead = self.execute.instead
+        if instead is None or self.kind is CallKind.LOOKUP:
+            return None
+        return replaced(self, call=instead, source=Source.INQUIRY, kind=CallKind.LOOKUP, repeat=False)
+
+
+class _Bulkhead:
+    """A queue of calls, and the connections that wait for one."""
+
+    __slots__ = ("idle", "jobs")
+
+    def __init__(self) -> None:
+        self.jobs: deque[_Job] = deque()
+        self.idle: list[trio.Event] = []
+
+    def put(self, job: _Job) -> None:
+        self.jobs.append(job)
+        if self.idle:
+            self.idle.pop().set()
+
+    async def take(self) -> _Job:
+        while not self.jobs:
+            turn = trio.Event()
+            self.idle.append(turn)
+            await turn.wait()
+        return self.jobs.popleft()
 
 
 _BUSY: Final = "bulkhead_full"
 
 
-class ConnectorActor(Actor[Execute]):
-    """One PSP, `limits.connections` connections. `credentials` are shown to the connector at the moment of sending only."""
+class ConnectorActor(Actor[Message]):
+    """One PSP. `credentials` are shown to the connector at the moment of sending only.
+
+    admission: outlives this actor. remember: fills it from the journal, once in the life of the process, as patiently as it takes.
+    write_circuits: runs beside, and writes down what the circuits do. refused: told of each call that its circuit or the budget kept back.
+    """
 
     def __init__(
         self,
@@ -87,92 +180,150 @@ class ConnectorActor(Actor[Execute]):
         base_url: str,
         credentials: Mapping[str, str],
         limits: ConnectorLimits,
+        admission: Admission,
+        remember: Callable[[Admission], Awaitable[None]],
+        write_circuits: Callable[[], Awaitable[None]],
         clock: Clock,
         process: Process,
         deliver: Deliver,
         observe: Callable[[str, Evidence], None],
+        refused: Callable[[str, Refused], None] = lambda name, refused: None,
     ) -> None:
         self._connector = connector
         self._network = network
         self._base_url = base_url
         self._credentials = credentials
         self._limits = limits
+        self._admission = admission
+        self._remember = remember
+        self._write_circuits = write_circuits
         self._clock = clock
+        self._moments = Moments(clock)
         self._process = process
         self._deliver = deliver
         self._observe = observe
-        self._jobs: deque[_Job] = deque()
-        self._idle: list[trio.Event] = []
+        self._report_refused = refused
+        self._payments, self._lookups = _Bulkhead(), _Bulkhead()
         self._quiet: trio.Event | None = None
-        self._in_flight = self._answered = self._not_sent = self._unknown = 0
+        self._in_flight = self._answered = self._not_sent = self._unknown = self._refused = 0
 
     async def started(self) -> None:
+        self._admission.forget_calls()
+        self.spawn(self._write_circuits)
+        if not self._admission.remembered:
+            await self._remember(self._admission)
         for _ in range(self._limits.connections):
-            self.spawn(self._work)
+            self.spawn(self._work, self._payments)
+        for _ in range(self._limits.lookup_connections):
+            self.spawn(self._work, self._lookups)
 
-    async def receive(self, message: Execute) -> None:
+    async def receive(self, message: Message) -> None:
         """Takes all that wait: payments come in groups, one commit wakes many, and a turn of the loop for each would pull them apart."""
-        for execute in (message, *self.mailbox.take_waiting(self.mailbox.depth)):
-            self._take(execute)
-
-    def _take(self, execute: Execute) -> None:
-        if len(self._jobs) >= self._limits.waiting:
-            self._hand_back(execute, _not_sent(_BUSY, "All connections to the PSP are busy and too many calls are waiting."), None, 0)
-            return
-        self._jobs.append(_Job(execute, trio.current_time()))
-        if self._idle:
-            self._idle.pop().set()
+        for one in (message, *self.mailbox.take_waiting(self.mailbox.depth)):
+            match one:
+                case Execute():
+                    self._take(_Job.of(one, trio.current_time()))
+                case ForceCircuit():
+                    now, mode = trio.current_time(), Mode.FORCED_OPEN if one.open else Mode.FORCED_CLOSED
+                    one.reply_to.answer(self._admission.force(one.kind, mode, now + one.for_seconds, now, one.by, one.cause))
+                    self._sort_out()
+                case ResetCircuit():
+                    one.reply_to.answer(self._admission.reset(one.kind, trio.current_time(), one.by, one.cause))
+                case _ as never:
+                    assert_never(never)
 
     def statistics(self) -> ConnectorStatistics:
         """A frozen snapshot."""
+        now = trio.current_time()
         return ConnectorStatistics(
             name=self._connector.name,
             in_flight=self._in_flight,
-            waiting=len(self._jobs),
-            connections=self._limits.connections,
+            waiting=len(self._payments.jobs) + len(self._lookups.jobs),
+            connections=self._limits.connections + self._limits.lookup_connections,
             answered=self._answered,
             not_sent=self._not_sent,
             unknown=self._unknown,
+            refused=self._refused,
+            circuits={kind: self._admission.view(kind, now) for kind in CallKind},
+            retry_tokens=self._admission.budget.tokens(now),
         )
 
     async def until_quiet(self) -> None:
         """Waits until no call is on the wire and none waits to be."""
-        while self._in_flight or self._jobs:
+        while self._in_flight or self._payments.jobs or self._lookups.jobs:
             self._quiet = self._quiet or trio.Event()
             await self._quiet.wait()
 
-    async def _work(self) -> None:
+    # --- in front of the connections
+
+    def _take(self, job: _Job) -> None:
+        refused = self._admission.refusal(job.kind, trio.current_time(), repeat=job.repeat)
+        if refused is not None:
+            return self._turn_away(job, refused)
+        bulkhead = self._lookups if job.kind is CallKind.LOOKUP else self._payments
+        if len(bulkhead.jobs) >= self._limits.waiting:
+            why = "All connections to the PSP are busy and too many calls are waiting."
+            return self._hand_back(job, _not_sent(_BUSY, why), None, 0)
+        return bulkhead.put(job)
+
+    def _turn_away(self, job: _Job, refused: Refused) -> None:
+        """It may not be sent: the inquiry that came with it is made instead; without one, it surely was not executed."""
+        self._refused += 1
+        self._report_refused(self._connector.name, refused)
+        inquiry = job.as_inquiry()
+        if inquiry is not None:
+            return self._take(inquiry)
+        why = in_words(self._connector.name, refused, self._moments.wall)
+        return self._hand_back(job, _not_sent(refused.code, f"Not sent: {why}."), None, 0)
+
+    def _sort_out(self) -> None:
+        """A circuit may have opened: whoever waits for a connection behind it is told now, not when one is free."""
+        for bulkhead in (self._payments, self._lookups):
+            waiting, bulkhead.jobs = bulkhead.jobs, deque()
+            for job in waiting:
+                refused = self._admission.refusal(job.kind, trio.current_time(), repeat=job.repeat)
+                if refused is None:
+                    bulkhead.jobs.append(job)
+                else:
+                    self._turn_away(job, refused)
+
+    # --- on a connection
+
+    async def _work(self, bulkhead: _Bulkhead) -> None:
         """One connection: take the oldest call, make it, hand back the answer, for ever."""
         channel = self._network.channel(self._base_url)
         try:
             while True:
-                while not self._jobs:
-                    turn = trio.Event()
-                    self._idle.append(turn)
-                    await turn.wait()
-                await self._perform(channel, self._jobs.popleft())
+                await self._perform(channel, await bulkhead.take())
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(1):
                 await channel.aclose()
 
     async def _perform(self, channel: Channel, job: _Job) -> None:
-        execute, begun = job.execute, trio.current_time()
-        if begun - job.arrived >= self._limits.timeouts.total_seconds:
-            self._hand_back(execute, _not_sent("deadline", "The call waited for a connection until its time was over."), None, 0)
-            return
+        begun = trio.current_time()
+        left = job.arrived + self._limits.timeouts.total_seconds - begun
+        if left < self._limits.least_call_seconds:
+            why = "The call waited for a connection until too little of its time was left."
+            return self._hand_back(job, _not_sent("deadline", why), None, 0)
+        safe_until = job.execute.subject.psp_key_safe_until
+        if job.repeat and safe_until is not None and self._clock.now() >= safe_until:
+            why = "The PSP's idempotency key ended while the call waited for a connection."
+            return self._hand_back(job, _not_sent("psp_key_over", why), None, 0)
+        permit = self._admission.enter(job.kind, begun, job.execute.subject.id, repeat=job.repeat)
+        if isinstance(permit, Refused):
+            return self._turn_away(job, permit)
         try:
-            request = self._connector.request(execute.call, psp_key=execute.psp_key, credentials=self._credentials)
-            finding, response = await self._exchange(channel, request)
-        except ValueError as fault:
-            # A call that cannot be put on the wire is a bug of ours about this one payment; it must not take the others' connections along.
-            finding, response = _not_sent("unsendable", f"The call could not be built ({type(fault).__name__})."), None
-        self._hand_back(execute, finding, response, round((trio.current_time() - begun) * 1000))
+            finding, response = await self._exchange(channel, job, replaced(self._limits.timeouts, total_seconds=left))
+        except BaseException:
+            # Nobody will know how it ended, so it shows nothing: a stop or a bug of ours must not cost the circuit its place for a probe.
+            self._give_back(job, permit, Verdict.NOTHING, None, sent=True)
+            raise
+        return self._hand_back(job, finding, response, round((trio.current_time() - begun) * 1000), permit)
 
-    async def _exchange(self, channel: Channel, request: HttpRequest) -> tuple[Finding | None, HttpResponse | None]:
-        self._process.reached("connector.before_send")
-        self._in_flight += 1
+    async def _exchange(self, channel: Channel, job: _Job, timeouts: Timeouts) -> tuple[Finding | None, HttpResponse | None]:
         try:
-            response = await channel.exchange(request, timeouts=self._limits.timeouts)
+            request = self._connector.request(job.call, psp_key=job.execute.psp_key, credentials=self._credentials)
+            return await self._on_the_wire(channel, request, timeouts)
         except NotSent as failure:
             return _not_sent(failure.reason, f"Not a byte was sent to the PSP ({failure.reason})."), None
         except OutcomeLost as failure:
@@ -180,25 +331,63 @@ class ConnectorActor(Actor[Execute]):
                 error_class=ErrorClass.UNKNOWN_OUTCOME, code=failure.reason, message=f"The PSP's answer was lost ({failure.reason})."
             )
             return Unknown(failure=lost), None
+        except ValueError as fault:
+            # A call that cannot be put on the wire is a bug of ours about this one payment; it must not take the others' connections along.
+            return _not_sent("unsendable", f"The call could not be built ({type(fault).__name__})."), None
+
+    async def _on_the_wire(self, channel: Channel, request: HttpRequest, timeouts: Timeouts) -> tuple[None, HttpResponse]:
+        self._process.reached("connector.before_send")
+        self._in_flight += 1
+        try:
+            response = await channel.exchange(request, timeouts=timeouts)
         finally:
             self._in_flight -= 1
-            if self._quiet is not None:
-                self._quiet.set()
-                self._quiet = None
+            self._look_quiet()
         self._process.reached("connector.after_answer")
         return None, response
 
-    def _hand_back(self, execute: Execute, finding: Finding | None, response: HttpResponse | None, latency_ms: int) -> None:
-        at = self._clock.now()
+    # --- afterwards
+
+    def _hand_back(
+        self, job: _Job, finding: Finding | None, response: HttpResponse | None, latency_ms: int, permit: Permit | None = None
+    ) -> None:
+        at, execute = self._clock.now(), job.execute
         if response is not None:
-            found = self._connector.read(execute.subject, execute.call, response, source=execute.source, at=at)
-            evidence = replace(found, latency_ms=latency_ms)
+            found = self._connector.read(execute.subject, job.call, response, source=job.source, at=at)
+            longest = self._limits.longest_retry_after_seconds
+            come_back = come_back_at(response.status, response.header("retry-after"), at, longest_seconds=longest)
+            evidence = replace(found, latency_ms=latency_ms, retry_after=come_back)
         else:
             assert finding is not None
-            evidence = Evidence(source=execute.source, finding=finding, at=at, latency_ms=latency_ms)
+            evidence = Evidence(source=job.source, finding=finding, at=at, latency_ms=latency_ms)
         self._count(evidence)
         self._observe(self._connector.name, evidence)
+        if permit is not None:
+            self._learn(job, permit, evidence)
         self._deliver(execute.payment_id, execute.subject.id, evidence, execute.cause)
+        self._look_quiet()
+
+    def _look_quiet(self) -> None:
+        if self._quiet is not None:
+            self._quiet.set()
+            self._quiet = None
+
+    def _learn(self, job: _Job, permit: Permit, evidence: Evidence) -> None:
+        """What the end of the call says about the PSP."""
+        limits = self._admission.limits
+        verdict, code = judge(evidence, replays_errors=self._connector.manifest.replays_errors, slow_seconds=limits.slow_seconds)
+        # A call that could not be built, or had no time left, cost nothing; one that the PSP could not be reached for did.
+        sent = not (isinstance(evidence.finding, NotExecuted) and not evidence.finding.sent and verdict is Verdict.NOTHING)
+        self._give_back(job, permit, verdict, code, sent=sent)
+        if evidence.retry_after is not None:
+            now = trio.current_time()
+            self._admission.hold_off(job.kind, self._moments.monotonic(evidence.retry_after), now, job.execute.subject.id)
+        if verdict is not Verdict.GOOD:
+            self._sort_out()
+
+    def _give_back(self, job: _Job, permit: Permit, verdict: Verdict, code: str | None, *, sent: bool) -> None:
+        now, cause = trio.current_time(), job.execute.subject.id
+        self._admission.ended(job.kind, permit, verdict, now, cause, repeat=job.repeat, sent=sent, code=code)
 
     def _count(self, evidence: Evidence) -> None:
         match evidence.finding:

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from actors.child import ChildSpec, Restart
 from actors.dynamic import DynamicSupervisor
-from actors.mailbox import Ref, Reply
-from actors.messages import Answered, Due, Message
+from actors.mailbox import MailboxFull, Ref, Reply
+from actors.messages import Answered, Message
 from actors.transaction import Surroundings, TransactionActor
 from payorch.domain.outcome import Evidence
 
@@ -19,7 +19,10 @@ T = TypeVar("T")
 
 
 class Directory:
-    """Payments by id, over one dynamic supervisor. `mailbox_capacity`: messages that may wait for one payment."""
+    """Payments by id, over one dynamic supervisor. `mailbox_capacity`: questions that may wait for one payment.
+
+    As much room again is kept for what is told: a crowd of commands must not keep the answer of a PSP out, which is what they wait for.
+    """
 
     def __init__(
         self, supervisor: DynamicSupervisor, surroundings: Surroundings, *, mailbox_capacity: int, shutdown_seconds: float
@@ -35,7 +38,10 @@ class Directory:
 
     async def ask(self, payment_id: str, make: Callable[[Reply[T]], Message], *, within_seconds: float) -> T:
         """Asks the payment's actor, starting it where it rests. Raises as `Ref.ask` does, and TooManyChildren."""
-        return await self._ref(payment_id).ask(make, within_seconds=within_seconds)
+        ref = self._ref(payment_id)
+        if ref.statistics().depth >= self._mailbox_capacity:
+            raise MailboxFull(f"{payment_id}: {self._mailbox_capacity} questions are waiting")
+        return await ref.ask(make, within_seconds=within_seconds)
 
     def tell(self, payment_id: str, message: Message) -> None:
         """Tells the payment's actor, starting it where it rests. Raises MailboxFull, ActorStopped (no supervisor), TooManyChildren."""
@@ -48,10 +54,6 @@ class Directory:
         except Exception as obstacle:
             self._surroundings.undelivered(payment_id, obstacle)
 
-    def wake(self, payment_id: str) -> None:
-        """A timer of that payment has come. Raises as `tell` does."""
-        self.tell(payment_id, Due())
-
     def _ref(self, payment_id: str) -> Ref[Message]:
         return self._supervisor.ref_of(payment_id) or self._start(payment_id, fresh=False)
 
@@ -62,13 +64,13 @@ class Directory:
             # Only its very first life may believe that there is nothing to load.
             nonlocal lives
             lives += 1
-            return TransactionActor(payment_id, self._surroundings, fresh=fresh and lives == 1)
+            return TransactionActor(payment_id, self._surroundings, fresh=fresh and lives == 1, again=lives > 1)
 
         return self._supervisor.start_child(
             ChildSpec(
                 name=payment_id,
                 start=start,
-                mailbox_capacity=self._mailbox_capacity,
+                mailbox_capacity=2 * self._mailbox_capacity,
                 restart=Restart.TRANSIENT,
                 shutdown_seconds=self._shutdown_seconds,
             )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from connectors.contract import AuthorizeOrder, Connector, NotSupported, OperationOrder
 from payorch.domain import identifiers
 from payorch.domain.capability import Manifest
-from payorch.domain.desk import Desk, Limits, Unbuildable
+from payorch.domain.desk import Desk, Limits, Unbuildable, spread
 from payorch.domain.intent import Intent
 from payorch.domain.records import Operation, OperationKind, Payment, PreparedCall
 from payorch.domain.routing import Decision, route
@@ -48,6 +48,7 @@ class Office:
             route=self._route,
             prepare=self._prepare,
             prepare_operation=self._prepare_operation,
+            jitter=lambda seconds: spread(seconds, self.entropy.fraction()),
         )
 
     def _route(self, intent: Intent) -> Decision:

@@ -19,26 +19,49 @@ from typing import Protocol, TypeVar, assert_never
 import trio
 
 from actors.actor import Actor
+from actors.commands import decision_of, unsure_of, waiting_for
 from actors.connector import Execute
+from actors.looks import attempt_of, call_for, inquiry_about, maybe_on_the_wire, subject_of
 from actors.mailbox import ActorStopped, MailboxFull
-from actors.messages import Answered, Cancel, Confirm, Create, Due, Forbidden, KeyTaken, Message, NoSuchPayment, ShopperReturned
+from actors.messages import (
+    Answered,
+    AnswersAgain,
+    Cancel,
+    Capture,
+    Confirm,
+    Create,
+    Due,
+    FollowUp,
+    Forbidden,
+    InquiryOver,
+    KeyTaken,
+    Message,
+    NoSuchPayment,
+    Refund,
+    ShopperReturned,
+    Void,
+)
 from actors.office import Office
 from actors.waiting import Waiting
 from payorch.domain import decide
 from payorch.domain.announcements import ANNOUNCEMENTS_PER_EVENT, announcements
 from payorch.domain.desk import Desk, Story
 from payorch.domain.events import AttemptOpened, OperationOpened
-from payorch.domain.outcome import ErrorClass, Evidence, Failure, NotExecuted, Source, Unknown
-from payorch.domain.payment import AttemptState, OperationState, State
-from payorch.domain.proof import Look, Means, looks_due
-from payorch.domain.records import Attempt, Operation, Payment, PreparedCall
+from payorch.domain.outcome import Absent, ErrorClass, Evidence, Failure, Finding, NotExecuted, Source, Unknown
+from payorch.domain.payment import AttemptState
+from payorch.domain.proof import Look, Means, looks_ahead, looks_due, may_replay_ahead, sends_ahead
+from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
 from payorch.domain.weigh import expire, weigh
+from payorch.domain.weigh_nothing import bring_forward, taught_nothing
 from payorch.ports import Process
 from payorch.store.items import Answer, Append, Appended, Claim, ClaimLost, OutboxRow, Result
 from payorch.store.journal import JournalUnavailable
 from payorch.store.pool import DatabaseUnavailable, PoolExhausted
 
 T = TypeVar("T")
+
+AHEAD = "psp_answers_again"
+"""The cause of looks that were taken before their time."""
 
 
 class Postbox(Protocol):
@@ -56,9 +79,10 @@ class Surroundings:
     """What every payment's actor is given.
 
     write: appends through the journal writer; it returns once the commit is known, raises JournalUnavailable where surely nothing was
-    written. load: the payment by its id, from the journal. present: the payment as merchants see it, JSON. announce: the body of an
-    announcement from (event id, type, sequence, payment, time). undelivered: told of an answer that could not reach its payment.
-    authorized: told of a payment whose merchant got the answer to a creation or confirmation, after how long, and at PSPs (seconds).
+    written. load: the payment by its id, from the journal. present: the JSON that a command is answered with, from the payment and the id
+    of the operation that the command names, if it names one. announce: the body of an announcement from (event id, type, sequence, payment,
+    time). undelivered: told of an answer that could not reach its payment. authorized: told of a payment whose merchant got the answer to
+    a creation or confirmation, after how long, and at PSPs (seconds). began_at: when this process began; None where nobody knows.
     """
 
     office: Office
@@ -66,25 +90,31 @@ class Surroundings:
     load: Callable[[str], Awaitable[Payment | None]]
     postbox: Postbox
     process: Process
-    present: Callable[[Payment], bytes]
+    present: Callable[[Payment, str | None], bytes]
     announce: Callable[[str, str, int, Payment, datetime], bytes]
     undelivered: Callable[[str, Exception], None]
     authorized: Callable[[Payment, float, float], None]
     retry_seconds: float
+    began_at: datetime | None = None
 
 
 class TransactionActor(Actor[Message]):
-    """One payment. `fresh`: it does not exist yet, the first message creates it; nothing is loaded."""
+    """One payment. `fresh`: it does not exist yet, the first message creates it; nothing is loaded. `again`: its life before has died."""
 
-    def __init__(self, payment_id: str, surroundings: Surroundings, *, fresh: bool) -> None:
+    def __init__(self, payment_id: str, surroundings: Surroundings, *, fresh: bool, again: bool = False) -> None:
         self._id = payment_id
         self._around = surroundings
         self._fresh = fresh
+        self._again = again
         self._payment: Payment | None = None
         self._under_way: dict[str, float] = {}  # subject -> when its call was handed to the connector, by trio's clock
         self._waiting: list[Waiting] = []
         self._returning: list[ShopperReturned] = []
+        self._held: list[FollowUp] = []  # commands that wait for what an inquiry finds
+        self._inquired: set[str] = set()  # the subjects of that inquiry that have not been heard of yet
+        self._inquiries = 0
         self._psp_seconds = 0.0
+        self._sendable: frozenset[OperationKind] = frozenset()  # what its PSP takes, when it was last said to answer again
 
     async def started(self) -> None:
         """Load the payment; what may have been sent without an answer is unknown from here on."""
@@ -94,7 +124,9 @@ class TransactionActor(Actor[Message]):
         if self._payment is None or self._payment.hold is not None:
             return
         desk = self._desk(cause="restart")
-        for subject in _maybe_on_the_wire(self._payment, desk.at):
+        # One that comes back from a rest has sent nothing meanwhile; only a death, or the process before this one, can have.
+        began_at = self._around.began_at
+        for subject in maybe_on_the_wire(self._payment, desk.at if self._again or began_at is None else began_at):
             lost = Unknown(failure=_failure("no_answer_at_restart", "The process ended before the PSP's answer was recorded."))
             await self._weigh(subject, Evidence(source=Source.RESTART, finding=lost, at=desk.at), cause="restart", actor="system")
 
@@ -105,12 +137,17 @@ class TransactionActor(Actor[Message]):
             case Confirm():
                 waiting = Waiting(claim=message.claim, reply_to=message.reply_to, status=200, authorizes=True, since=trio.current_time())
                 await self._command(waiting, lambda story: decide.confirm(story, message.method, message.return_url))
-            case Cancel():
-                await self._cancel(message)
+            case Cancel() | Capture() | Void() | Refund():
+                await self._follow_up(message)
+            case InquiryOver(number=number):
+                if number == self._inquiries:
+                    await self._decide_held()
             case Answered(subject_id=subject_id, evidence=evidence, cause=cause):
                 await self._answered(subject_id, evidence, cause)
             case Due():
                 await self._due()
+            case AnswersAgain():
+                await self._look_ahead(message)
             case ShopperReturned():
                 await self._shopper_returned(message)
             case _ as never:
@@ -126,10 +163,63 @@ class TransactionActor(Actor[Message]):
         waiting = Waiting(claim=claim, reply_to=message.reply_to, status=201, authorizes=message.confirm, since=trio.current_time())
         await self._command(waiting, decide.confirm if message.confirm else _nothing, story)
 
-    async def _cancel(self, message: Cancel) -> None:
-        open_outcome = self._payment is not None and self._payment.state in (State.AUTHORIZING, State.PROVIDER_PENDING)
-        waiting = Waiting(claim=message.claim, reply_to=message.reply_to, status=200, patient=not open_outcome)
-        await self._command(waiting, decide.cancel)
+    async def _follow_up(self, message: FollowUp) -> None:
+        """A command on what is there already. Where an outcome is unknown the PSP is asked at once, and the command waits for that a while.
+
+        Nothing is accepted meanwhile: the claim of its key is written when it is decided, so a crash leaves nothing behind.
+        """
+        if not self._held:
+            self._inquired = self._inquire(message.claim.request_id)
+            if not self._inquired:
+                return await self._decide(message)
+            self._inquiries += 1
+            self.spawn(self._end_inquiry, self._inquiries)
+        elif len(self._held) >= self.mailbox.capacity:
+            return message.reply_to.fail(MailboxFull(f"{self._id}: {len(self._held)} commands wait for an inquiry"))
+        self._held.append(message)
+        return None
+
+    def _inquire(self, cause: str) -> set[str]:
+        """Asks the PSP about everything unknown; the ids of what will be heard of. Never a replay: this must not move anything."""
+        payment = self._payment
+        if payment is None:
+            return set()
+        asked = set()
+        for subject in unsure_of(payment):
+            if not self._is_under_way(subject.id):
+                call = inquiry_about(self._around.office, payment, subject.id)
+                if call is None:
+                    continue
+                try:
+                    self._send(payment, subject.id, call, Source.INQUIRY, cause=cause)
+                except (MailboxFull, ActorStopped):
+                    continue
+            asked.add(subject.id)
+        return asked
+
+    async def _end_inquiry(self, number: int) -> None:
+        """Beside the message loop: the patience of those who wait for inquiry `number`."""
+        await trio.sleep(self._around.office.limits.inquire_first_seconds)
+        while True:
+            try:
+                return self.ref.tell(InquiryOver(number=number))
+            except ActorStopped:
+                return None
+            except MailboxFull:
+                await trio.sleep(self._around.retry_seconds)
+
+    async def _decide_held(self) -> None:
+        """The inquiry is over: what waits for it is decided on what is known now, in the order in which it came."""
+        held, self._held = self._held, []
+        self._inquired.clear()
+        self._inquiries += 1
+        for message in held:
+            await self._decide(message)
+
+    async def _decide(self, message: FollowUp) -> None:
+        if message.reply_to.settled:
+            return  # its asker has gone: nothing was accepted, and nothing is begun for nobody
+        await self._command(waiting_for(message, self._payment), decision_of(message))
 
     async def _command(self, waiting: Waiting, write: Callable[[Story], object], story: Story | None = None) -> None:
         """Runs one merchant command: refused, or committed together with the claim of its key."""
@@ -157,20 +247,30 @@ class TransactionActor(Actor[Message]):
         self._psp_seconds += (evidence.latency_ms or 0) / 1000
         if self._payment is None:
             return
-        connector = self._payment.attempt(self._attempt_id(subject_id)).connector
+        connector = attempt_of(self._payment, subject_id).connector
         await self._weigh(subject_id, evidence, cause=cause, actor=f"psp:{connector}")
+        if cause == AHEAD:
+            await self._go_ahead(subject_id, evidence.finding)
         for message in self._returning:
             message.reply_to.answer(self._payment)
         self._returning.clear()
+        if subject_id in self._inquired:
+            self._inquired.remove(subject_id)
+            if not self._inquired:
+                await self._decide_held()
 
     async def _weigh(self, subject_id: str, evidence: Evidence, *, cause: str, actor: str) -> None:
-        """Commits what the evidence amounts to. It is weighed anew for each try, because the journal may have been away for long."""
+        """Commits what the evidence amounts to. It is weighed anew for each try, because the journal may have been away for long.
+
+        What a look before its time brings is written only where it says something: such looks may come as often as a PSP recovers.
+        """
 
         async def once() -> Story:
             payment = self._payment
             assert payment is not None
             story = weigh(payment, subject_id, evidence, self._desk(actor=actor, cause=cause))
-            await self._append(story)
+            if cause != AHEAD or not taught_nothing(payment, story):
+                await self._append(story)
             return story
 
         await self._act(await self._patiently(once))
@@ -185,7 +285,34 @@ class TransactionActor(Actor[Message]):
         for look in looks_due(self._payment, self._desk(cause="timer")):
             await self._look(look)
 
-    async def _look(self, look: Look) -> None:
+    async def _look_ahead(self, message: AnswersAgain) -> None:
+        """Looks at what is open at that connector before its time."""
+        if self._payment is None:
+            return
+        self._sendable = message.sendable
+        for look in looks_ahead(self._payment, message.connector, message.sendable, self._desk(cause=AHEAD)):
+            await (self._send_ahead(look) if look.means is Means.SEND else self._look(look, cause=AHEAD))
+
+    async def _go_ahead(self, subject_id: str, finding: Finding) -> None:
+        """It was asked about before its time. Where the PSP answered, what never arrived may arrive now, and what waits may be sent."""
+        payment, desk = self._payment, self._desk(cause=AHEAD)
+        assert payment is not None
+        subject = subject_of(payment, subject_id)
+        if isinstance(finding, Absent) and may_replay_ahead(payment, subject, desk):
+            await self._look(Look(subject_id=subject_id, means=Means.REPLAY), cause=AHEAD)
+        elif isinstance(subject, Attempt) and not isinstance(finding, (Unknown, NotExecuted)):
+            for look in sends_ahead(payment, subject_id, self._sendable, desk):
+                await self._send_ahead(look)
+
+    async def _send_ahead(self, look: Look) -> None:
+        payment = self._payment
+        assert payment is not None
+        if not self._is_under_way(look.subject_id):
+            story = bring_forward(payment, look.subject_id, self._desk(cause=AHEAD))
+            await self._patiently(lambda: self._append(story))
+            await self._look(look, cause=AHEAD)
+
+    async def _look(self, look: Look, *, cause: str = "timer") -> None:
         payment = self._payment
         assert payment is not None
         if look.means is Means.LOST:
@@ -193,34 +320,26 @@ class TransactionActor(Actor[Message]):
             return await self._without_answer(look.subject_id, Source.RESPONSE, "no_answer", "The PSP call ended without an answer.")
         if self._is_under_way(look.subject_id):
             return None
-        call, source = self._call_for(payment, look)
+        if look.means is Means.SEND and look.subject_id in self._under_way:
+            # It was sent, and its answer is lost with its connector's actor: no longer surely unsent.
+            self._under_way.pop(look.subject_id)
+            return await self._without_answer(look.subject_id, Source.RESPONSE, "no_answer", "The PSP call ended without an answer.")
+        office = self._around.office
+        call, source = call_for(office, payment, look)
         if call is None:
             why = "The PSP offers no way to ask about this."
             return await self._without_answer(look.subject_id, Source.INQUIRY, "cannot_be_asked", why)
+        # Where a replay may not be sent now, the PSP is asked instead, so that no step of the schedule is wasted. Before its time it has
+        # been asked already.
+        instead = inquiry_about(office, payment, look.subject_id) if source is Source.REPLAY and cause != AHEAD else None
+        repeat = look.means in (Means.SEND, Means.REPLAY)
         with contextlib.suppress(MailboxFull, ActorStopped):  # its timer stays due: the next sweep tries again
-            self._send(payment, look.subject_id, call, source, cause="timer")
+            self._send(payment, look.subject_id, call, source, cause=cause, repeat=repeat, instead=instead)
         return None
 
     async def _without_answer(self, subject_id: str, source: Source, code: str, message: str) -> None:
         evidence = Evidence(source=source, finding=Unknown(failure=_failure(code, message)), at=self._around.office.clock.now())
         await self._weigh(subject_id, evidence, cause="timer", actor="system")
-
-    def _call_for(self, payment: Payment, look: Look) -> tuple[PreparedCall | None, Source]:
-        subject = _subject(payment, look.subject_id)
-        attempt = payment.attempt(self._attempt_id(look.subject_id))
-        match look.means:
-            case Means.SEND:
-                return subject.call, Source.RESPONSE
-            case Means.REPLAY:
-                return subject.call, Source.REPLAY
-            case Means.INQUIRE:
-                return self._around.office.connectors[attempt.connector].inquire(subject, attempt), Source.INQUIRY
-            case Means.WAIT:
-                return None, Source.INQUIRY
-            case Means.LOST:
-                raise AssertionError("a lost call is not sent again before it is weighed")
-            case _ as never:
-                assert_never(never)
 
     async def _shopper_returned(self, message: ShopperReturned) -> None:
         """A browser came back: look at once where the attempt still waits for it; otherwise the payment as it stands is the answer."""
@@ -229,7 +348,7 @@ class TransactionActor(Actor[Message]):
         if payment is None or attempt is None or attempt.state is not AttemptState.ACTION_REQUIRED:
             return message.reply_to.answer(payment)
         if not self._is_under_way(attempt.id):
-            call = self._around.office.connectors[attempt.connector].inquire(attempt, attempt)
+            call = inquiry_about(self._around.office, payment, attempt.id)
             if call is None:
                 return message.reply_to.answer(payment)  # the PSP cannot be asked: it tells by webhook
             try:
@@ -286,21 +405,20 @@ class TransactionActor(Actor[Message]):
         for one in waiting:
             status = one.answer_status(payment)
             if status is not None:
-                body = self._around.present(payment)
                 claim = one.claim
+                body = self._around.present(payment, claim.subject_id)
                 answers.append((one, Answer(merchant_id=claim.merchant_id, key=claim.key, status=status, body=body, at=payment.updated_at)))
         return answers
 
     def _announcements(self, before: Payment | None, story: Story) -> tuple[OutboxRow, ...]:
         rows = []
-        state = before.state if before is not None else None
         for event, payment in zip(story.events, story.after, strict=True):
-            for place, name in enumerate(announcements(state, event, payment)):
+            for place, name in enumerate(announcements(before, event, payment)):
                 event_id = self._around.office.identifier("evt")
                 sequence = payment.version * ANNOUNCEMENTS_PER_EVENT + place
                 body = self._around.announce(event_id, name, sequence, payment, event.at)
                 rows.append(OutboxRow(event_id=event_id, type=name, body=body, sequence=sequence))
-            state = event.to
+            before = payment
         return tuple(rows)
 
     async def _act(self, story: Story) -> None:
@@ -327,12 +445,30 @@ class TransactionActor(Actor[Message]):
             )
             await self._weigh(subject.id, evidence, cause=cause, actor="system")
 
-    def _send(self, payment: Payment, subject_id: str, call: PreparedCall, source: Source, *, cause: str) -> None:
-        subject = _subject(payment, subject_id)
-        connector = payment.attempt(self._attempt_id(subject_id)).connector
+    def _send(
+        self,
+        payment: Payment,
+        subject_id: str,
+        call: PreparedCall,
+        source: Source,
+        *,
+        cause: str,
+        repeat: bool = False,
+        instead: PreparedCall | None = None,
+    ) -> None:
+        subject = subject_of(payment, subject_id)
         self._around.postbox.send(
-            connector,
-            Execute(payment_id=self._id, subject=subject, call=call, psp_key=subject.psp_key, source=source, cause=cause),
+            attempt_of(payment, subject_id).connector,
+            Execute(
+                payment_id=self._id,
+                subject=subject,
+                call=call,
+                psp_key=subject.psp_key,
+                source=source,
+                cause=cause,
+                repeat=repeat,
+                instead=instead,
+            ),
         )
         self._under_way[subject_id] = trio.current_time()
 
@@ -346,15 +482,10 @@ class TransactionActor(Actor[Message]):
         handed_over = self._under_way.get(subject_id)
         return handed_over is not None and trio.current_time() - handed_over < self._around.office.limits.call_lost_seconds
 
-    def _attempt_id(self, subject_id: str) -> str:
-        assert self._payment is not None
-        operation = next((one for one in self._payment.operations if one.id == subject_id), None)
-        return operation.attempt_id if operation is not None else subject_id
-
     def _rest_if_idle(self) -> None:
         """A payment at rest needs no actor: the journal has it, and its timers wake it. The last look at the mailbox is ours."""
         self._waiting = [one for one in self._waiting if not one.reply_to.settled]
-        if not (self._waiting or self._under_way or self._returning or self.mailbox.depth):
+        if not (self._waiting or self._held or self._under_way or self._returning or self.mailbox.depth):
             self.stop()
 
     async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
@@ -372,18 +503,6 @@ def _nothing(_: Story) -> None:
 
 def _failure(code: str, message: str) -> Failure:
     return Failure(error_class=ErrorClass.UNKNOWN_OUTCOME, code=code, message=message)
-
-
-def _subject(payment: Payment, subject_id: str) -> Attempt | Operation:
-    operation = next((one for one in payment.operations if one.id == subject_id), None)
-    return operation if operation is not None else payment.attempt(subject_id)
-
-
-def _maybe_on_the_wire(payment: Payment, at: datetime) -> list[str]:
-    """Children that were committed as about to be sent and have no answer. One that waits to be sent again counts once that was due."""
-    attempts = [one.id for one in payment.attempts if one.state in (AttemptState.PREPARED, AttemptState.SENT)]
-    waiting = [one for one in payment.operations if one.state in (OperationState.REQUESTED, OperationState.SENT)]
-    return attempts + [one.id for one in waiting if one.pursuit is None or (one.next_action_at or at) <= at]
 
 
 C = TypeVar("C", Attempt, Operation)

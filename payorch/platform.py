@@ -12,6 +12,7 @@ Not here: any decision, any SQL, any HTTP.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,12 +24,12 @@ import trio
 from quart_trio import QuartTrio
 
 from actors.actor import Actor
-from actors.connector import ConnectorActor, ConnectorLimits, Execute
+from actors.connector import ConnectorActor, Execute
 from actors.directory import Directory
 from actors.journal import JournalWriter, Write
 from actors.mailbox import ActorStopped, MailboxFull, Ref
 from actors.office import Office
-from actors.recovery import Poisoned, RecoveryActor
+from actors.recovery import Poisoned, RecoveryActor, WellAgain
 from actors.supervisor import ChildSpec, DynamicSupervisor, Report, ReportKind, Strategy, Supervisor
 from actors.transaction import Surroundings
 from connectors import registry
@@ -37,17 +38,18 @@ from payorch import keys
 from payorch.access import PEPPER_PURPOSE
 from payorch.api.app import ApiSurroundings, make_app
 from payorch.api.contracts import option_checks
-from payorch.api.present import announcement_json, payment_json
+from payorch.api.present import announcement_json, answer_json
 from payorch.api.shopper import PURPOSE, return_url
+from payorch.circuits import Circuits, connector_limits
 from payorch.domain.desk import Story
 from payorch.domain.outcome import Evidence
 from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
-from payorch.ports import Clock, Entropy, Process, Timeouts
+from payorch.ports import Clock, Entropy, Process
 from payorch.ports import Network as NetworkPort
 from payorch.settings import ConnectorSettings, Settings
-from payorch.store import identities, reads
+from payorch.store import connector_reads, identities, reads
 from payorch.store.driver import Connection
 from payorch.store.items import Append, Item, Result
 from payorch.store.journal import Fenced, Journal
@@ -133,6 +135,15 @@ class Platform:
         master = keys.Secret(settings.needed("secret_key").reveal())
         self._return_key = keys.derived_key(master, PURPOSE)
         self._pepper = keys.derived_key(master, PEPPER_PURPOSE)
+        self._circuits = Circuits(
+            enabled,
+            self._connectors,
+            clock=ports.clock,
+            metrics=metrics,
+            read=self.read,
+            write=self.write,
+            well_again=self._tell_recovery,
+        )
         self._office = self._make_office()
         self._payments = DynamicSupervisor(
             name="payments",
@@ -230,20 +241,15 @@ class Platform:
             network=self._ports.network,
             base_url=settings.base_url,
             credentials=settings.credentials(),
-            limits=ConnectorLimits(
-                connections=settings.connections,
-                waiting=settings.mailbox_capacity,
-                timeouts=Timeouts(
-                    connect_seconds=settings.connect_timeout_seconds,
-                    write_seconds=settings.write_timeout_seconds,
-                    read_seconds=settings.read_timeout_seconds,
-                    total_seconds=settings.total_timeout_seconds,
-                ),
-            ),
+            limits=connector_limits(settings),
+            admission=self._circuits.admissions[name],
+            remember=self._circuits.remember,
+            write_circuits=self._circuits.write_of(name),
             clock=self._ports.clock,
             process=self._ports.process,
             deliver=self.directory.answered,
             observe=self._observe,
+            refused=self._circuits.refused,
         )
         self._live[name] = actor
         return actor
@@ -261,6 +267,10 @@ class Platform:
             sweep_limit=self._settings.actors.sweep_limit,
             census=self._take_census,
             check_ours=self._check_ours,
+            admissions=self._circuits.admissions,
+            unresolved=lambda connector, kinds, **which: self.read(connector_reads.unresolved_at, connector, kinds, **which),
+            pull_forward_limit=self._settings.actors.pull_forward_limit,
+            pulled=self._metrics.pulled_forward,
         )
 
     def _start_api(self) -> _ApiActor:
@@ -284,7 +294,7 @@ class Platform:
             manifests={name: connector.manifest for name, connector in self._connectors.items()},
             preference=tuple(name for name in settings.routing.default if name in self._connectors),
             routing_version=settings.routing.version,
-            unavailable=dict,
+            unavailable=self._circuits.unavailable,
             return_url=self._return_url,
         )
 
@@ -295,11 +305,12 @@ class Platform:
             load=lambda payment_id: self.read(reads.load_payment, payment_id),
             postbox=self,
             process=self._ports.process,
-            present=payment_json,
+            present=answer_json,
             announce=announcement_json,
             undelivered=self._undelivered,
             authorized=self._authorized,
             retry_seconds=0.25,
+            began_at=self._ports.clock.now(),
         )
 
     def send(self, connector: str, execute: Execute) -> None:
@@ -335,6 +346,7 @@ class Platform:
                 load_payment=lambda payment_id: self.read(reads.load_payment, payment_id),
                 load_payments=lambda payment_ids: self.read(reads.load_many, payment_ids),
                 load_events=lambda payment_id: self.read(reads.load_events, payment_id),
+                find_operation=lambda operation_id: self.read(reads.find_operation, operation_id),
                 search=lambda what, *, limit, after: self.read(reads.search, what, limit=limit, after=after),
                 write_answer=self.write,
                 connectors=option_checks(self._connectors),
@@ -399,6 +411,11 @@ class Platform:
 
     def _observe(self, connector: str, evidence: Evidence) -> None:
         self._metrics.psp_call(connector, evidence)
+
+    def _tell_recovery(self, message: WellAgain) -> None:
+        # Not told, it begins with a wave over everything when it is up again.
+        with contextlib.suppress(MailboxFull, ActorStopped):
+            self.root.ref("recovery").tell(message)
 
     def _undelivered(self, payment_id: str, obstacle: Exception) -> None:
         log.warning("payment.answer_undelivered", payment_id=payment_id, obstacle=type(obstacle).__name__)

@@ -31,8 +31,16 @@ from payorch.keys import SHORTEST_PEPPER_BYTES, Secret
 
 REMOVED: Final = "(set, not shown)"
 
-# Above the longest that a call may wait for its turn and then take: the time it takes to come back through a busy process.
+# Above the longest that a call may take, waiting included: the time it takes to come back through a busy process.
 _LOST_CALL_MARGIN_SECONDS: Final = 10
+# Of a connector: the key to change, and what must not exceed what.
+_ORDERED: Final = (
+    ("least_call_seconds", "least_call_seconds", "total_timeout_seconds"),
+    ("circuit_minimum_calls", "circuit_minimum_calls", "circuit_window_calls"),
+    ("circuit_longest_open_seconds", "circuit_open_seconds", "circuit_longest_open_seconds"),
+    ("lookup_circuit_longest_open_seconds", "lookup_circuit_open_seconds", "lookup_circuit_longest_open_seconds"),
+    ("retry_budget_most", "retry_budget_initial", "retry_budget_most"),
+)
 _WILDCARD_HOSTS: Final = frozenset({"0.0.0.0", "::"})
 
 
@@ -68,6 +76,8 @@ def _base_url(url: str) -> str:
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 WholeSeconds = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Tokens = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 Schedule = Annotated[tuple[WholeSeconds, ...], Field(min_length=1), BeforeValidator(_listed), AfterValidator(_rising)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
@@ -143,6 +153,9 @@ class PaymentSettings(_Section):
     authorization_look_seconds: WholeSeconds
     operation_retry_seconds: Schedule
     operation_window_seconds: WholeSeconds
+    inquire_first_seconds: Seconds
+    early_tries: Amount
+    session_closings: Amount
 
 
 class ActorSettings(_Section):
@@ -155,19 +168,40 @@ class ActorSettings(_Section):
     shutdown_seconds: Seconds
     sweep_seconds: Seconds
     sweep_limit: Amount
+    pull_forward_limit: Amount
 
 
 class ConnectorSettings(_Section):
-    """One PSP: where it is, how much at once, and how long to wait. The secrets come from the environment only."""
+    """One PSP: where it is, how much at once, how long to wait, and when to leave it alone. The secrets come from the environment only."""
 
     enabled: bool
     base_url: BaseUrl
     connections: Amount
+    lookup_connections: Amount
     mailbox_capacity: Amount
     connect_timeout_seconds: Seconds
     write_timeout_seconds: Seconds
     read_timeout_seconds: Seconds
     total_timeout_seconds: Seconds
+    least_call_seconds: Seconds
+    longest_retry_after_seconds: Seconds
+    circuit_window_calls: Amount
+    circuit_window_seconds: Seconds
+    circuit_minimum_calls: Amount
+    circuit_failure_rate: Share
+    circuit_slow_rate: Share
+    circuit_slow_seconds: Seconds
+    circuit_failures_in_a_row: Amount
+    circuit_open_seconds: Seconds
+    circuit_longest_open_seconds: Seconds
+    circuit_probes: Amount
+    circuit_successes_to_close: Amount
+    lookup_circuit_open_seconds: Seconds
+    lookup_circuit_longest_open_seconds: Seconds
+    retry_budget_initial: Tokens
+    retry_budget_most: Tokens
+    retry_budget_earned_per_call: float = Field(ge=0, le=1)
+    retry_budget_earned_per_minute: float = Field(ge=0, allow_inf_nan=False)
     response_limit_bytes: int = Field(ge=1024)
     keep_alive_seconds: Seconds
     api_key: SecretStr | None = None
@@ -292,15 +326,19 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     http, database = settings.http, settings.database
     if http.page_default > http.page_limit:
         yield "http.page_default", f"must not exceed http.page_limit ({http.page_limit})"
+    if settings.payments.inquire_first_seconds >= http.answer_within_seconds:
+        yield "payments.inquire_first_seconds", f"must be below http.answer_within_seconds ({http.answer_within_seconds})"
     if urlsplit(http.public_url).hostname in _WILDCARD_HOSTS:
         yield "http.public_url", f"must be set, since no shopper's browser reaches {http.public_url}"
     if database.answer_within_seconds <= database.statement_timeout_seconds:
         yield "database.answer_within_seconds", f"must exceed statement_timeout_seconds ({database.statement_timeout_seconds})"
     for name, connector in settings.enabled_connectors().items():
-        # It may wait for its turn as long as it may take (actors.connector).
-        least = 2 * connector.total_timeout_seconds + _LOST_CALL_MARGIN_SECONDS
+        least = connector.total_timeout_seconds + _LOST_CALL_MARGIN_SECONDS
         if settings.payments.call_lost_seconds < least:
             yield "payments.call_lost_seconds", f"must be {least:g} or more: a call to {name} may be answered until then"
+        for key, lower, upper in _ORDERED:
+            if getattr(connector, lower) > getattr(connector, upper):
+                yield f"connectors.{name}.{key}", f"{lower} must not exceed {upper} ({getattr(connector, upper):g})"
     for name in settings.routing.default:
         if name not in settings.connectors:
             yield "routing.default", f"names {name}, which is none of the connectors: {', '.join(settings.connectors)}"

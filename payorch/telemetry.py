@@ -279,6 +279,16 @@ class Metrics:
     database_available: Gauge
     """1, or 0 while the platform pauses"""
     log_lines_lost: Gauge
+    circuit_state: Gauge
+    """by connector, operation and state: 1 for the state in which the circuit stands, else 0"""
+    circuit_transitions: Counter
+    """by connector, operation and the state that was entered"""
+    psp_calls_refused: Counter
+    """calls that were not sent, by connector, operation and reason: the circuit, or the retry budget"""
+    retry_budget_tokens: Gauge
+    """by connector: repeats that may be sent before first calls or answers bring more"""
+    payments_pulled_forward: Counter
+    """by connector: payments looked at before their time, because their PSP answers again"""
 
     @classmethod
     def create(cls) -> Self:
@@ -305,6 +315,11 @@ class Metrics:
             payments_unknown=make.gauge("payments_unknown", "Payments with an unknown outcome."),
             database_available=make.gauge("database_available", "1 when the database answers, else 0."),
             log_lines_lost=make.gauge("log_lines_lost", "Log lines that stderr did not take."),
+            circuit_state=make.gauge("circuit_state", "1 for the state a circuit stands in.", "connector", "operation", "state"),
+            circuit_transitions=make.counter("circuit_transitions", "Changes of a circuit.", "connector", "operation", "to"),
+            psp_calls_refused=make.counter("psp_calls_refused", "Calls that were kept back.", "connector", "operation", "reason"),
+            retry_budget_tokens=make.gauge("retry_budget_tokens", "Repeats that may still be sent.", "connector"),
+            payments_pulled_forward=make.counter("payments_pulled_forward", "Payments looked at before their time.", "connector"),
         )
 
     def http_answered(self, route: str, status: int, seconds: float) -> None:
@@ -323,6 +338,10 @@ class Metrics:
         self.psp_calls.labels(connector, evidence.source.value, type(evidence.finding).__name__.lower()).inc()
         if evidence.latency_ms is not None:
             self.psp_call_seconds.labels(connector).observe(evidence.latency_ms / 1000)
+
+    def pulled_forward(self, connector: str, payments: int) -> None:
+        """So many payments of that connector were woken before their time."""
+        self.payments_pulled_forward.labels(connector).inc(payments)
 
     def committed(self, items: int, seconds: float) -> None:
         """The journal wrote a batch."""

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from actors.admission import CallKind
+from payorch.circuits import admission_limits, connector_limits
 from payorch.configuration import FILES, shipped_folder
 from payorch.domain.desk import Limits
 from payorch.settings import PaymentSettings, Settings, SettingsInvalid, ignored_variables, load, origins
@@ -67,6 +69,19 @@ def test_limits_are_the_payments_section() -> None:
     assert set(PaymentSettings.model_fields) == set(Limits.__struct_fields__)
     assert limits.unknown_looks_seconds == (2, 5, 15, 60, 300, 900, 3600, 21600, 86400)
     assert limits.unknown_budget_seconds == 7 * 24 * 3600
+
+
+def test_what_is_shipped_keeps_the_promises_about_retries() -> None:
+    """RELIABILITY.md: a first look within 30 s, at most 1.1 calls per payment; and a circuit is told by its own numbers."""
+    settings = load({})
+    stripe = settings.connectors["stripe"]
+    assert settings.payments.unknown_looks_seconds[0] <= 30
+    assert stripe.retry_budget_earned_per_call <= 0.1
+    assert stripe.total_timeout_seconds + 10 <= settings.payments.call_lost_seconds
+    limits = admission_limits(stripe)
+    assert limits.lookup_circuit.longest_open_seconds <= 15, "an unknown outcome is found out within seconds of the PSP answering again"
+    assert (limits.of(CallKind.REFUND), limits.of(CallKind.LOOKUP)) == (limits.circuit, limits.lookup_circuit)
+    assert connector_limits(stripe).timeouts.total_seconds == stripe.total_timeout_seconds
 
 
 def test_the_wheel_takes_the_same_files() -> None:
@@ -192,7 +207,21 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
         ({"PAYORCH_PAYMENTS__UNKNOWN_LOOKS_SECONDS": "[2"}, "payments.unknown_looks_seconds"),
         ({"PAYORCH_PAYMENTS__UNKNOWN_LOOKS_SECONDS": ","}, "at least 1 item"),
         ({"PAYORCH_ROUTING__DEFAULT": "stripe,adyen"}, "routing.default: names adyen"),
-        ({"PAYORCH_CONNECTORS__STRIPE__TOTAL_TIMEOUT_SECONDS": "80"}, "payments.call_lost_seconds: must be 170 or more"),
+        ({"PAYORCH_CONNECTORS__STRIPE__TOTAL_TIMEOUT_SECONDS": "80"}, "payments.call_lost_seconds: must be 90 or more"),
+        ({"PAYORCH_CONNECTORS__STRIPE__LEAST_CALL_SECONDS": "31"}, "least_call_seconds must not exceed total_timeout_seconds (30)"),
+        ({"PAYORCH_CONNECTORS__STRIPE__CIRCUIT_MINIMUM_CALLS": "101"}, "circuit_minimum_calls must not exceed circuit_window_calls (100)"),
+        (
+            {"PAYORCH_CONNECTORS__STRIPE__CIRCUIT_OPEN_SECONDS": "31"},
+            "connectors.stripe.circuit_longest_open_seconds: circuit_open_seconds must not exceed circuit_longest_open_seconds (30)",
+        ),
+        ({"PAYORCH_CONNECTORS__STRIPE__CIRCUIT_FAILURE_RATE": "1.5"}, "circuit_failure_rate: should be less than or equal to 1"),
+        ({"PAYORCH_CONNECTORS__STRIPE__CIRCUIT_FAILURE_RATE": "0"}, "circuit_failure_rate: should be greater than 0"),
+        ({"PAYORCH_CONNECTORS__STRIPE__CIRCUIT_PROBES": "0"}, "circuit_probes: should be greater than or equal to 1"),
+        ({"PAYORCH_CONNECTORS__STRIPE__RETRY_BUDGET_INITIAL": "0"}, "retry_budget_initial: should be greater than or equal to 1"),
+        ({"PAYORCH_CONNECTORS__STRIPE__RETRY_BUDGET_MOST": "4"}, "retry_budget_initial must not exceed retry_budget_most (4)"),
+        ({"PAYORCH_CONNECTORS__STRIPE__RETRY_BUDGET_EARNED_PER_CALL": "inf"}, "retry_budget_earned_per_call"),
+        ({"PAYORCH_ACTORS__PULL_FORWARD_LIMIT": "0"}, "pull_forward_limit: should be greater than or equal to 1"),
+        ({"PAYORCH_PAYMENTS__INQUIRE_FIRST_SECONDS": "5"}, "payments.inquire_first_seconds: must be below http"),
         ({"PAYORCH_CONNECTORS__STRIPE__BASE_URL": "ftp://x"}, "http(s)://host"),
         ({"PAYORCH_CONNECTORS__STRIPE__BASE_URL": "https://user:pw@x"}, "base_url: must be http(s)://host[:port][/prefix], without user"),
         ({"PAYORCH_CONNECTORS__ADYEN__ENABLED": "true"}, "connectors.adyen.base_url: is missing"),

@@ -198,6 +198,11 @@ def test_metrics_are_named_in_base_units() -> None:
     metrics.journal_position.set(42)
     metrics.payments_live.set(7)
     metrics.database_available.set(1)
+    metrics.circuit_state.labels("a-psp", "capture", "open").set(1)
+    metrics.circuit_transitions.labels("a-psp", "capture", "open").inc()
+    metrics.psp_calls_refused.labels("a-psp", "capture", "circuit_open").inc()
+    metrics.retry_budget_tokens.labels("a-psp").set(4.5)
+    metrics.pulled_forward("a-psp", 25)
     text = metrics.exposition().decode()
     for expected in (
         'payorch_http_requests_total{route="/v1/payments",status="201"} 1.0',
@@ -209,6 +214,11 @@ def test_metrics_are_named_in_base_units() -> None:
         "payorch_journal_position 42.0",
         "payorch_payments_live 7.0",
         "payorch_database_available 1.0",
+        'payorch_circuit_state{connector="a-psp",operation="capture",state="open"} 1.0',
+        'payorch_circuit_transitions_total{connector="a-psp",operation="capture",to="open"} 1.0',
+        'payorch_psp_calls_refused_total{connector="a-psp",operation="capture",reason="circuit_open"} 1.0',
+        'payorch_retry_budget_tokens{connector="a-psp"} 4.5',
+        'payorch_payments_pulled_forward_total{connector="a-psp"} 25.0',
     ):
         assert expected in text, expected
     assert "_created" not in text

@@ -40,6 +40,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     authorization_look_seconds: int
     operation_retry_seconds: tuple[int, ...]
     operation_window_seconds: int
+    inquire_first_seconds: float
+    early_tries: int = 20
+    session_closings: int = 3
 
 
 class Unbuildable(Struct, frozen=True, kw_only=True):
@@ -48,9 +51,16 @@ class Unbuildable(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+def _exactly(seconds: float) -> float:
+    return seconds
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """The circumstances of one decision. `identifier("att")` makes a new id; the two `prepare` functions build the exact PSP call."""
+    """The circumstances of one decision. `identifier("att")` makes a new id; the two `prepare` functions build the exact PSP call.
+
+    jitter: makes of a schedule's interval the wait that is used, never longer (`spread` with a throw of the dice; exact where not given).
+    """
 
     at: datetime
     actor: str
@@ -61,6 +71,12 @@ class Desk:
     route: Callable[[Intent], Decision]
     prepare: Callable[[Payment, str, str], PreparedCall | Unbuildable]
     prepare_operation: Callable[[Payment, Operation], PreparedCall | Unbuildable]
+    jitter: Callable[[float], float] = _exactly
+
+    def look_at(self, looks_seconds: tuple[int, ...], steps: int) -> datetime:
+        """When to look again after `steps` looks: within the schedule's entry from now, its last one for ever after."""
+        seconds = self.jitter(looks_seconds[min(steps, len(looks_seconds) - 1)])
+        return self.at + timedelta(milliseconds=int(seconds * 1000))
 
     def after(self, seconds: int) -> datetime:
         """The moment that many seconds from now."""
@@ -145,6 +161,11 @@ class Story:
         self.tell(name, change, to)
 
 
-def look_at(looks_seconds: tuple[int, ...], steps: int, at: datetime) -> datetime:
-    """When to look again after `steps` looks: the schedule's entry, its last one for ever after."""
-    return at + timedelta(seconds=looks_seconds[min(steps, len(looks_seconds) - 1)])
+def spread(seconds: float, fraction: float) -> float:
+    """The wait for an interval of a schedule, by a throw in [0, 1): anywhere in its second half.
+
+    A schedule's entries are at least twice as long as the one before, so this parts a crowd that failed together as widely as an interval
+    allows. Not from zero on: the first half belongs to the look before, and asking a PSP again after a moment, before its index can have
+    changed, would only use the step up. Never longer than the interval: what is promised as "looked at within" stays so.
+    """
+    return seconds * (1 + fraction) / 2

@@ -9,13 +9,14 @@ Not here: making new ones (`payorch.ports.Entropy.identifier`).
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-PREFIXES: Final = frozenset({"pay", "att", "cap", "ref", "void", "evt", "act", "whe", "dlq", "dsp", "bat", "mer", "opr"})
+PREFIXES: Final = frozenset({"pay", "att", "cap", "ref", "void", "evt", "act", "whe", "dlq", "dsp", "bat", "mer", "opr", "con"})
 """payment, attempt, capture, refund, void, event for merchants, operator act, webhook endpoint, dead letter, dispute, settlement batch,
-merchant, operator."""
+merchant, operator, connector."""
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH: Final = 26
@@ -61,6 +62,12 @@ def bytes_of(text: str) -> bytes:
     """The sixteen bytes of the UUID inside, without the cost of a UUID object. Raises MalformedIdentifier."""
     prefix, _, digits = text.partition("_")
     return _number(prefix, digits).to_bytes(16, "big")
+
+
+def of_name(prefix: str, name: str) -> str:
+    """The identifier of something that is known by a name and never made: the same for ever, and older than all others."""
+    digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:10], "big")
+    return text(prefix, UUID(int=digest & ~_MARKS | _MARKS_OF_V7))
 
 
 def created_at(uuid: UUID) -> datetime:

@@ -9,7 +9,7 @@ Not here: what follows from what is found (`weigh`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -18,8 +18,9 @@ from msgspec import Struct
 from payorch.domain.capability import Lookup, Manifest
 from payorch.domain.decide import wanted
 from payorch.domain.desk import Desk
+from payorch.domain.outcome import Evidence, NotExecuted, Source
 from payorch.domain.payment import OPEN_OPERATION, AttemptState, OperationState, State
-from payorch.domain.records import Attempt, Operation, OperationKind, Payment
+from payorch.domain.records import Attempt, Operation, OperationKind, Payment, Pursuit
 
 
 class Means(StrEnum):
@@ -50,6 +51,74 @@ def looks_due(payment: Payment, desk: Desk) -> tuple[Look, ...]:
     return tuple(looks)
 
 
+def looks_ahead(payment: Payment, connector: str, sendable: Container[OperationKind], desk: Desk) -> tuple[Look, ...]:
+    """Looks worth taking before their time, because that connector answers again, or may. What is due by itself is left to its timer.
+
+    They ask, and move nothing: about what is unknown, and about the attempt of an operation that waits to be sent again. What they find
+    decides whether something is sent before its time (`may_replay_ahead`, `sends_ahead`). Only where nothing can be asked that is done at
+    once.
+    """
+    if payment.hold is not None or payment.state is State.MANUAL_REVIEW:
+        return ()
+    looks: dict[str, Look] = {}
+    for attempt in payment.attempts:
+        if attempt.connector != connector:
+            continue
+        if attempt.state is AttemptState.UNKNOWN and is_early(attempt, desk):
+            looks[attempt.id] = _ahead(payment, attempt, connector, desk)
+        elif _waiting(payment, attempt.id, desk) and desk.manifests[connector].lookup is not Lookup.NONE:
+            looks[attempt.id] = Look(subject_id=attempt.id, means=Means.INQUIRE)
+        else:
+            looks |= {look.subject_id: look for look in sends_ahead(payment, attempt.id, sendable, desk)}
+    for operation in payment.operations:
+        ours = payment.attempt(operation.attempt_id).connector == connector
+        if ours and operation.state is OperationState.UNKNOWN and not operation.in_review and is_early(operation, desk):
+            looks[operation.id] = _ahead(payment, operation, connector, desk)
+    return tuple(look for look in looks.values() if look.means is not Means.WAIT)
+
+
+def sends_ahead(payment: Payment, attempt_id: str, sendable: Container[OperationKind], desk: Desk) -> tuple[Look, ...]:
+    """Operations on that attempt that were surely not sent and may be sent before their time, where their kind is `sendable`.
+
+    Each only after its timer was moved to now (`bring_forward`), so that a crash on the way finds it as one that may be out.
+    """
+    able = [one for one in _waiting(payment, attempt_id, desk) if one.kind in sendable and _early_tries_left(one, desk)]
+    looks = [Look(subject_id=one.id, means=operation_means(payment, one, desk)) for one in able]
+    return tuple(look for look in looks if look.means is Means.SEND)
+
+
+def _waiting(payment: Payment, attempt_id: str, desk: Desk) -> list[Operation]:
+    """Operations on that attempt that wait to be sent again, later."""
+    mine = [one for one in payment.operations if one.attempt_id == attempt_id and one.state is OperationState.REQUESTED]
+    return [one for one in mine if one.pursuit is not None and not one.in_review and is_early(one, desk)]
+
+
+def _ahead(payment: Payment, subject: Attempt | Operation, connector: str, desk: Desk) -> Look:
+    means = _inquiry(desk.manifests[connector], subject.psp_reference)
+    if means is Means.WAIT and may_replay_ahead(payment, subject, desk):
+        means = Means.REPLAY
+    return Look(subject_id=subject.id, means=means)
+
+
+def may_replay_ahead(payment: Payment, subject: Attempt | Operation, desk: Desk) -> bool:
+    """Whether the same bytes may go out again before their time: as by schedule, whosever turn it is, and not without end."""
+    if payment.hold is not None or not is_early(subject, desk) or not _early_tries_left(subject, desk):
+        return False
+    if isinstance(subject, Attempt):
+        known = subject.psp_reference is not None and desk.manifests[subject.connector].lookup is not Lookup.NONE
+        return subject.state is AttemptState.UNKNOWN and not known and _replay_is_legal(payment, subject, desk)
+    return subject.state is OperationState.UNKNOWN and not subject.in_review and _window_is_open(payment, subject, desk)
+
+
+def is_early(subject: Attempt | Operation, desk: Desk) -> bool:
+    """Whether its next look lies ahead, so that whatever is learnt now was not learnt by the schedule."""
+    return subject.next_action_at is not None and subject.next_action_at > desk.at
+
+
+def _early_tries_left(subject: Attempt | Operation, desk: Desk) -> bool:
+    return subject.pursuit is None or subject.pursuit.early < desk.limits.early_tries
+
+
 def _due(subject: Attempt | Operation, at: datetime) -> bool:
     return subject.next_action_at is not None and subject.next_action_at <= at
 
@@ -63,12 +132,16 @@ def attempt_means(payment: Payment, attempt: Attempt, desk: Desk) -> Means:
         return _inquiry(manifest, attempt.psp_reference)
     if attempt.psp_reference is not None and manifest.lookup is not Lookup.NONE:
         return Means.INQUIRE  # its own id is known: reading is enough, and moves nothing
-    in_review = payment.state is State.MANUAL_REVIEW  # frozen: a replay could execute what people have not decided
     # Turn and turn about: a PSP that stored a 500 under our key answers every replay with it, and only a lookup can find the charge.
     turn = manifest.lookup is Lookup.NONE or attempt.pursuit is None or attempt.pursuit.steps % 2 == 0
-    if turn and desk.at < attempt.psp_key_safe_until and wanted(payment, desk) and not in_review:
+    if turn and _replay_is_legal(payment, attempt, desk):
         return Means.REPLAY
     return _inquiry(manifest, attempt.psp_reference)
+
+
+def _replay_is_legal(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
+    in_review = payment.state is State.MANUAL_REVIEW  # frozen: a replay could execute what people have not decided
+    return desk.at < attempt.psp_key_safe_until and wanted(payment, desk) and not in_review
 
 
 def operation_means(payment: Payment, operation: Operation, desk: Desk) -> Means:
@@ -76,19 +149,59 @@ def operation_means(payment: Payment, operation: Operation, desk: Desk) -> Means
     manifest = desk.manifests[payment.attempt(operation.attempt_id).connector]
     if operation.state in (OperationState.REQUESTED, OperationState.SENT) and operation.pursuit is None:
         return Means.LOST
-    frozen = payment.state is State.MANUAL_REVIEW and operation.kind is OperationKind.CAPTURE
-    if operation.state is OperationState.PENDING or frozen:
+    if operation.state is OperationState.PENDING or _is_frozen(payment, operation):
         return _inquiry(manifest, operation.psp_reference)
     # As with attempts, by turns: a stored 500 is replayed for ever.
     turn = manifest.lookup is Lookup.NONE or operation.pursuit is None or operation.pursuit.steps % 2 == 0
     turn = turn or operation.state is OperationState.REQUESTED
-    if turn and operation.psp_key_safe_until is not None and desk.at < operation.psp_key_safe_until:
+    if turn and _window_is_open(payment, operation, desk):
         return Means.SEND if operation.state is OperationState.REQUESTED else Means.REPLAY
     return _inquiry(manifest, operation.psp_reference)
 
 
+def _window_is_open(payment: Payment, operation: Operation, desk: Desk) -> bool:
+    safe_until = operation.psp_key_safe_until
+    return safe_until is not None and desk.at < safe_until and not _is_frozen(payment, operation)
+
+
+def _is_frozen(payment: Payment, operation: Operation) -> bool:
+    return payment.state is State.MANUAL_REVIEW and operation.kind is OperationKind.CAPTURE
+
+
 def _inquiry(manifest: Manifest, psp_reference: str | None) -> Means:
     return Means.WAIT if manifest.lookup is Lookup.NONE else Means.INQUIRE
+
+
+def search_on(
+    subject: Attempt | Operation,
+    evidence: Evidence,
+    looks_seconds: tuple[int, ...],
+    desk: Desk,
+    *,
+    manifest: Manifest,
+    reference_known: bool,
+    absent: bool,
+) -> tuple[Pursuit, datetime]:
+    """The search after a look that told nothing new, and when to look next: by the schedule, and not before the PSP wants to be asked.
+
+    A look before its time takes no step and moves no timer: the schedule is what was promised, and looks that a recovered PSP gets on top
+    must not push the next one into the far future. absent: the PSP found nothing, and that may become a proof.
+    """
+    before, early = subject.pursuit or Pursuit(since=desk.at), is_early(subject, desk)
+    kept_back = isinstance(evidence.finding, NotExecuted) and not evidence.finding.sent
+    replayed = evidence.source is Source.REPLAY and not kept_back
+    moment = min(evidence.at, desk.at)
+    keep = absent and (not early or absence_may_count(manifest, subject, moment, reference_known=reference_known))
+    pursuit = Pursuit(
+        since=before.since,
+        steps=before.steps if early else before.steps + 1,
+        absences=(*before.absences, moment) if keep else before.absences,
+        sent_at=desk.at if replayed else before.sent_at,
+        early=before.early + (early and replayed),
+    )
+    timer = subject.next_action_at if early else None
+    look = timer or desk.look_at(looks_seconds, pursuit.steps)
+    return pursuit, max(look, evidence.retry_after or look)
 
 
 def proof_possible_at(manifest: Manifest, attempt: Attempt, absences: Sequence[datetime], at: datetime) -> datetime | None:
@@ -102,6 +215,13 @@ def proof_possible_at(manifest: Manifest, attempt: Attempt, absences: Sequence[d
     late = [moment for moment in absences if moment >= attempt.psp_key_safe_until]
     moment = late[0] + timedelta(seconds=manifest.lookup_lag_seconds) if late else attempt.psp_key_safe_until
     return moment if moment > at else None
+
+
+def absence_may_count(manifest: Manifest, subject: Attempt | Operation, at: datetime, *, reference_known: bool) -> bool:
+    """Whether a negative lookup of that moment can ever be part of a proof: from an eventual index only after the key's window."""
+    if manifest.lookup is Lookup.EVENTUAL and not reference_known:
+        return subject.psp_key_safe_until is not None and at >= subject.psp_key_safe_until
+    return manifest.lookup is not Lookup.NONE
 
 
 def absence_proved(manifest: Manifest, subject: Attempt | Operation, absences: Sequence[datetime], *, reference_known: bool) -> bool:

@@ -136,6 +136,7 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False):
 Item: TypeAlias = Append | Answer | Entry
 
 PAYMENT_STREAM = "payment"
+CONNECTOR_STREAM = "connector"
 STREAMS = {
     PAYMENT_STREAM: "pay",
     "merchant": "mer",
@@ -144,6 +145,7 @@ STREAMS = {
     "dispute": "dsp",
     "dead_letter": "dlq",
     "batch": "bat",
+    CONNECTOR_STREAM: "con",
 }
 """stream -> the prefix of the identifiers of its members."""
 

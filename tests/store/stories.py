@@ -104,10 +104,11 @@ class Story:
         claim: Claim | None = None,
         answer: Answer | None = None,
         outbox: tuple[OutboxRow, ...] = (),
+        actor: str = "merchant",
     ) -> Append:
         """The step of these events; what they changed is found by comparing."""
         before = self.payment
-        new = [e.Event(name=name, to=to, at=self.at, actor="merchant", cause="req_1", data=data) for name, to, data in happened]
+        new = [e.Event(name=name, to=to, at=self.at, actor=actor, cause="req_1", data=data) for name, to, data in happened]
         for event in new:
             self.payment = evolve(self.payment, event)
         self.happened += new

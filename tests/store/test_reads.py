@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from payorch.domain import events as e
-from payorch.domain.identifiers import MalformedIdentifier
+from payorch.domain.identifiers import MalformedIdentifier, uuid_of
 from payorch.domain.payment import Name, State
 from payorch.domain.records import Hold
 from payorch.store import reads
@@ -17,7 +17,7 @@ from payorch.store.driver import Connection, Session
 from payorch.store.journal import Journal
 from payorch.store.reads import Search
 from tests.conftest import Database
-from tests.store.stories import MERCHANT, OTHER_MERCHANT, START, Story, connected, journal_on, new_id
+from tests.store.stories import MERCHANT, OTHER_MERCHANT, START, Story, connected, journal_on, new_id, rows_of
 
 
 @pytest.fixture
@@ -173,3 +173,22 @@ async def test_the_tail_is_in_order_and_without_gaps(journal: Journal, connectio
     assert await reads.tail(connection, 12, limit=5) == []
     assert first[0].stream_id == stories[0].payment_id
     assert first[0].at == START
+
+
+async def test_an_operation_is_found_by_its_own_id(journal: Journal, connection: Connection) -> None:
+    story, other = Story(), Story(at=START.replace(year=2060))
+    await journal.write([story.sent(), other.sent()])
+    await journal.write([story.authorized(), other.authorized()])
+    await journal.write([story.capture_requested(1999), other.capture_requested(5)])
+    for one in (story, other):
+        assert await reads.find_operation(connection, one.now.operations[0].id) == one.payment_id
+    digits = story.now.operations[0].id.partition("_")[2]
+    for nothing in (f"ref_{digits}", f"void_{digits}", f"att_{digits}", new_id("cap")):
+        assert await reads.find_operation(connection, nothing) is None
+    with pytest.raises(MalformedIdentifier):
+        await reads.find_operation(connection, "cap_1")
+    await connection.execute("SET enable_seqscan = off")
+    explained = await rows_of(connection, f"EXPLAIN SELECT payment_id FROM operations WHERE id = '{uuid_of(story.now.operations[0].id)}'")
+    scans = [line for (line,) in explained if " on operations_" in line]
+    assert scans
+    assert all("_id_idx " in line for line in scans), "every partition has the index"

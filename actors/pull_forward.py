@@ -1,0 +1,148 @@
+"""Which payments are looked at before their time, because their PSP answers again; and which lend an ill PSP a look, so that somebody
+notices when it does.
+
+After an outage of any length the schedules of its unknown payments point far ahead. When calls of some kind are answered again, a *wave*
+goes over all that is unresolved of that kind at that connector and has changed since it fell ill, oldest first, a bounded number at each
+step, and stands still while the connector is ill. After a start of the process there is one wave over everything, because nobody knows what
+it has missed. While a circuit wants a probe and no traffic brings one, a few of its payments are looked at for it: an inquiry each, which
+moves nothing, at the pace of the circuit's own limits.
+
+The rows are the truth: what is kept here is only how far each wave has come. Not here: the look itself (`transaction`), whether a call may
+be made (`admission`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol, final
+
+from actors.admission import Admission, CallKind
+from actors.messages import AnswersAgain
+from payorch.domain.records import OperationKind
+
+_SENDABLE: Final = {
+    CallKind.CAPTURE: frozenset({OperationKind.CAPTURE}),
+    CallKind.VOID: frozenset({OperationKind.VOID}),
+    CallKind.REFUND: frozenset({OperationKind.REFUND}),
+}
+# An operation that is sent in vain leaves records behind and uses up its early tries: for these circuits looks are lent more rarely.
+_RARER: Final = 4
+
+
+class Unresolved(Protocol):
+    """`connector_reads.unresolved_at`, with a connection."""
+
+    def __call__(
+        self, connector: str, kinds: Sequence[str], *, changed_since: datetime | None, after: str | None, limit: int
+    ) -> Awaitable[list[str]]: ...
+
+
+@dataclass(slots=True)
+class _Wave:
+    """since: None for everything. after: how far it has come. again: once more from the beginning, when it has come to the end."""
+
+    since: datetime | None
+    after: str | None = None
+    again: bool = False
+
+
+@dataclass(slots=True)
+class _Lending:
+    """Whose turn it is to lend a look, not before when, and how long to wait after it."""
+
+    wait_seconds: float
+    after: str | None = None
+    not_before: float = 0.0
+
+
+@final
+class PullForward:
+    """Takes one step whenever it is told. admissions: by connector. wake: hands the message to that payment; must not wait or raise.
+
+    limit: payments of one connector that are woken by one step. pulled: told of a connector and how many of its payments were woken.
+    """
+
+    def __init__(
+        self,
+        *,
+        admissions: Mapping[str, Admission],
+        unresolved: Unresolved,
+        wake: Callable[[str, AnswersAgain], None],
+        limit: int,
+        pulled: Callable[[str, int], None],
+    ) -> None:
+        self._admissions = admissions
+        self._unresolved = unresolved
+        self._wake = wake
+        self._limit = limit
+        self._pulled = pulled
+        self._waves: dict[tuple[str, CallKind], _Wave] = {}
+        self._lending: dict[tuple[str, CallKind], _Lending] = {}
+        self.woken: dict[str, int] = dict.fromkeys(admissions, 0)
+        """by connector, since the start"""
+
+    def begin_everywhere(self) -> None:
+        """A wave over everything, everywhere: nobody knows what this process has missed."""
+        for name in self._admissions:
+            for kind in CallKind:
+                self.begin(name, kind, None)
+
+    def begin(self, connector: str, kind: CallKind, since: datetime | None) -> None:
+        """Calls of that kind are answered again; since then they had not been."""
+        for other in CallKind if kind is CallKind.LOOKUP else (kind,):
+            self._lending.pop((connector, other), None)  # a PSP that can be asked again is worth a try of everything, at once
+        wave = self._waves.get((connector, kind))
+        if wave is None:
+            self._waves[connector, kind] = _Wave(since)
+            return
+        wave.since = None if wave.since is None or since is None else min(wave.since, since)
+        wave.again = wave.after is not None
+
+    async def step(self, now: float) -> None:
+        """The next page of each wave that is not held up, and the looks that are to be lent. `now` by trio's clock."""
+        for name, admission in self._admissions.items():
+            left = self._limit
+            for kind in CallKind:
+                wave = self._waves.get((name, kind))
+                if wave is not None and left and admission.is_well(kind, now):
+                    left -= await self._advance(name, kind, wave, left)
+            for kind in CallKind:
+                if admission.wants_probe(kind, now):
+                    await self._lend(name, kind, admission, now)
+
+    async def _advance(self, connector: str, kind: CallKind, wave: _Wave, limit: int) -> int:
+        found = await self._unresolved(connector, [kind], changed_since=wave.since, after=wave.after, limit=limit)
+        self._wake_all(connector, kind, found)
+        if len(found) == limit:
+            wave.after = found[-1]
+        elif wave.again:
+            wave.after, wave.again = None, False
+        else:
+            del self._waves[connector, kind]
+        return len(found)
+
+    async def _lend(self, connector: str, kind: CallKind, admission: Admission, now: float) -> None:
+        limits = admission.limits.of(kind)
+        lending = self._lending.setdefault((connector, kind), _Lending(limits.open_seconds))
+        if now < lending.not_before:
+            return
+        found = await self._unresolved(connector, [kind], changed_since=None, after=lending.after, limit=limits.probes)
+        if not found and lending.after is not None:  # all had their turn: from the beginning
+            found = await self._unresolved(connector, [kind], changed_since=None, after=None, limit=limits.probes)
+        self._wake_all(connector, kind, found)
+        lending.after = found[-1] if found else None
+        lending.not_before = now + lending.wait_seconds
+        # A look that is lent for look-ups is paced by their circuit. For other kinds it may come to nothing (nothing of it may be sent any
+        # more), and nobody is helped by asking about the same payments all night.
+        idle = kind is not CallKind.LOOKUP or not found
+        longest = limits.longest_open_seconds * (_RARER if kind in _SENDABLE else 1)
+        lending.wait_seconds = min(lending.wait_seconds * 2, longest) if idle else limits.open_seconds
+
+    def _wake_all(self, connector: str, kind: CallKind, found: Sequence[str]) -> None:
+        message = AnswersAgain(connector=connector, sendable=_SENDABLE.get(kind, frozenset()))
+        for payment_id in found:
+            self._wake(payment_id, message)
+        self.woken[connector] += len(found)
+        self._pulled(connector, len(found))

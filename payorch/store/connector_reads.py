@@ -1,0 +1,122 @@
+"""Reading what the journal and its rows know of one connector: what is unresolved there, its last calls, the story of its circuits.
+
+As in `reads`, every function takes a connection, is one statement and changes nothing. Not here: what is made of it (`actors.circuit_log`,
+`actors.pull_forward`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from psycopg.types.numeric import Int8
+
+from payorch.domain import identifiers
+from payorch.domain.events import AttemptChange, OperationChange, UnreadableEvent, decode
+from payorch.domain.identifiers import uuid_of
+from payorch.domain.outcome import Evidence, Source
+from payorch.store.driver import Connection
+from payorch.store.items import CONNECTOR_STREAM
+from payorch.store.reads import JournalRow
+
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ANY_SEQUENCE: Final = 2**31 - 1
+_ANSWERS_TO_CALLS: Final = frozenset({Source.RESPONSE, Source.REPLAY, Source.INQUIRY})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentCall:
+    """A PSP call that came to an end: what it was about, and what it brought."""
+
+    subject_id: str
+    evidence: Evidence
+
+
+async def unresolved_at(
+    connection: Connection, connector: str, kinds: Sequence[str], *, changed_since: datetime | None, after: str | None, limit: int
+) -> list[str]:
+    """Payments with something at that connector that is unknown, or was surely not sent and is to be sent again; oldest first.
+
+    kinds: `authorize`, `capture`, `void`, `refund`; `lookup` stands for all of them. changed_since: only what has
+    changed since then. The page begins after that payment. Without those on hold.
+    """
+    any_kind = "lookup" in kinds
+    rows = await _all(
+        connection,
+        "SELECT DISTINCT id FROM ("
+        "SELECT a.payment_id AS id FROM payorch.attempts AS a"
+        " WHERE a.connector = $1 AND a.state = 'UNKNOWN' AND $2 AND a.updated_at >= $3 AND a.payment_id > $4"
+        " UNION ALL "
+        "SELECT o.payment_id FROM payorch.operations AS o JOIN payorch.attempts AS a ON a.payment_id = o.payment_id AND a.id = o.attempt_id"
+        " WHERE a.connector = $1 AND o.state IN ('UNKNOWN', 'REQUESTED') AND ($5 OR o.kind = ANY($6::text[]))"
+        " AND NOT o.in_review AND o.updated_at >= $3 AND o.payment_id > $4) AS open"
+        " WHERE NOT EXISTS (SELECT FROM payorch.payments AS p WHERE p.id = open.id AND (p.held OR p.state = 'MANUAL_REVIEW'))"
+        " ORDER BY id LIMIT $7",
+        [
+            connector,
+            any_kind or "authorize" in kinds,
+            changed_since or _LONG_AGO,
+            UUID(int=0) if after is None else uuid_of(after),
+            any_kind,
+            list(kinds),
+            Int8(limit),
+        ],
+    )
+    return [identifiers.text("pay", row[0]) for row in rows]
+
+
+async def recent_calls(connection: Connection, connector: str, since: datetime, *, limit: int) -> list[RecentCall]:
+    """What calls to that connector brought since then, oldest first, as far as the last `limit` records of the journal know."""
+    rows = await _all(
+        connection,
+        "SELECT name, at, actor, cause, body::text FROM payorch.journal"
+        " WHERE position > (SELECT position FROM payorch.journal_head) - $3 AND actor = $1 AND at >= $2 AND stream = 'payment'"
+        " ORDER BY position",
+        [f"psp:{connector}", since, Int8(limit)],
+    )
+    calls: dict[tuple[str, datetime], RecentCall] = {}  # what one answer made happen may be several events
+    for row in rows:
+        name, at, actor, cause, body = row
+        try:
+            data = decode(name=name, at=at.astimezone(UTC), actor=actor, cause=cause, body=body).data
+        except UnreadableEvent:
+            continue  # its payment will say so when it is loaded; a memory of calls does without it
+        if isinstance(data, (AttemptChange, OperationChange)) and data.evidence is not None and data.evidence.source in _ANSWERS_TO_CALLS:
+            subject_id = data.attempt_id if isinstance(data, AttemptChange) else data.operation_id
+            calls.setdefault((subject_id, data.evidence.at), RecentCall(subject_id=subject_id, evidence=data.evidence))
+    return list(calls.values())
+
+
+async def connector_events(connection: Connection, connector: str, *, limit: int, before: int | None = None) -> list[JournalRow]:
+    """What happened to that connector's circuits, newest first; a page, from before that sequence on."""
+    stream_id = identifiers.of_name("con", connector)
+    rows = await _all(
+        connection,
+        "SELECT position, sequence, name, at, actor, cause, body::text FROM payorch.journal"
+        " WHERE stream_id = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3",
+        [uuid_of(stream_id), before or _ANY_SEQUENCE, Int8(limit)],
+    )
+    return [
+        JournalRow(
+            position=row[0],
+            stream=CONNECTOR_STREAM,
+            stream_id=stream_id,
+            sequence=row[1],
+            name=row[2],
+            at=row[3].astimezone(UTC),
+            actor=row[4],
+            cause=row[5],
+            body=row[6],
+        )
+        for row in rows
+    ]
+
+
+async def _all(connection: Connection, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    async with psycopg.AsyncRawCursor(connection) as cursor:
+        await cursor.execute(query, parameters, binary=True)
+        return await cursor.fetchall()
