@@ -12,11 +12,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from cyclopts import App, CycloptsError, Parameter, validators
 
+from connectors.simulator.faults import FaultKind
 from payorch.settings import Settings, SettingsInvalid, load, origins
 from payorch.wording import aligned, in_words, plain
 
@@ -32,7 +34,22 @@ DataDir: TypeAlias = Annotated[
     Parameter(name="--data-dir", help="the local stack of this folder, where PAYORCH_DATABASE_URL and PAYORCH_SECRET_KEY are not set"),
 ]
 PortBase: TypeAlias = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65500))]
+Operation: TypeAlias = Literal["authorize", "capture", "void", "refund", "inquire"]
 Mode: TypeAlias = Annotated[Literal["test", "live"], Parameter(help="whether real money moves; visible in the key")]
+
+
+def _is_duration(_: object, value: str | None) -> None:
+    from payorch.chaos import duration
+
+    if value is not None:
+        duration(value)
+
+
+def _is_ledger(_: object, value: list[str]) -> None:
+    for one in value:
+        name, _, url = one.partition("=")
+        if not name or not url.startswith(("http://", "https://")):
+            raise ValueError("a ledger is NAME=URL, as in psp=http://127.0.0.1:8091")
 
 
 def _version() -> str:
@@ -60,8 +77,9 @@ merchants = App(name="merchants", help="Merchants and their API keys.")
 merchant_keys = App(name="keys", help="A merchant's API keys.")
 operators = App(name="operators", help="Operators and their tokens.")
 audit = App(name="audit", help="The journal's hash chain.")
+books = App(name="books", help="The money: whether the books are whole.")
 merchants.command(merchant_keys)
-for _part in (config, merchants, operators, audit):
+for _part in (config, merchants, operators, audit, books):
     app.command(_part)
 
 
@@ -166,6 +184,35 @@ async def simulators(*, port_base: PortBase = SIMULATORS_PORT_BASE, data_dir: Pa
             seed=seed,
             ready=lambda bound: _tell(aligned([*bound.simulators.items(), ("control", bound.control)])),
         )
+
+
+@app.command
+async def chaos(
+    connector: str | None = None,
+    fault: FaultKind | None = None,
+    *,
+    rate: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=1), help="on which share of requests")] = 1.0,
+    for_: Annotated[str | None, Parameter(name="--for", validator=_is_duration, help="how long: 90s, 5m, 1h")] = None,
+    count: Annotated[int | None, Parameter(validator=validators.Number(gte=1), help="how often at most")] = None,
+    operation: Annotated[Operation | None, Parameter(help="of which requests; all where not given")] = None,
+    seconds: Annotated[float | None, Parameter(validator=validators.Number(gte=0), help="of delay, or to wait (Retry-After)")] = None,
+    clear: Annotated[bool, Parameter(negative="", help="lift the faults, all or those named")] = False,
+    data_dir: Annotated[Path, Parameter(help="whose simulators")] = DEFAULT_DATA_DIR,
+    json: Json = False,
+) -> None:
+    """Break a simulated PSP for a while. Without a FAULT: show what is broken."""
+    from payorch import chaos as breaking
+
+    lasting = None if for_ is None else breaking.duration(for_)
+    if clear:
+        mended = await breaking.mend(data_dir, connector, fault and fault.value)
+        return _show({"lifted": mended}, json, lambda: breaking.lifted(mended))
+    if connector is None or fault is None:
+        in_force = await breaking.show(data_dir, connector)
+        return _show({"faults": in_force}, json, lambda: breaking.table(in_force))
+    wish = breaking.Wish(fault=fault.value, rate=rate, for_seconds=lasting, count=count, operation=operation, seconds=seconds)
+    made = await breaking.break_it(data_dir, connector, wish)
+    return _show({"connector": connector, **made}, json, lambda: breaking.sentence(connector, made))
 
 
 @app.command
@@ -386,6 +433,43 @@ async def audit_verify(*, data_dir: DataDir = None, json: Json = False) -> None:
         )
 
 
+@books.command(name="check")
+async def books_check(
+    *,
+    data_dir: DataDir = None,
+    ledger: Annotated[list[str], Parameter(negative="", validator=_is_ledger)] = [],  # noqa: B006  (cyclopts never changes it)
+    since: datetime | None = None,
+    sample: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=1))] = 1.0,
+    json: Json = False,
+) -> None:
+    """Check the money invariants of every payment, also against the PSPs' own books where simulators run. Fails where anything is wrong.
+
+    Parameters
+    ----------
+    ledger
+        NAME=URL of a simulator whose books are to be compared, beside those that run with the data folder. May be repeated.
+    since
+        Only payments made at this time (UTC) or later.
+    sample
+        Only this fraction of the payments, 0.01 for one in a hundred.
+    """
+    from payorch import books as check
+    from payorch import books_report, local, psp_books
+    from payorch.system import SystemClock
+
+    urls = {} if data_dir is None else await psp_books.beside(data_dir)
+    urls |= {name: url.rstrip("/") for name, _, url in (one.partition("=") for one in ledger)}
+    scope = check.Scope(since=since and (since if since.tzinfo else since.replace(tzinfo=UTC)).astimezone(UTC), sample=sample)
+    try:
+        async with local.reachable(data_dir) as settings:
+            verdict = await check.run(settings, urls, scope, now=SystemClock().now, progress=_progress)
+    finally:
+        _progress("")
+    _show(books_report.data(verdict), json, lambda: books_report.text(verdict))
+    if not verdict.whole:
+        raise CommandFailed(books_report.summary(verdict))
+
+
 # --- printing ---------------------------------------------------------------------------------------------------------------------------
 
 
@@ -399,6 +483,12 @@ def _tell(text: str) -> None:
         _say(text)
     except BrokenPipeError:
         _stop_printing()
+
+
+def _progress(text: str) -> None:
+    """One line that is overwritten, where a person looks on."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _stop_printing() -> None:

@@ -1,4 +1,4 @@
-"""Seeded demo traffic: payments as a shop would make them, against a running API, until it is told to stop.
+"""Seeded demo traffic: payments as a shop would make them, with what it does about them later, against a running API, until told to stop.
 
 The same seed makes the same payments in the same order and rhythm; idempotency keys differ from run to run, so that each run makes new
 ones. Open loop: a slow platform does not slow the shop down, up to a bound. Not a load test: nothing is measured or asserted.
@@ -24,6 +24,11 @@ _IN_FLIGHT: Final = 200
 _PATIENCE_SECONDS: Final = 30.0
 _GOOD_SHARE: Final = 0.85
 _MANUAL_SHARE: Final = 0.15
+_VOID_SHARE: Final = 0.25
+"""Of held money, what is given back instead of captured: the article was sold out."""
+_REFUND_SHARE: Final = 0.1
+_LONGEST_WAIT_SECONDS: Final = 8.0
+"""Goods go out after hours and come back after weeks; nobody watches a demonstration for so long."""
 _CURRENCIES: Final = ("EUR", "EUR", "EUR", "USD", "GBP", "SEK")
 # Most baskets are small; the logarithm of their amounts is spread evenly between these.
 _SMALLEST_MINOR: Final = 200
@@ -37,7 +42,19 @@ def _approves(card: Card) -> bool:
 
 # What the simulators understand, parted into cards that just work and those that show something.
 _GOOD: Final = tuple(sorted(token for token, card in SHARED.items() if _approves(card)))
-_TELLING: Final = tuple(sorted(token for token, card in SHARED.items() if not _approves(card)))
+# Not those that take their word back later: only a PSP's webhook tells of that, and nobody listens to webhooks here yet.
+_TELLING: Final = tuple(
+    sorted(token for token, card in SHARED.items() if not (_approves(card) or card.capture_fails_late or card.refund_fails_late))
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp:
+    """What the shop does about a payment later: `call` is captures, voids or refunds."""
+
+    call: str
+    body: Mapping[str, Any]
+    after_seconds: float
 
 
 @final
@@ -64,18 +81,38 @@ class Shop:
             while True:
                 number += 1
                 body = payment(number, self.fraction)
+                later = follow_up(body, self.fraction)
                 if len(nursery.child_tasks) < _IN_FLIGHT:
-                    nursery.start_soon(self._send, client, number, body, seen)
+                    nursery.start_soon(self._trade_one, client, number, body, later, seen)
                 else:
                     seen["not sent"] += 1
                 await trio.sleep(-math.log(1.0 - self.fraction()) / self.per_second)
 
-    async def _send(self, client: httpx2.AsyncClient, number: int, body: Mapping[str, Any], seen: Counter[str]) -> None:
+    async def _trade_one(
+        self, client: httpx2.AsyncClient, number: int, body: Mapping[str, Any], later: FollowUp | None, seen: Counter[str]
+    ) -> None:
+        made = await self._send(client, "/v1/payments", f"demo-{self.run}-{number}", body, seen)
+        if made is None or later is None or made["status"] not in ("requires_capture", "succeeded"):
+            return
+        await trio.sleep(later.after_seconds)
+        await self._send(client, f"/v1/payments/{made['id']}/{later.call}", f"demo-{self.run}-{number}-{later.call}", later.body, seen)
+
+    async def _send(
+        self, client: httpx2.AsyncClient, path: str, key: str, body: Mapping[str, Any], seen: Counter[str]
+    ) -> Mapping[str, Any] | None:
+        """The object that was made; None where none was."""
         try:
-            answer = await client.post("/v1/payments", json=body, headers={"idempotency-key": f"demo-{self.run}-{number}"})
-            seen[str(answer.json()["status"]) if answer.status_code in (201, 202) else f"HTTP {answer.status_code}"] += 1
+            answer = await client.post(path, json=body, headers={"idempotency-key": key})
+            if answer.status_code not in (201, 202):
+                seen[f"HTTP {answer.status_code}"] += 1
+                return None
+            made: dict[str, Any] = answer.json()
+            kind = "" if made["object"] == "payment" else f"{made['object']} "
+            seen[kind + str(made["status"])] += 1
         except (httpx2.HTTPError, ValueError, KeyError):
             seen["no answer"] += 1
+            return None
+        return made
 
 
 def payment(number: int, fraction: Fraction) -> dict[str, Any]:
@@ -90,6 +127,19 @@ def payment(number: int, fraction: Fraction) -> dict[str, Any]:
         "payment_method": {"type": "card", "token": _picked(tokens, fraction)},
         "return_url": "https://shop.example/return",
     }
+
+
+def follow_up(body: Mapping[str, Any], fraction: Fraction) -> FollowUp | None:
+    """What the shop does later about a payment of that body, where it went well; draws three numbers."""
+    what, part, wait = fraction(), fraction(), fraction()
+    after = wait * _LONGEST_WAIT_SECONDS
+    # Half of the time all of it, otherwise a part: the order was sent in part, one article of it came back.
+    amount = {} if part < 0.5 else {"amount": max(1, round(body["amount"] * part))}
+    if body["capture"] == "manual":
+        if what < _VOID_SHARE:
+            return FollowUp(call="voids", body={}, after_seconds=after)
+        return FollowUp(call="captures", body={**amount, "final": True}, after_seconds=after)
+    return FollowUp(call="refunds", body=amount, after_seconds=after) if what < _REFUND_SHARE else None
 
 
 def _picked(choices: tuple[str, ...], fraction: Fraction) -> str:

@@ -30,7 +30,8 @@ from tests.conftest import Database
 SECRET_KEY = "a key of at least thirty-two bytes"
 COMMANDS = [
     "up", "serve", "simulators", "migrate", "states", "doctor", "config check", "config show", "merchants add", "merchants list",
-    "merchants keys add", "merchants keys list", "merchants keys revoke", "operators add", "operators list", "audit verify",
+    "merchants keys add", "merchants keys list", "merchants keys revoke", "operators add", "operators list", "audit verify", "books check",
+    "chaos",
 ]  # fmt: skip
 
 
