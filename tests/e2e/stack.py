@@ -30,14 +30,22 @@ from payorch.store import embedded
 WITHIN_SECONDS: Final = 60.0
 """For whatever should take a second or two: this machine may be busy with other tests."""
 POLL_SECONDS: Final = 0.02
+ROUNDS: Final = 3
+"""So many in which everything succeeds, and every circuit is surely closed."""
 READY: Final = "Ctrl-C stops everything"
 
 QUICK: Final[Mapping[str, str]] = {
-    "PAYORCH_PAYMENTS__UNKNOWN_LOOKS_SECONDS": "1,2,3600",
+    "PAYORCH_PAYMENTS__UNKNOWN_LOOKS_SECONDS": "1,2,4,3600",
     "PAYORCH_PAYMENTS__PENDING_LOOKS_SECONDS": "1,2,3,4,5,6,8,60,3600",
     "PAYORCH_CONNECTORS__STRIPE__READ_TIMEOUT_SECONDS": "1.5",
     "PAYORCH_CONNECTORS__STRIPE__TOTAL_TIMEOUT_SECONDS": "2",
+    "PAYORCH_CONNECTORS__STRIPE__LEAST_CALL_SECONDS": "0.5",
+    "PAYORCH_CONNECTORS__STRIPE__CIRCUIT_OPEN_SECONDS": "1",
+    "PAYORCH_CONNECTORS__STRIPE__CIRCUIT_LONGEST_OPEN_SECONDS": "3",
+    "PAYORCH_CONNECTORS__STRIPE__LOOKUP_CIRCUIT_OPEN_SECONDS": "1",
+    "PAYORCH_CONNECTORS__STRIPE__LOOKUP_CIRCUIT_LONGEST_OPEN_SECONDS": "2",
     "PAYORCH_HTTP__ANSWER_WITHIN_SECONDS": "1.5",
+    "PAYORCH_PAYMENTS__INQUIRE_FIRST_SECONDS": "1",
 }
 """Patience cut short, so that a lost answer is noticed and looked into within the time of a test. The order of things is as shipped."""
 
@@ -90,6 +98,8 @@ class Stack:
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
     lives: int = 0
+    provoked: set[str] = field(default_factory=set)
+    """Payments of which a test made the platform complain."""
 
     # --- its life
 
@@ -160,8 +170,9 @@ class Stack:
         return self.out.read_text()
 
     def tracebacks(self) -> list[str]:
-        """Log lines that tell of a fault of ours: there must be none, whatever is done to it from outside."""
-        return [line for line in self.log.read_text().splitlines() if "Traceback" in line or '"level":"error"' in line]
+        """Log lines that tell of a fault of ours: there must be none but the provoked ones, whatever is done to it from outside."""
+        complaints = [line for line in self.log.read_text().splitlines() if "Traceback" in line or '"level":"error"' in line]
+        return [line for line in complaints if not any(payment_id in line for payment_id in self.provoked)]
 
     @property
     def credentials(self) -> dict[str, Any]:
@@ -250,16 +261,46 @@ class Stack:
         async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
             (await client.delete(f"{self._control}/_faults")).raise_for_status()
 
+    async def recover(self) -> None:
+        """Heals the PSP and waits until every kind of call passes: circuits opened by earlier faults, in earlier lives too, are closed."""
+        await self.heal()
+        rounds, well = 0, 0
+        with trio.fail_after(WITHIN_SECONDS):
+            while well < ROUNDS:
+                rounds += 1
+                well = well + 1 if await self._all_kinds(f"recover-{self.lives}-{rounds}") else 0
+
+    async def _all_kinds(self, key: str) -> bool:
+        taken, released = [(await self.pay(f"{key}-{number}", capture="manual")).json() for number in (1, 2)]
+        answers = [
+            await self.post(f"/v1/payments/{taken['id']}/captures", f"{key}-capture"),
+            await self.post(f"/v1/payments/{taken['id']}/refunds", f"{key}-refund"),
+            await self.post(f"/v1/payments/{released['id']}/voids", f"{key}-void"),
+        ]
+        return all(answer.status_code == 201 and answer.json()["status"] == "succeeded" for answer in answers)
+
     async def charges(self) -> list[dict[str, Any]]:
         """Every payment in the PSP's own books, with what it holds and took."""
+        return (await self.ledger())[0]
+
+    async def ledger(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The PSP's own books: every payment with its totals, and every single movement of money in the order of happening."""
         found: dict[str, dict[str, Any]] = {}
+        entries: list[dict[str, Any]] = []
         since: int | None = 0
         async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
             while since is not None:
                 page = (await client.get(f"{self._control}/_ledger", params={"since": since})).raise_for_status().json()
                 found.update({one["payment"]: one for one in page["payments"]})
+                entries += page["entries"]
                 since = page["next_since"]
-        return list(found.values())
+        return list(found.values()), entries
+
+    async def requests(self) -> dict[str, int]:
+        """How many requests have reached the PSP since its start, by kind."""
+        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
+            counts: dict[str, int] = (await client.get(f"{self._control}/_requests")).raise_for_status().json()["requests"]
+            return counts
 
     @property
     def _control(self) -> str:

@@ -60,7 +60,7 @@ async def under_load(stack: Stack, seed: int, outages: list[float]) -> None:
     market = Market(stack, seed)
     refused: list[str] = []
     await stack.start()
-    await stack.heal()
+    await stack.recover()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(market.trade)
         for number, seconds in enumerate(outages):
@@ -74,7 +74,7 @@ async def under_load(stack: Stack, seed: int, outages: list[float]) -> None:
         assert problem["money_moved"] in ("no", "unknown")
     states = await books.check(stack, market.orders)
     print(books.summary(market, states))
-    assert await books.unresolved(stack, market.orders) == []
+    assert not (left := await books.unresolved(stack, market.orders)), "\n".join(left)
     assert refused
     references = {payment["reference"] for payment in (await books.all_payments(stack)).values()}
     assert references.isdisjoint(refused), "what was told not to be accepted must not exist"

@@ -55,7 +55,7 @@ async def takes_over(stack: Stack, *, paused: bool, seed: int) -> None:
     market = Market(stack, seed)
     port = psp_process.any_free_port("127.0.0.1")
     await stack.start()
-    await stack.heal()
+    await stack.recover()
     await stack.kill()  # and leaves its database and its PSP to two others
     stack.process = await serve(stack, stack.port)
     async with trio.open_nursery() as nursery:
@@ -84,7 +84,7 @@ async def takes_over(stack: Stack, *, paused: bool, seed: int) -> None:
                 one.heard.append((answer.status_code, answer.content))
                 one.payment_id = answer.json()["id"]
         print(books.summary(market, await books.check(stack, market.orders)))
-        assert await books.unresolved(stack, market.orders) == []
+        assert not (left := await books.unresolved(stack, market.orders)), "\n".join(left)
     finally:
         stack.port = 0
         second.terminate()
@@ -98,7 +98,7 @@ async def test_the_second_takes_over(make_stack: Callable[..., Stack]) -> None:
 
 
 async def test_one_that_slept_through_it_wakes_up_fenced(rough: Stack) -> None:
-    await takes_over(rough, paused=True, seed=7)
+    await takes_over(rough, paused=True, seed=17)
 
 
 @pytest.mark.prove
