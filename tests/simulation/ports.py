@@ -1,4 +1,4 @@
-"""The five ports of one generation, leading into a `World` instead of the machine. All of them check that their generation still lives."""
+"""The five ports of one life, leading into a `World` instead of the machine. All of them check that their life still has power."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from psycopg.abc import PQGen, PQGenConn
 from psycopg.pq.abc import PGconn
 
 from connectors.contract import HttpRequest, HttpResponse
-from connectors.simulator import faults
 from connectors.simulator.dialect import malformed
-from connectors.simulator.faults import After, Before, RequestKind
+from connectors.simulator.faults import After, Before, RequestKind, Verdict
 from payorch.ports import NotSent, OutcomeLost, Timeouts
 from payorch.store.driver import Connection
 from tests.simulation.world import World
@@ -48,100 +47,104 @@ class SimulatedEntropy:
 class SimulatedProcess:
     """Names the places of possible deaths, and dies there when fate says so."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, generation: int) -> None:
         self._world = world
-        self._generation = world.generation
+        self._generation = generation
 
     def reached(self, point: str) -> None:
         self._world.maybe_crash(point, self._generation)
 
 
 class SimulatedChannel:
-    """One exchange at a time with the simulated PSP: its real dialect and ledger, its faults acted out in virtual time."""
+    """One exchange at a time with the simulated PSP, its faults acted out in virtual time."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, generation: int) -> None:
         self._world = world
-        self._generation = world.generation
+        self._psp = world.psp
+        self._generation = generation
 
     async def exchange(self, request: HttpRequest, *, timeouts: Timeouts) -> HttpResponse:
-        world = self._world
+        world, psp = self._world, self._psp
         await self._travel()
-        state = world.psp_faults()
-        refusal, _ = faults.decide(state, RequestKind.CONNECT, world.wire, world.now())
-        if refusal.before is Before.REFUSE:
-            world.note("psp", "refuse")
+        if psp.misfortune(RequestKind.CONNECT).before is Before.REFUSE:
             raise NotSent("connect", "the PSP")
-        kind = world.dialect.kind(request)
-        verdict, _ = faults.decide(state, kind, world.wire, world.now())
-        if verdict.before not in (Before.PROCESS, Before.REFUSE) or verdict.after is not After.ANSWER:
-            world.note("psp", f"{verdict.before}/{verdict.after}")
+        psp.witness(request)
+        kind = psp.dialect.kind(request)
+        if world.strikes(world.fate.belated):
+            world.fault("psp belated")
+            psp.belated(request)
+            return await self._hang(timeouts)
+        verdict = psp.misfortune(kind)
         if verdict.before is Before.HANG:
             return await self._hang(timeouts)
         if verdict.before is Before.RESET:
             raise OutcomeLost("reset", "the PSP")
-        if verdict.delay_seconds:
-            await trio.sleep(verdict.delay_seconds)
-            world.alive(self._generation)
-        world.dialect.due(world.ledger, world.now())
-        response = world.dialect.handle(world.ledger, request, world.now(), verdict=verdict).response
+        await self._pass(verdict.delay_seconds)
+        response = psp.handle(request, verdict)
         world.note("call", f"{kind} {response.status}")
         world.maybe_crash("psp.executed", self._generation)
         await self._travel()
+        return await self._answer(response, verdict, timeouts)
+
+    async def _answer(self, response: HttpResponse, verdict: Verdict, timeouts: Timeouts) -> HttpResponse:
         if verdict.after is After.HANG:
             return await self._hang(timeouts)
         if verdict.after is After.RESET:
             raise OutcomeLost("reset", "the PSP")
+        await self._pass(verdict.drip_seconds)
         return malformed(response, verdict.malformed) if verdict.after is After.MALFORMED else response
 
     async def aclose(self) -> None:
         """Nothing is held open."""
 
     async def _travel(self) -> None:
-        await trio.sleep(self._world.wire.choice((0.005, 0.02, 0.1)))
-        self._world.alive(self._generation)
+        await self._pass(self._world.wire.choice((0.005, 0.02, 0.1)))
+
+    async def _pass(self, seconds: float) -> None:
+        if seconds:
+            await trio.sleep(seconds)
+            self._world.alive(self._generation)
 
     async def _hang(self, timeouts: Timeouts) -> HttpResponse:
-        await trio.sleep(min(timeouts.read_seconds, timeouts.total_seconds))
-        self._world.alive(self._generation)
+        await self._pass(min(timeouts.read_seconds, timeouts.total_seconds))
         raise OutcomeLost("read_timeout", "the PSP")
 
 
 class SimulatedNetwork:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, generation: int) -> None:
         self._world = world
+        self._generation = generation
 
     def channel(self, base_url: str) -> SimulatedChannel:
-        return SimulatedChannel(self._world)
+        return SimulatedChannel(self._world, self._generation)
 
 
 class SimulatedConnection(Connection):
     """A real connection whose waits block the loop, so that virtual time stands still while PostgreSQL works.
 
-    `world` is set on a subclass per generation, because psycopg makes the instances. Before and after each statement virtual time passes,
-    the connection may break, and the power may go: what was committed then is committed, whether anybody was told or not.
+    `world` and `generation` are set on a subclass for each life, because psycopg makes the instances. Before and after each statement
+    virtual time passes, the connection may break, and the power may go: what was committed then is committed, whether anybody was told or
+    not.
     """
 
     world: ClassVar[World]
     generation: ClassVar[int]
-    breaks: ClassVar[bool]
 
     def __init__(self, pgconn: PGconn) -> None:
         super().__init__(pgconn)
-        self.world.connections.append(pgconn)
+        self.world.holds(self.generation, pgconn)
 
     async def wait(self, gen: PQGen[Result], interval: float = 0.0, timeout: float | None = None) -> Result:
-        world = self.world
+        world, fate = self.world, self.world.fate
         with trio.CancelScope(shield=True):
             await trio.sleep(world.wire.choice((0.0002, 0.001, 0.004)))
         self._die_here("database.before_statement")
-        if self.breaks and world.strikes(world.rates.database_lost_before):
-            world.note("database", "lost before")
-            self._break(gen)
+        if world.database_is_away or world.strikes(fate.database_lost_before):
+            self._break(gen, "away" if world.database_is_away else "lost before")
         result = waiting.wait(gen, self.pgconn.socket, interval=0.1)
         self._die_here("database.after_statement")
-        if self.breaks and world.strikes(world.rates.database_lost_after):
-            world.note("database", "lost after")
-            self._break(gen)
+        if world.strikes(fate.database_lost_after):
+            self._break(gen, "lost after")
         return result
 
     def _die_here(self, point: str) -> None:
@@ -151,17 +154,23 @@ class SimulatedConnection(Connection):
             self.pgconn.finish()
             raise
 
-    def _break(self, gen: PQGen[Any]) -> None:
+    def _break(self, gen: PQGen[Any], how: str) -> None:
+        self.world.fault(f"database {how}")
         gen.close()
         self.pgconn.finish()
         raise psycopg.OperationalError("the connection was lost")
 
     @classmethod
     async def wait_connecting(cls, gen: PQGenConn[Result], within_seconds: float) -> Result:
+        await trio.lowlevel.checkpoint()
         cls.world.alive(cls.generation)
+        if cls.world.database_is_away:
+            cls.world.fault("database refuses")
+            gen.close()
+            raise psycopg.OperationalError("the server refuses connections")
         return waiting.wait_conn(gen, interval=0.1, timeout=within_seconds)
 
 
-def connection_class(world: World, *, breaks: bool) -> type[SimulatedConnection]:
-    """The connections of the world's present generation. `breaks`: whether they may be lost."""
-    return type("GenerationConnection", (SimulatedConnection,), {"world": world, "generation": world.generation, "breaks": breaks})
+def connection_class(world: World, generation: int) -> type[SimulatedConnection]:
+    """The connections of that life."""
+    return type("SimulatedConnectionOfALife", (SimulatedConnection,), {"world": world, "generation": generation})

@@ -1,14 +1,15 @@
-"""One life of the whole platform in a `World`, and the loop that starts the next one after each power cut.
+"""The lives of the platform in a `World`: one after the other, sometimes two at once, until the story ends.
 
 The platform is the real one, from the composition root down to SQL; only its five ports lead into the world. Merchants reach it through the
-ASGI application; a power cut takes the requests under way along, and their merchants learn nothing (`ConnectionLost`).
+ASGI application; a power cut takes the requests under way along, and their merchants learn nothing (`ConnectionLost`). A life ends by a
+power cut at a named point or by the clock, by a drain as `payorch.app` does it, or because another process has taken the journal over.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import msgspec
@@ -19,20 +20,21 @@ from payorch.keys import KeyMode
 from payorch.platform import Platform, Ports, StoreAccess
 from payorch.settings import Settings, load
 from payorch.store.driver import Connection, Session
-from payorch.store.journal import WRITER_SESSION
+from payorch.store.journal import WRITER_SESSION, Fenced
 from payorch.store.pool import Pool
 from payorch.telemetry import Metrics
-from tests.simulation.ports import (
-    SimulatedClock,
-    SimulatedEntropy,
-    SimulatedNetwork,
-    SimulatedProcess,
-    connection_class,
-)
-from tests.simulation.world import BASE_URL, Dead, World
+from tests.simulation.fates import End
+from tests.simulation.ports import SimulatedClock, SimulatedEntropy, SimulatedNetwork, SimulatedProcess, connection_class
+from tests.simulation.psp import API_KEY, BASE_URL
+from tests.simulation.world import Dead, World
 
 SECRET_KEY: Final = base64.b64encode(bytes(range(48))).decode()
 LONGEST_PAUSE_SECONDS: Final = 3.0
+DRAIN_SECONDS: Final = 7.0
+"""For requests, and again for PSP calls: half of what the shipped configuration gives each."""
+BUSY_SWEEP_SECONDS: Final = 2.0
+IDLE_SWEEPS: Final = 30
+"""Through a night or a healing, where nobody waits and most timers are hours. Each look at the timers costs what half an order does."""
 
 
 class ConnectionLost(Exception):
@@ -52,15 +54,27 @@ class Heard:
         return cast(dict[str, Any], msgspec.json.decode(self.body))
 
 
+@dataclass(eq=False, slots=True)
+class Life:
+    """One process. `open`: it takes requests. `idle` is set while it answers none."""
+
+    generation: int
+    platform: Platform
+    scope: trio.CancelScope
+    open: bool = True
+    requests: int = 0
+    idle: trio.Event = field(default_factory=trio.Event)
+
+
 def settings_for(world: World, *, sweep_seconds: float) -> Settings:
-    """The shipped configuration with shorter patience, so that a simulated hour holds many lives."""
+    """The shipped configuration with shorter patience, so that a simulated minute holds many lives."""
     return load(
         {},
         overrides={
             "database_url": world.database.app,
             "secret_key": SECRET_KEY,
             "connectors.stripe.base_url": BASE_URL,
-            "connectors.stripe.api_key": "sk_test_simulated",
+            "connectors.stripe.api_key": API_KEY,
             "connectors.stripe.connections": 4,
             "connectors.stripe.read_timeout_seconds": 6.0,
             "connectors.stripe.total_timeout_seconds": 8.0,
@@ -72,66 +86,129 @@ def settings_for(world: World, *, sweep_seconds: float) -> Settings:
 
 
 class Runtime:
-    """The platform in its present life. `post` and `get` are what merchants see of it."""
+    """The platform as merchants see it (`post`, `get`), and what ends its lives. `run` keeps one alive until it is cancelled."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.settings = settings_for(world, sweep_seconds=1.0)
+        self._busy = settings_for(world, sweep_seconds=BUSY_SWEEP_SECONDS)
+        self.settings = self._busy
         self.merchant_id = ""
         self.merchant_key = ""
-        self._platform: Platform | None = None
-        self._requests: trio.CancelScope | None = None
-        self._up = trio.Event()
+        self._lives: list[Life] = []
+        self._starting = 0
+        self._nursery: trio.Nursery | None = None
 
-    async def live(self) -> None:
-        """Life after life, until cancelled."""
-        while True:
-            try:
-                await self._one_life()
-            except Dead:
-                self._platform, self._up = None, trio.Event()
-                pause = self.world.fate.random() * LONGEST_PAUSE_SECONDS
-                await trio.sleep(pause)
+    async def run(self) -> None:
+        """Life after life."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            self._start()
+            await trio.sleep_forever()
 
-    def heal(self) -> None:
-        """No more misfortune but one last restart, after which timers are looked at rarely: what follows is days, not seconds."""
-        self.world.healed = True
-        self.settings = settings_for(self.world, sweep_seconds=120.0)
-        self.world.end_life()
+    def begin_again(self, *, idle_seconds: float | None = None) -> None:
+        """Everything ends by a power cut, and the next life looks at timers often, or as rarely as in so long a time of idleness."""
+        self.settings = self._busy if idle_seconds is None else settings_for(self.world, sweep_seconds=idle_seconds / IDLE_SWEEPS)
+        for life in list(self._lives):
+            self._cut(life)
 
-    async def _one_life(self) -> None:
+    async def follow_the_clock(self) -> None:
+        """Ends lives as the seed's fate has it for a day, counted from now."""
+        began = trio.current_time()
+        for at, end in self.world.fate.ends:
+            await trio.sleep_until(began + at)
+            life = next((one for one in reversed(self._lives) if one.open), None)
+            if life is None or self.world.healed:
+                continue
+            self.world.fault(f"end {end}")
+            match end:
+                case End.POWER_CUT:
+                    self._cut(life)
+                case End.DRAIN:
+                    await self._drain(life)
+                case End.TAKEOVER:
+                    self._start()
+
+    # --- one life
+
+    def _start(self) -> None:
+        assert self._nursery is not None
+        self._starting += 1
+        self._nursery.start_soon(self._live)
+
+    def _cut(self, life: Life) -> None:
+        self.world.cut_power(life.generation)
+        life.scope.cancel()
+
+    async def _drain(self, life: Life) -> None:
+        """As `payorch.app` does it: no new requests, those under way end, PSP calls are waited for, then the tree stops."""
+        life.open = False
+        with trio.move_on_after(DRAIN_SECONDS):
+            while life.requests:
+                await life.idle.wait()
+        await life.platform.finish_calls(DRAIN_SECONDS)
+        if self.world.lives(life.generation):
+            await life.platform.stop()
+
+    async def _live(self) -> None:
         world = self.world
+        generation = world.begin_life()
+        try:
+            await self._one_life(generation)
+            world.note("life", "drained" if world.lives(generation) else "cut")
+        except BaseExceptionGroup as group:
+            fenced, rest = group.split(Fenced)
+            dead, rest = rest.split(Dead) if rest is not None else (None, None)
+            if rest is not None:
+                raise
+            world.note("life", "fenced" if fenced is not None and dead is None else "cut")
+        finally:
+            world.end_life(generation)
+            world.cut_connections(generation)
+        if not self._lives and not self._starting:
+            self._starting += 1
+            await trio.sleep(world.chance.random() * LONGEST_PAUSE_SECONDS)
+            self._starting -= 1
+            self._start()
+
+    async def _one_life(self, generation: int) -> None:
+        world, settings = self.world, self.settings
+        url = settings.needed("database_url").reveal()
+        connections = connection_class(world, generation)
         pool = Pool(
-            self.settings.needed("database_url").reveal(),
-            size=4,
+            url,
+            size=2,  # each costs a process, and nothing here runs at the same time as something else
             connect_timeout_seconds=5,
             answer_within_seconds=30,
-            lease_within_seconds=10,
+            lease_within_seconds=2,
             session=Session(application_name="simulation"),
-            connection_class=connection_class(world, breaks=False),
+            connection_class=connections,
         )
-        writer = connection_class(world, breaks=True)
 
         async def connect() -> Connection:
-            return await writer.connect(self.settings.needed("database_url").reveal(), session=WRITER_SESSION)
+            return await connections.connect(url, session=WRITER_SESSION)
 
-        clock = SimulatedClock(world)
-        ports = Ports(clock=clock, entropy=SimulatedEntropy(world), network=SimulatedNetwork(world), process=SimulatedProcess(world))
-        platform = Platform(self.settings, ports=ports, store=StoreAccess(pool=pool, connect=connect), metrics=Metrics.create())
+        ports = Ports(
+            clock=SimulatedClock(world),
+            entropy=SimulatedEntropy(world),
+            network=SimulatedNetwork(world, generation),
+            process=SimulatedProcess(world, generation),
+        )
+        life: Life | None = None
         try:
             async with trio.open_nursery() as nursery:
-                await nursery.start(platform.run)
-                world.note("life", str(world.generation))
-                self._platform, self._requests = platform, nursery.cancel_scope
-                self._up.set()
-        except BaseExceptionGroup as group:
-            dead, rest = group.split(Dead)
-            if rest is not None or dead is None:
-                raise
-            raise Dead("the power went") from None
+                platform = Platform(settings, ports=ports, store=StoreAccess(pool=pool, connect=connect), metrics=Metrics.create())
+                life = Life(generation, platform, nursery.cancel_scope)
+                try:
+                    await nursery.start(platform.run)
+                finally:
+                    self._starting -= 1
+                world.note("life", "begins beside another" if self._lives else "begins")
+                self._lives.append(life)
+                if settings is not self.settings:
+                    self._cut(life)  # it began before the day was over
         finally:
-            self._platform = None
-            world.cut_connections()
+            if life in self._lives:
+                self._lives.remove(life)
 
     # --- what merchants see
 
@@ -145,15 +222,17 @@ class Runtime:
         return await self._request("GET", path, b"", {})
 
     async def _request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Heard:
-        platform, generation = self._platform, self.world.generation
-        if platform is None:
+        listening = [life for life in self._lives if life.open]
+        if not listening:
             await trio.sleep(0.1)
             raise ConnectionLost
+        life = listening[0] if len(listening) == 1 else self.world.wire.choice(listening)
         heard: Heard | None = None
+        life.requests += 1
         with trio.CancelScope() as scope:
-            self.world.at_death(scope)
+            self.world.at_death(life.generation, scope)
             try:
-                heard = await self._call(platform, method, path, body, headers)
+                heard = await self._call(life.platform, method, path, body, headers)
             except Dead:
                 heard = None
             except BaseExceptionGroup as group:
@@ -161,22 +240,31 @@ class Runtime:
                 if rest is not None:
                     raise rest from None  # cancellations among them: the scope above knows its own
             finally:
-                self.world.forget(scope)
-        if heard is None or generation != self.world.generation:
+                self.world.forget(life.generation, scope)
+                self._answered(life)
+        if heard is None or not self.world.lives(life.generation):
             raise ConnectionLost
         return heard
+
+    @staticmethod
+    def _answered(life: Life) -> None:
+        life.requests -= 1
+        if not life.requests:
+            life.idle.set()
+            life.idle = trio.Event()
 
     async def _call(self, platform: Platform, method: str, path: str, body: bytes, headers: dict[str, str]) -> Heard:
         client = platform.asgi.test_client()
         send = client.post if method == "POST" else client.get
         response = await send(path, data=body or None, headers={"Authorization": f"Bearer {self.merchant_key}", **headers})
         data = await response.get_data(as_text=False)
-        return Heard(status=response.status_code, body=data, headers=dict(response.headers.items()))
+        return Heard(status=response.status_code, body=data, headers={name.lower(): value for name, value in response.headers.items()})
 
     async def enrol(self) -> None:
         """Adds the merchant as the command line does. Before the first life."""
         world = self.world
-        connection = await connection_class(world, breaks=False).connect(world.database.app, session=Session(application_name="enrolment"))
+        generation = world.begin_life()
+        connection = await connection_class(world, generation).connect(world.database.app, session=Session(application_name="enrolment"))
         registrar = Registrar(
             connection,
             master=self.settings.needed("secret_key"),
@@ -188,3 +276,11 @@ class Runtime:
         granted = await registrar.add_merchant("Simulated shop", KeyMode.TEST)
         self.merchant_id, self.merchant_key = granted.id, granted.key.text.reveal()
         await connection.close()
+        world.end_life(generation)
+        world.cut_connections(generation)
+
+    async def judge(self) -> Connection:
+        """A connection for the last look, which no misfortune reaches. Once the world is healed."""
+        return await connection_class(self.world, self.world.begin_life()).connect(
+            self.world.database.app, session=Session(application_name="judge")
+        )

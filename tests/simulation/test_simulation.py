@@ -1,110 +1,61 @@
-"""The deterministic simulation: seeded faults and power cuts against the whole platform, and the proof that it replays and bites.
+"""The deterministic simulation: seeded faults and power cuts against the whole platform, and the proof that it replays.
 
-`payorch simulate`-style runs of more seeds: `SEEDS=200 FIRST_SEED=1000 pytest tests/simulation`.
+More or other seeds: `SEEDS=5000 pytest tests/simulation`, or by hand `python -m tests.simulation --first 1000 --seeds 200`.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable
 from typing import Final
 
 import pytest
-import trio
-import trio._core._run as trio_run
-from trio.testing import MockClock
 
-from payorch.store.driver import Session
-from tests.conftest import Database
-from tests.simulation.checks import check
-from tests.simulation.merchants import Merchant
-from tests.simulation.ports import connection_class
-from tests.simulation.runtime import Runtime
-from tests.simulation.world import CRASH_POINTS, World
+from tests.simulation import sometimes
+from tests.simulation.fates import CRASH_POINTS
+from tests.simulation.runner import Crew, Job, Outcome, Summary, not_equal, summarised
 
-SEEDS: Final = int(os.environ.get("SEEDS", "20"))
+SEEDS: Final = int(os.environ.get("SEEDS", "200"))
 FIRST_SEED: Final = int(os.environ.get("FIRST_SEED", "0"))
-MERCHANTS: Final = 4
-ORDERS: Final = 5
-HEALING_SECONDS: Final = 26 * 3600.0
-"""Longer than the PSP's key window and two lookups after it, by when every outcome can be proved."""
-
-SEEN: Final[Counter[str]] = Counter()
+REPLAYED: Final = int(os.environ.get("REPLAYED", "4"))
+SHOWN: Final = 3
+"""Reports of failed seeds that are printed whole. What they have in common is rarely told by the fourth."""
 
 
-async def story(world: World) -> None:
-    """Trade under misfortune, heal, wait, judge."""
-    runtime = Runtime(world)
-    world.healed = True  # nothing befalls a world before its first life
-    await runtime.enrol()
-    world.healed = False
-    merchants = [Merchant(world, runtime, number, ORDERS) for number in range(MERCHANTS)]
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(runtime.live)
-        async with trio.open_nursery() as trading:
-            for merchant in merchants:
-                trading.start_soon(merchant.trade)
-        runtime.heal()
-        world.note("phase", "healed")
-        await trio.sleep(HEALING_SECONDS)
-        connection = await connection_class(world, breaks=False).connect(world.database.app, session=Session(application_name="judge"))
-        await check(world, runtime, merchants, connection)
-        nursery.cancel_scope.cancel()
+@pytest.fixture(scope="module")
+def summary(crew: Crew) -> Summary:
+    """All seeds of this run, each once."""
+    return summarised(crew.run(Job(seed=seed) for seed in range(FIRST_SEED, FIRST_SEED + SEEDS)))
 
 
-def simulate(seed: int, database: Database, *, crash_at: tuple[str, int] | None = None) -> World:
-    """One seed, from the first order to the verdict. The world that is returned knows its trace."""
-    world = World(seed, database, crash_at=crash_at)
-    state = trio_run._r.getstate()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
-        trio_run._r.seed(world.seed)
-        try:
-            _run(world)
-        finally:
-            trio_run._r.setstate(state)
-    if crash_at is None:
-        SEEN.update(world.seen)
-    return world
+def fail_of(outcomes: list[Outcome]) -> None:
+    """Fails with the reports of what went wrong, if anything did."""
+    if outcomes:
+        reports = "\n\n".join(one.report() for one in outcomes[:SHOWN])
+        pytest.fail(f"{reports}\n\n{len(outcomes)} failed: {[one.job.seed for one in outcomes]}", pytrace=False)
 
 
-def _run(world: World) -> None:
-    try:
-        trio.run(story, world, clock=MockClock(autojump_threshold=0))
-    except BaseException as error:
-        error.add_note(f"seed {world.seed}, trace {world.trace}; the last of it:\n" + "\n".join(world.tail))
-        raise
-    finally:
-        world.cut_connections()
-        world.ledger.close()
+def test_nothing_is_lost_doubled_or_forgotten(summary: Summary) -> None:
+    fail_of(summary.failures)
 
 
-@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + SEEDS))
-def test_nothing_is_lost_doubled_or_forgotten(seed: int, database: Database) -> None:
-    simulate(seed, database)
+def test_seeds_replay_equal(summary: Summary, crew: Crew) -> None:
+    """In another process, on another database, after other seeds: the same trace, and the same things seen."""
+    seeds = range(FIRST_SEED, FIRST_SEED + min(REPLAYED, SEEDS))
+    second = list(crew.run(Job(seed=seed, again=1) for seed in seeds))
+    assert not_equal([one for one in summary.outcomes if one.job.seed in seeds], second) == []
 
 
-def test_a_seed_replays_equal(make_database: Callable[[], Database]) -> None:
-    first, second = simulate(7, make_database()), simulate(7, make_database())
-    assert first.trace == second.trace
-    assert first.seen == second.seen
-
-
-def test_the_misfortunes_really_happened() -> None:
+def test_the_misfortunes_really_happened(summary: Summary) -> None:
     """Sometimes-assertions: a suite in which nothing went wrong proves nothing."""
-    if SEEDS < 20:
+    if SEEDS < sometimes.ENOUGH_SEEDS:
         pytest.skip("too few seeds to meet everything")
-    missing = [point for point in CRASH_POINTS if not SEEN[f"crash:{point}"]]
-    assert not missing, f"no power cut ever happened at {missing}"
-    assert sum(count for what, count in SEEN.items() if what.startswith("crash:")) >= 3 * SEEDS
-    for what in ("end:CAPTURED", "end:AUTHORIZED", "end:FAILED", "end:CANCELED", "database:lost after", "database:lost before"):
-        assert SEEN[what], f"never seen: {what}"
+    assert sometimes.missing(summary) == []
 
 
-@pytest.mark.parametrize("point", CRASH_POINTS)
-def test_a_crash_exactly_there_loses_and_doubles_nothing(point: str, make_database: Callable[[], Database]) -> None:
-    """The power goes at each named point, at its first, a middle and a later time."""
-    for number in (1, 4, 17):
-        world = simulate(number, make_database(), crash_at=(point, number))
-        assert world.seen[f"crash:{point}"] == 1, f"{point} was not reached {number} times"
+def test_a_crash_exactly_there_loses_and_doubles_nothing(crew: Crew) -> None:
+    """The power goes at each named point, at its first, a middle and a later time, and nothing else is wrong with the world."""
+    jobs = [Job(seed=number, crash_at=(point, number)) for point in CRASH_POINTS for number in (1, 4, 17)]
+    outcomes = list(crew.run(jobs))
+    fail_of([one for one in outcomes if one.failed])
+    missed = [one.job.crash_at for one in outcomes if one.job.crash_at and one.seen[f"crash:{one.job.crash_at[0]}"] != 1]
+    assert not missed, f"never reached: {missed}"

@@ -1,81 +1,40 @@
 """What outlives a crash of the platform: the database, the PSP with its own ledger, the passing of time, and the dice of fate.
 
 A `World` belongs to one seed. Everything random comes from its named dice, one stream per purpose, so that a change in one place does not
-shift the others. Each life of the platform is a `generation`; a crash makes the next one, and every port of a dead generation raises
-`Dead`, a BaseException, so that not even a `finally` of the dead can write or send: a power cut, not a polite cancellation.
+shift the others. Each life of the platform is a `generation`; when its power goes, every port of it raises `Dead`, a BaseException, so that
+not even a `finally` of the dead can write or send: a power cut, not a polite cancellation. Two lives may overlap, as two processes may.
 
-Each seed draws its own fault rates, some of them zero: faults that hide behind others are found where the others are absent (swarm).
+Not here: what misfortunes there are (`fates`), what the PSP does (`psp`), what the platform's lives look like (`runtime`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict, deque
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Final
 from uuid import UUID
 
+import psycopg
 import trio
 from psycopg.pq.abc import PGconn
 
-from connectors.simulator.dialect import Settings as DialectSettings
-from connectors.simulator.faults import Fault, FaultKind, FaultState, RequestKind
-from connectors.simulator.ledger import Ledger
-from connectors.stripe.dialect import StripeDialect
 from tests.conftest import Database
+from tests.simulation import fates
+from tests.simulation.fates import CRASH_POINTS, MOST_DEATHS, Fate
+from tests.simulation.psp import Psp
+from tests.simulation.watch import Watch
 
 EPOCH: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-BASE_URL: Final = "https://psp.simulated"
-
-CRASH_POINTS: Final = (
-    "journal.before_commit",
-    "journal.after_commit",
-    "connector.before_send",
-    "connector.after_answer",
-    "psp.executed",
-    "database.before_statement",
-    "database.after_statement",
-)
-"""Every await next to a durable write or a PSP call, by name. The suite fails where one of them was never the place of a death."""
-
-PSP_FAULTS: Final = tuple(
-    kind for kind in FaultKind if kind not in (FaultKind.WRONG_AMOUNT, FaultKind.DRIP, FaultKind.RATE_LIMIT_429_RETRY_AFTER)
-)
+RECOVERING_SECONDS: Final = 0.5
+"""A life younger than this is still looking at what the one before left behind."""
+TAIL: Final = 50
+"""Lines of the trace that are kept for the report of a failure."""
 
 
 class Dead(BaseException):
     """The process has lost its power. Nothing may run after this but the unwinding of the stack."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """How likely each misfortune is, per occasion, in this seed."""
-
-    crash: dict[str, float]
-    psp: dict[FaultKind, float]
-    database_lost_before: float
-    database_lost_after: float
-
-    @classmethod
-    def drawn(cls, dice: Random) -> Rates:
-        """Each misfortune is absent in about half of the seeds."""
-
-        def sometimes(most: float) -> float:
-            return dice.random() * most if dice.random() < 0.5 else 0.0
-
-        return cls(
-            crash={point: sometimes(0.03) for point in CRASH_POINTS},
-            psp={kind: sometimes(0.15) for kind in PSP_FAULTS},
-            database_lost_before=sometimes(0.03),
-            database_lost_after=sometimes(0.03),
-        )
-
-    @classmethod
-    def none(cls) -> Rates:
-        """A world in which nothing goes wrong by chance."""
-        return cls(crash=dict.fromkeys(CRASH_POINTS, 0.0), psp={}, database_lost_before=0.0, database_lost_after=0.0)
 
 
 class World:
@@ -88,25 +47,35 @@ class World:
         self.seed = seed
         self._crash_at = crash_at
         self.database = database
-        self._master = Random(seed)
-        self.fate = self._dice("fate")
-        self.wire = self._dice("wire")
-        self.ids = self._dice("ids")
-        self.shop = self._dice("shop")
-        self.rates = Rates.drawn(self._dice("rates")) if crash_at is None else Rates.none()
-        self.generation = 0
-        self.healed = False
+        self.fate = fates.drawn(self.dice("fate")) if crash_at is None else Fate()
+        self.chance = self.dice("chance")
+        self.wire = self.dice("wire")
+        self.ids = self.dice("ids")
+        self.healed = True  # nothing befalls a world before its first day
         self.seen: Counter[str] = Counter()
-        self.ledger = Ledger(psp="stripe", seed=seed)
-        self.dialect = StripeDialect(DialectSettings(base_url=BASE_URL))
-        self.connections: list[PGconn] = []
-        self._deaths: list[trio.CancelScope] = []
+        self.faults = self.deaths = 0
+        self.wrong: list[str] = []
+        self.accused = trio.Event()
+        self.watch = Watch(psycopg.connect(database.app, autocommit=True), self.accuse)
+        self.psp = Psp(self)
+        self._born: dict[int, float] = {}
+        self._generations = 0
+        self._connections: dict[int, list[PGconn]] = defaultdict(list)
+        self._requests: dict[int, list[trio.CancelScope]] = defaultdict(list)
         self._last_id = 0
         self._trace = hashlib.sha256()
-        self.tail: list[str] = []
+        self.tail: deque[str] = deque(maxlen=TAIL)
 
-    def _dice(self, purpose: str) -> Random:
+    def dice(self, purpose: str) -> Random:
+        """Chance of its own for that purpose: the same series in every run of the seed."""
         return Random(f"{self.seed}:{purpose}")
+
+    def close(self) -> None:
+        """Lets go of everything that is held open."""
+        for generation in list(self._connections):
+            self.cut_connections(generation)
+        self.watch.close()
+        self.psp.ledger.close()
 
     # --- time and identity
 
@@ -122,11 +91,21 @@ class World:
         high, low = value >> 62, value & (1 << 62) - 1
         return UUID(int=high >> 12 << 80 | 0x7 << 76 | (high & 0xFFF) << 64 | 0b10 << 62 | low)
 
-    # --- fate
+    # --- lives and deaths
+
+    def begin_life(self) -> int:
+        """The number of a new life."""
+        self._generations += 1
+        self._born[self._generations] = trio.current_time()
+        return self._generations
+
+    def lives(self, generation: int) -> bool:
+        """Whether that process still has power."""
+        return generation in self._born
 
     def alive(self, generation: int) -> None:
-        """Raises Dead in everything that belongs to a generation that is over."""
-        if generation != self.generation:
+        """Raises Dead in everything that belongs to a life that is over."""
+        if generation not in self._born:
             raise Dead(f"generation {generation} is over")
 
     def maybe_crash(self, point: str, generation: int) -> None:
@@ -136,7 +115,7 @@ class World:
             self.seen[f"reached:{point}"] += 1
         if self._dies_here(point):
             self.note("crash", point)
-            self.end_life()
+            self.cut_power(generation)
             raise Dead(point)
 
     def _dies_here(self, point: str) -> bool:
@@ -144,42 +123,55 @@ class World:
             return False
         if self._crash_at is not None:
             return self._crash_at == (point, self.seen[f"reached:{point}"])
-        return self.fate.random() < self.rates.crash[point]
+        rate = self.fate.crash.get(point, 0.0)
+        return rate > 0 and self.deaths < MOST_DEATHS and self.chance.random() < rate
 
-    def end_life(self) -> None:
-        """The present generation is over: whatever of it still runs finds out at its next step."""
-        self.generation += 1
-        for scope in self._deaths:
+    def cut_power(self, generation: int) -> None:
+        """That life is over: whatever of it still runs finds out at its next step. What it left behind must be sound as it is."""
+        born = self._born.pop(generation, None)
+        if born is None:
+            return
+        if not self.healed:
+            self.deaths += 1
+            if trio.current_time() - born < RECOVERING_SECONDS and generation > 1:
+                self.note("crash", "while recovering")
+        for scope in self._requests.pop(generation, []):
             scope.cancel()
+        self.watch.tables_are_sound()
 
-    def at_death(self, scope: trio.CancelScope) -> None:
-        """Cancels that scope when this life ends: a request that the process was answering."""
-        self._deaths.append(scope)
+    def end_life(self, generation: int) -> None:
+        """That life has ended by itself, in peace."""
+        self._born.pop(generation, None)
+        self._requests.pop(generation, None)
 
-    def forget(self, scope: trio.CancelScope) -> None:
+    def at_death(self, generation: int, scope: trio.CancelScope) -> None:
+        """Cancels that scope when this life's power goes: a request that the process was answering."""
+        self._requests[generation].append(scope)
+
+    def forget(self, generation: int, scope: trio.CancelScope) -> None:
         """The request of that scope is over."""
-        self._deaths.remove(scope)
+        if scope in self._requests.get(generation, ()):
+            self._requests[generation].remove(scope)
 
-    def cut_connections(self) -> None:
+    def holds(self, generation: int, connection: PGconn) -> None:
+        """That process has this connection open."""
+        self._connections[generation].append(connection)
+
+    def cut_connections(self, generation: int) -> None:
         """The kernel closes what a dead process held open; the server then lets go of its locks."""
-        for connection in self.connections:
+        for connection in self._connections.pop(generation, []):
             connection.finish()
-        self.connections.clear()
 
-    def psp_faults(self) -> FaultState:
-        """The PSP's faults as its simulator understands them, at this seed's rates; none once healed."""
-        if self.healed:
-            return FaultState()
-        faults = [
-            Fault(id=number, kind=kind, rate=rate, scope=RequestKind.CONNECT if kind is FaultKind.REFUSE else None)
-            for number, (kind, rate) in enumerate(self.rates.psp.items(), start=1)
-            if rate
-        ]
-        return FaultState(faults=tuple(faults), next_id=len(faults) + 1)
+    # --- misfortune
 
     def strikes(self, rate: float) -> bool:
-        """One throw of fate."""
-        return not self.healed and self.fate.random() < rate
+        """One throw of fate. Nothing is thrown where nothing can happen."""
+        return rate > 0 and not self.healed and self.chance.random() < rate
+
+    @property
+    def database_is_away(self) -> bool:
+        """Whether the database server is down at this moment."""
+        return not self.healed and any(outage.covers(trio.current_time()) for outage in self.fate.database_outages)
 
     # --- what happened
 
@@ -188,9 +180,22 @@ class World:
         self.seen[f"{kind}:{detail}"] += 1
         line = f"{trio.current_time():.6f} {kind} {detail}"
         self._trace.update(line.encode())
-        self.tail = [*self.tail[-49:], line]
+        self.tail.append(line)
+
+    def fault(self, kind: str) -> None:
+        """A misfortune has happened."""
+        self.faults += 1
+        self.note("fault", kind)
+
+    def accuse(self, what: str) -> None:
+        """An invariant is broken. Said from wherever it was seen, also from inside an actor, whose supervisor must not hide it."""
+        self.wrong.append(what)
+        self.accused.set()
 
     @property
     def trace(self) -> str:
         """The hash of everything that happened, in order. Equal seeds have equal traces."""
         return self._trace.hexdigest()[:16]
+
+
+__all__ = ["CRASH_POINTS", "EPOCH", "Dead", "World"]

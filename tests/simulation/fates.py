@@ -1,0 +1,124 @@
+"""What will go wrong in one seed: rates per occasion, outages and ends by the clock, and how slow the PSP's books are.
+
+All of it is drawn before the first order. Each misfortune is absent in about half of the seeds: faults that hide behind others are found
+where the others are absent (swarm). Not here: acting any of it out (`ports`, `psp`, `runtime`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+from typing import Final
+
+from connectors.simulator.faults import FaultKind
+
+CRASH_POINTS: Final = (
+    "journal.before_commit",
+    "journal.after_commit",
+    "connector.before_send",
+    "connector.after_answer",
+    "psp.executed",
+    "database.before_statement",
+    "database.after_statement",
+)
+"""Every await next to a durable write or a PSP call, by name. The suite fails where one of them was never the place of a death."""
+
+OFTEN: Final = frozenset({"database.before_statement", "database.after_statement"})
+"""Points that are passed many times a second: idle looks at the database among them."""
+
+PSP_FAULTS: Final = tuple(FaultKind)
+OUTAGES: Final = (FaultKind.REFUSE, FaultKind.ERROR_500, FaultKind.HANG_BEFORE, FaultKind.CHARGE_THEN_500, FaultKind.RATE_LIMIT_429)
+"""What every call meets while a PSP is down as a whole."""
+
+HOUR: Final = 3600.0
+MOST_DEATHS: Final = 7
+"""Of one seed by chance. More would only make the same few orders slower."""
+
+
+class End(StrEnum):
+    """How a life of the platform ends by the clock, apart from the power cuts at named points."""
+
+    POWER_CUT = "power_cut"
+    DRAIN = "drain"
+    TAKEOVER = "takeover"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """From `begins` to `ends`, in virtual seconds since the beginning of the world. `kind`: how a PSP's calls fail meanwhile."""
+
+    begins: float
+    ends: float
+    kind: FaultKind | None = None
+
+    def covers(self, moment: float) -> bool:
+        """Whether it is going on then."""
+        return self.begins <= moment < self.ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """One seed's misfortunes.
+
+    crash, psp: per occasion, by point and by kind of fault. belated: a request that the PSP executes long after we have given it up.
+    database_lost_before, database_lost_after: a statement's connection breaks before it is sent, or when it has been executed.
+    ends: (seconds after a day's beginning, how a life ends). night_seconds: between the two days; 0 for a single day.
+    meddling: how likely somebody acts on an order at the PSP itself. The last four set up the PSP.
+    """
+
+    crash: dict[str, float] = field(default_factory=dict)
+    psp: dict[FaultKind, float] = field(default_factory=dict)
+    belated: float = 0.0
+    database_lost_before: float = 0.0
+    database_lost_after: float = 0.0
+    outages: tuple[Outage, ...] = ()
+    database_outages: tuple[Outage, ...] = ()
+    ends: tuple[tuple[float, End], ...] = ()
+    night_seconds: float = 0.0
+    healing_seconds: float = 26 * HOUR
+    meddling: float = 0.0
+    search_lag_seconds: float = 20.0
+    pending_seconds: float = 3.0
+    late_failure_seconds: float = 5.0
+
+
+def drawn(dice: Random) -> Fate:
+    """A fate by chance."""
+
+    def sometimes(most: float) -> float:
+        return dice.random() * most if dice.random() < 0.5 else 0.0
+
+    night = 26 * HOUR if dice.random() < 0.5 else 0.0
+    return Fate(
+        crash={point: sometimes(0.004 if point in OFTEN else 0.05) for point in CRASH_POINTS},
+        psp={kind: sometimes(0.03 if kind is FaultKind.WRONG_AMOUNT else 0.12) for kind in PSP_FAULTS},
+        belated=sometimes(0.08),
+        database_lost_before=sometimes(0.02),
+        database_lost_after=sometimes(0.02),
+        outages=tuple(_outages(dice, night)),
+        database_outages=tuple(_database_outages(dice)),
+        ends=tuple(sorted((dice.random() * 80, dice.choice(list(End))) for _ in range(dice.choice((0, 1, 2, 3, 4))))),
+        night_seconds=night,
+        # Most unknown outcomes are proved once the PSP's key window is over; the longer ones see authorisations expire.
+        healing_seconds=dice.choice((26 * HOUR, 26 * HOUR, 26 * HOUR, 8 * 24 * HOUR)),
+        meddling=sometimes(0.25),
+        search_lag_seconds=dice.choice((0.0, 20.0, 60.0, 150.0)),
+        pending_seconds=dice.choice((3.0, 40.0, 2 * HOUR)),
+        late_failure_seconds=dice.choice((5.0, HOUR)),
+    )
+
+
+def _outages(dice: Random, night: float) -> Iterable[Outage]:
+    for _ in range(dice.choice((0, 0, 1, 1, 2))):
+        begins = dice.random() * 60
+        # One in three lasts far into the night, if there is one: what was under way is then unknown for longer than keys live.
+        lasting = dice.random() * (25 * HOUR if night and dice.random() < 0.3 else 40)
+        yield Outage(begins=begins, ends=begins + lasting, kind=dice.choice(OUTAGES))
+
+
+def _database_outages(dice: Random) -> Iterable[Outage]:
+    for _ in range(dice.choice((0, 0, 0, 1, 1))):
+        begins = dice.random() * 60
+        yield Outage(begins=begins, ends=begins + dice.random() * 20)
