@@ -23,7 +23,7 @@ import trio
 from msgspec.structs import replace
 
 from actors.actor import Actor
-from actors.admission import Admission, CallKind, Refused, in_words, judge, kind_of
+from actors.admission import BUDGET_SPENT, Admission, CallKind, Refused, in_words, judge, kind_of
 from actors.breaker import CircuitView, Mode, Permit, Verdict
 from actors.mailbox import Reply
 from actors.moments import Moments
@@ -105,7 +105,8 @@ class ConnectorStatistics:
 class ConnectorLimits:
     """connections, lookup_connections: the bulkheads. waiting: calls that may wait in front of each. timeouts: of each call, its total from
     the moment of its arrival. least_call_seconds: with less than that left of its total, a call is not sent any more.
-    longest_retry_after_seconds: what is believed of a PSP's Retry-After.
+    longest_retry_after_seconds: what is believed of a PSP's Retry-After. token_patience_seconds: how long a repeat may wait for a token of
+    the retry budget while other repeats are under way, which give theirs back when they are answered.
     """
 
     connections: int
@@ -114,6 +115,7 @@ class ConnectorLimits:
     timeouts: Timeouts
     least_call_seconds: float
     longest_retry_after_seconds: float
+    token_patience_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +206,9 @@ class ConnectorActor(Actor[Message]):
         self._observe = observe
         self._report_refused = refused
         self._payments, self._lookups = _Bulkhead(), _Bulkhead()
+        self._for_tokens: deque[tuple[float, _Job]] = deque()  # repeats that wait for a token, and until when
+        self._repeats_under_way = 0
+        self._sharing_out = False
         self._quiet: trio.Event | None = None
         self._in_flight = self._answered = self._not_sent = self._unknown = self._refused = 0
 
@@ -238,7 +243,7 @@ class ConnectorActor(Actor[Message]):
         return ConnectorStatistics(
             name=self._connector.name,
             in_flight=self._in_flight,
-            waiting=len(self._payments.jobs) + len(self._lookups.jobs),
+            waiting=len(self._payments.jobs) + len(self._lookups.jobs) + len(self._for_tokens),
             connections=self._limits.connections + self._limits.lookup_connections,
             answered=self._answered,
             not_sent=self._not_sent,
@@ -250,7 +255,7 @@ class ConnectorActor(Actor[Message]):
 
     async def until_quiet(self) -> None:
         """Waits until no call is on the wire and none waits to be."""
-        while self._in_flight or self._payments.jobs or self._lookups.jobs:
+        while self._in_flight or self._payments.jobs or self._lookups.jobs or self._for_tokens:
             self._quiet = self._quiet or trio.Event()
             await self._quiet.wait()
 
@@ -267,7 +272,19 @@ class ConnectorActor(Actor[Message]):
         return bulkhead.put(job)
 
     def _turn_away(self, job: _Job, refused: Refused) -> None:
-        """It may not be sent: the inquiry that came with it is made instead; without one, it surely was not executed."""
+        """It may not be sent: the inquiry that came with it is made instead; without one, it surely was not executed.
+
+        A repeat for which there is no token just now waits a while for one of those under way. After a restart there may be many at once,
+        and a PSP that answers them is not to be spared.
+        """
+        if refused.code == BUDGET_SPENT and self._repeats_under_way and len(self._for_tokens) < self._limits.waiting:
+            if not self._for_tokens:
+                self.spawn(self._lose_patience)
+            self._for_tokens.append((trio.current_time() + self._limits.token_patience_seconds, job))
+            return
+        self._refuse(job, refused)
+
+    def _refuse(self, job: _Job, refused: Refused) -> None:
         self._refused += 1
         self._report_refused(self._connector.name, refused)
         inquiry = job.as_inquiry()
@@ -275,6 +292,32 @@ class ConnectorActor(Actor[Message]):
             return self._take(inquiry)
         why = in_words(self._connector.name, refused, self._moments.wall)
         return self._hand_back(job, _not_sent(refused.code, f"Not sent: {why}."), None, 0)
+
+    def _share_tokens(self) -> None:
+        """A call is over, and a token may have come back: the oldest repeats that wait for one go on, or are told that none will come."""
+        if self._sharing_out:
+            return
+        self._sharing_out = True
+        now, tokens = trio.current_time(), int(self._admission.budget.tokens(trio.current_time()))
+        kept: deque[tuple[float, _Job]] = deque()
+        while self._for_tokens:
+            until, job = self._for_tokens.popleft()
+            refused = self._admission.refusal(job.kind, now, repeat=True)
+            if refused is None and tokens > 0:
+                tokens -= 1
+                self._take(job)
+            elif refused is None or (refused.code == BUDGET_SPENT and self._repeats_under_way and now < until):
+                kept.append((until, job))
+            else:
+                self._refuse(job, refused)
+        self._for_tokens.extendleft(reversed(kept))
+        self._sharing_out = False
+
+    async def _lose_patience(self) -> None:
+        """Beside the message loop, while repeats wait for tokens."""
+        while self._for_tokens:
+            await trio.sleep_until(self._for_tokens[0][0])
+            self._share_tokens()
 
     def _sort_out(self) -> None:
         """A circuit may have opened: whoever waits for a connection behind it is told now, not when one is free."""
@@ -312,6 +355,7 @@ class ConnectorActor(Actor[Message]):
         permit = self._admission.enter(job.kind, begun, job.execute.subject.id, repeat=job.repeat)
         if isinstance(permit, Refused):
             return self._turn_away(job, permit)
+        self._repeats_under_way += job.repeat
         try:
             finding, response = await self._exchange(channel, job, replaced(self._limits.timeouts, total_seconds=left))
         except BaseException:
@@ -365,6 +409,7 @@ class ConnectorActor(Actor[Message]):
         if permit is not None:
             self._learn(job, permit, evidence)
         self._deliver(execute.payment_id, execute.subject.id, evidence, execute.cause)
+        self._share_tokens()
         self._look_quiet()
 
     def _look_quiet(self) -> None:
@@ -387,6 +432,7 @@ class ConnectorActor(Actor[Message]):
 
     def _give_back(self, job: _Job, permit: Permit, verdict: Verdict, code: str | None, *, sent: bool) -> None:
         now, cause = trio.current_time(), job.execute.subject.id
+        self._repeats_under_way -= job.repeat
         self._admission.ended(job.kind, permit, verdict, now, cause, repeat=job.repeat, sent=sent, code=code)
 
     def _count(self, evidence: Evidence) -> None:

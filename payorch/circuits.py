@@ -165,6 +165,7 @@ def connector_limits(settings: ConnectorSettings) -> ConnectorLimits:
         ),
         least_call_seconds=settings.least_call_seconds,
         longest_retry_after_seconds=settings.longest_retry_after_seconds,
+        token_patience_seconds=settings.retry_budget_patience_seconds,
     )
 
 

@@ -202,6 +202,7 @@ class ConnectorSettings(_Section):
     retry_budget_most: Tokens
     retry_budget_earned_per_call: float = Field(ge=0, le=1)
     retry_budget_earned_per_minute: float = Field(ge=0, allow_inf_nan=False)
+    retry_budget_patience_seconds: Seconds
     response_limit_bytes: int = Field(ge=1024)
     keep_alive_seconds: Seconds
     api_key: SecretStr | None = None

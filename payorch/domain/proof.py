@@ -133,7 +133,7 @@ def attempt_means(payment: Payment, attempt: Attempt, desk: Desk) -> Means:
     if attempt.psp_reference is not None and manifest.lookup is not Lookup.NONE:
         return Means.INQUIRE  # its own id is known: reading is enough, and moves nothing
     # Turn and turn about: a PSP that stored a 500 under our key answers every replay with it, and only a lookup can find the charge.
-    turn = manifest.lookup is Lookup.NONE or attempt.pursuit is None or attempt.pursuit.steps % 2 == 0
+    turn = manifest.lookup is Lookup.NONE or attempt.pursuit is None or not attempt.pursuit.replayed
     if turn and _replay_is_legal(payment, attempt, desk):
         return Means.REPLAY
     return _inquiry(manifest, attempt.psp_reference)
@@ -152,7 +152,7 @@ def operation_means(payment: Payment, operation: Operation, desk: Desk) -> Means
     if operation.state is OperationState.PENDING or _is_frozen(payment, operation):
         return _inquiry(manifest, operation.psp_reference)
     # As with attempts, by turns: a stored 500 is replayed for ever.
-    turn = manifest.lookup is Lookup.NONE or operation.pursuit is None or operation.pursuit.steps % 2 == 0
+    turn = manifest.lookup is Lookup.NONE or operation.pursuit is None or not operation.pursuit.replayed
     turn = turn or operation.state is OperationState.REQUESTED
     if turn and _window_is_open(payment, operation, desk):
         return Means.SEND if operation.state is OperationState.REQUESTED else Means.REPLAY
@@ -197,6 +197,8 @@ def search_on(
         steps=before.steps if early else before.steps + 1,
         absences=(*before.absences, moment) if keep else before.absences,
         sent_at=desk.at if replayed else before.sent_at,
+        # A replay that was kept back, with or without a lookup in its place, keeps its turn.
+        replayed=before.replayed if early else replayed,
         early=before.early + (early and replayed),
     )
     timer = subject.next_action_at if early else None

@@ -57,13 +57,15 @@ class Pursuit(Struct, frozen=True, kw_only=True, gc=False):
     """How far the search for an outcome has come. `absences`: when the PSP said that it knows of no such thing.
 
     sent_at: when the answer to the last replay, which may have executed what never arrived, was given up or came. steps: looks taken by the
-    schedule. early: replays and sendings before their time, because the PSP answered again: they take no step, and there is a bound.
+    schedule. replayed: the last of them was a replay, so that it is a lookup's turn. early: replays and sendings before their time, because
+    the PSP answered again: they take no step, and there is a bound.
     """
 
     since: datetime
     steps: int = 0
     absences: tuple[datetime, ...] = ()
     sent_at: datetime | None = None
+    replayed: bool = False
     early: int = 0
 
 

@@ -13,7 +13,7 @@ from typing import Final, assert_never
 from msgspec.structs import replace
 
 from payorch.domain.adopt import adopt_refunds, adopt_void, adoption_waits, captured_elsewhere, rest_is_gone
-from payorch.domain.compare import comparing, conclusive, look_further, next_hold_look
+from payorch.domain.compare import comparing, conclusive, look_further, look_soon, next_hold_look
 from payorch.domain.conflicts import conflict_of_operation
 from payorch.domain.decide import follow_up, next_attempt, open_operation, unasked, untried, wanted
 from payorch.domain.desk import Desk, Story
@@ -138,8 +138,20 @@ def _released(story: Story, attempt: Attempt, evidence: Evidence, *, expired: bo
 def _about_closed(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     """A success on an attempt that we had closed is real money: recorded, alarmed, and given back where that is possible."""
     finding, payment = evidence.finding, story.payment
+    if comparing(attempt) and not isinstance(finding, Approved):
+        gone = isinstance(finding, Released)
+        return (
+            story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence)
+            if gone
+            else look_further(story, attempt, evidence)
+        )
     if not isinstance(finding, Approved):
         return record(story, attempt, evidence)
+    if _seen_before_its_end(attempt, evidence):
+        record(story, attempt, evidence)
+        look_soon(story, attempt.id, "this may have been seen just before it was closed", at_once=True)
+        if comparing(story.payment.attempt(attempt.id)):
+            return None
     state = AttemptState.CHARGED if finding.captured else AttemptState.AUTHORIZED
     other = any(one.id != attempt.id and one.state in OPEN_ATTEMPT | HOLDING_ATTEMPT for one in payment.attempts)
     late = not other and Name.LATE_SUCCESS in EDGES[payment.state]
@@ -150,6 +162,13 @@ def _about_closed(story: Story, attempt: Attempt, evidence: Evidence) -> None:
         nothing = zero(held.amount.currency)
         unasked(story, held, lambda: open_operation(story, Name.OPERATION_ADOPTED, None, void, held, nothing, origin=Origin.SYSTEM))
     return None
+
+
+def _seen_before_its_end(attempt: Attempt, evidence: Evidence) -> bool:
+    """Whether that look was under way when the attempt was closed: what it saw may be older than the closing, whose answer overtook it."""
+    if evidence.source is not Source.INQUIRY or evidence.latency_ms is None:
+        return False
+    return evidence.at - timedelta(milliseconds=evidence.latency_ms) <= attempt.updated_at
 
 
 def _about_rival(story: Story, attempt: Attempt, evidence: Evidence) -> bool:

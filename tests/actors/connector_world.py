@@ -90,6 +90,7 @@ CONNECTOR_LIMITS = ConnectorLimits(
     timeouts=Timeouts(connect_seconds=3, write_seconds=5, read_seconds=25, total_seconds=30),
     least_call_seconds=5,
     longest_retry_after_seconds=60,
+    token_patience_seconds=2,
 )
 MANIFEST = Manifest(
     key_max_length=64, key_charset="a", key_safe_window_seconds=3600, replays_errors=True, lookup=Lookup.EVENTUAL, lookup_lag_seconds=60,

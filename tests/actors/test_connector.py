@@ -231,6 +231,32 @@ async def test_a_replay_without_a_token_becomes_the_inquiry_too(autojump_clock: 
         )  # fmt: skip
 
 
+async def test_many_repeats_at_once_share_the_tokens_where_they_are_answered(autojump_clock: trio.testing.MockClock) -> None:
+    """As after a crash under load: more calls are to be repeated than there are tokens, and the PSP is well."""
+    async with connector(initial=2, earned_per_minute=0) as world:
+        world.wire.answers = [Answer(after_seconds=0.2)]
+        asked = [world.replay() for _ in range(12)]
+        assert [(await world.answer(one)).source for one in asked] == [Source.REPLAY] * 12
+        assert world.wire.most_at_once == 2
+        assert trio.current_time() == pytest.approx(1.2)
+
+
+async def test_repeats_that_wait_for_a_token_become_inquiries_when_none_will_come(autojump_clock: trio.testing.MockClock) -> None:
+    async with connector(initial=2, earned_per_minute=0) as world:
+        lost = Answer(after_seconds=0.5, error=OutcomeLost("reset", "psp"))
+        world.wire.answers = lambda request: ABSENT if request.path == "/look" else lost
+        found = [await world.answer(one) for one in [world.replay() for _ in range(6)]]
+        assert [one.source for one in found] == [Source.REPLAY] * 2 + [Source.INQUIRY] * 4
+        looks = [at for at, request in world.wire.asked if request.path == "/look"]
+        assert (len(looks), looks[0]) == (4, pytest.approx(0.5))
+        world.admission.budget.refresh()
+        began, lost = trio.current_time(), Answer(after_seconds=20)
+        found = [await world.answer(one) for one in [world.replay() for _ in range(4)][2:]]
+        assert [one.source for one in found] == [Source.INQUIRY] * 2
+        looks = [at - began for at, request in world.wire.asked if request.path == "/look"]
+        assert looks[4:] == [pytest.approx(2)] * 2, "they waited as long as they may, and no longer"
+
+
 async def test_an_answered_repeat_costs_nothing(autojump_clock: trio.testing.MockClock) -> None:
     async with connector(initial=1, earned_per_minute=0) as world:
         for _ in range(20):

@@ -204,7 +204,7 @@ def test_a_restart_in_the_middle_does_not_hammer_the_psp_and_forgets_nothing(dat
         await trio.sleep(10)
         statuses = [(await story.buy_after(0.5))["status"] for _ in range(20)]
         assert statuses.count("failed") >= 17, "the circuit is as open as it was"
-        assert story.moved() - before <= 4
+        assert story.moved() - before <= 6, "two probes at each opening's end, and nothing else"
         assert await story.settled_after(100) <= 45
 
     run(database, told, Outage(begins=5, ends=100, kind=FaultKind.CHARGE_THEN_500))

@@ -268,6 +268,35 @@ def test_it_stays_unknown_where_its_session_cannot_be_closed(connector: str, ref
     assert world.names[-1] == "EvidenceRecorded"
 
 
+def session_closed_during_a_look(world: World) -> Payment:
+    """The shopper approved, our look saw it, and the closing of his session was faster: it gave the hold back and was answered first."""
+    payment = world.command(challenged(world), decide.cancel)
+    world.later(seconds=1)
+    payment = world.answer_operation(payment, OperationKind.VOID, Approved(), psp_reference="psp_1")
+    assert payment.state is State.CANCELED
+    world.later(seconds=1)
+    return world.weigh(payment, payment.attempts[0].id, Approved(), Source.INQUIRY, latency_ms=3000)
+
+
+def test_a_look_that_the_closing_of_the_session_overtook_is_no_late_success() -> None:
+    world = World()
+    payment = session_closed_during_a_look(world)
+    assert payment.state is State.CANCELED
+    assert world.to_next_timer(payment) == {payment.attempts[0].id: Means.INQUIRE}
+    payment = world.weigh(payment, payment.attempts[0].id, Released(expired=False), Source.INQUIRY, latency_ms=0)
+    assert (payment.state, payment.due_at) == (State.CANCELED, None)
+
+
+def test_it_is_one_where_the_next_look_sees_it_too() -> None:
+    world = World()
+    payment = session_closed_during_a_look(world)
+    world.later(seconds=2)
+    payment = world.weigh(payment, payment.attempts[0].id, LOST, Source.INQUIRY, latency_ms=0)
+    world.later(seconds=2)
+    payment = world.weigh(payment, payment.attempts[0].id, Approved(), Source.INQUIRY, latency_ms=0)
+    assert (payment.state, world.names[-1]) == (State.MANUAL_REVIEW, "LateSuccess")
+
+
 def test_a_closing_that_was_never_executed_is_made_anew_and_not_without_end() -> None:
     """A PSP that answers every replay of a cancel with the same stored error has to be asked under another key."""
     world = World()

@@ -230,6 +230,18 @@ def test_a_replay_that_was_kept_back_was_not_sent() -> None:
     assert (after.steps, after.sent_at) == (before.steps + 1, before.sent_at)
 
 
+@pytest.mark.parametrize(("evidence", "source"), [(KEPT_BACK, Source.REPLAY), (ABSENT, Source.INQUIRY)])
+def test_a_replay_that_was_kept_back_keeps_its_turn(evidence: Finding, source: Source) -> None:
+    """Also where a lookup was made in its place and found nothing."""
+    world = World()
+    payment = world.answer(world.pay(connector="eventual"), LOST)
+    assert set(world.to_next_timer(payment).values()) == {Means.REPLAY}
+    payment = world.answer(payment, evidence, source)
+    assert set(world.to_next_timer(payment).values()) == {Means.REPLAY}
+    payment = world.answer(payment, LOST, Source.REPLAY)
+    assert set(world.to_next_timer(payment).values()) == {Means.INQUIRE}
+
+
 def test_an_operation_is_due_before_it_is_sent_out_of_turn() -> None:
     """So a crash on the way finds it as one that may be out: `next_action_at` has come."""
     world = World()

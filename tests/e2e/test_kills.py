@@ -55,7 +55,8 @@ async def break_psp(stack: Stack, faults: Mapping[str, float]) -> None:
 async def under_load(stack: Stack, seed: int, lives: list[str | None], weathers: Sequence[Mapping[str, float]]) -> Market:
     """One life after the other under load, each killed at a moment of chance (None) or by itself at a named point of its own code.
 
-    Each life has the next of the weathers: faults of the PSP and how often each hits. The merchants capture, void and refund as well, and pursue each request under its key through all the deaths.
+    Each life has the next of the weathers: faults of the PSP and how often each hits. The merchants capture, void and refund as well, and
+    pursue each request under its key through all the deaths.
     """
     dice, market = Random(seed), Market(stack, seed, business=True)
     missed: list[str | None] = []
