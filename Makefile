@@ -37,8 +37,9 @@ check: $(VENV)/development.stamp ## lint, formatting and strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-prove: $(VENV)/development.stamp ## the longer proofs: 500 simulation seeds, 50 real kills (minutes)
-	SEEDS=500 $(BIN)/python -m pytest tests/simulation
+prove: $(VENV)/development.stamp ## the longer proofs: 5,000 simulation seeds, 50 real kills (an hour)
+	$(BIN)/python -m tests.simulation --seeds 5000 --replay 20 --sometimes
+	$(BIN)/python -m pytest tests/simulation/test_mutants.py
 	PROVE=1 $(BIN)/python -m pytest tests/e2e
 
 bench: $(VENV)/development.stamp ## authorisations per second against the bare composition of our own parts (options in ARGS)

@@ -25,6 +25,7 @@ from msgspec.structs import replace
 from actors.actor import Actor
 from actors.admission import BUDGET_SPENT, Admission, CallKind, Refused, in_words, judge, kind_of
 from actors.breaker import CircuitView, Mode, Permit, Verdict
+from actors.bulkhead import Bulkhead, ConnectorLimits
 from actors.mailbox import Reply
 from actors.moments import Moments
 from actors.retry_after import come_back_at
@@ -102,23 +103,6 @@ class ConnectorStatistics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectorLimits:
-    """connections, lookup_connections: the bulkheads. waiting: calls that may wait in front of each. timeouts: of each call, its total from
-    the moment of its arrival. least_call_seconds: with less than that left of its total, a call is not sent any more.
-    longest_retry_after_seconds: what is believed of a PSP's Retry-After. token_patience_seconds: how long a repeat may wait for a token of
-    the retry budget while other repeats are under way, which give theirs back when they are answered.
-    """
-
-    connections: int
-    lookup_connections: int
-    waiting: int
-    timeouts: Timeouts
-    least_call_seconds: float
-    longest_retry_after_seconds: float
-    token_patience_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
     """A call on its way: `execute` as it came, and what is really sent of it, which may be the inquiry instead."""
 
@@ -140,28 +124,6 @@ class _Job:
         if instead is None or self.kind is CallKind.LOOKUP:
             return None
         return replaced(self, call=instead, source=Source.INQUIRY, kind=CallKind.LOOKUP, repeat=False)
-
-
-class _Bulkhead:
-    """A queue of calls, and the connections that wait for one."""
-
-    __slots__ = ("idle", "jobs")
-
-    def __init__(self) -> None:
-        self.jobs: deque[_Job] = deque()
-        self.idle: list[trio.Event] = []
-
-    def put(self, job: _Job) -> None:
-        self.jobs.append(job)
-        if self.idle:
-            self.idle.pop().set()
-
-    async def take(self) -> _Job:
-        while not self.jobs:
-            turn = trio.Event()
-            self.idle.append(turn)
-            await turn.wait()
-        return self.jobs.popleft()
 
 
 _BUSY: Final = "bulkhead_full"
@@ -205,7 +167,7 @@ class ConnectorActor(Actor[Message]):
         self._deliver = deliver
         self._observe = observe
         self._report_refused = refused
-        self._payments, self._lookups = _Bulkhead(), _Bulkhead()
+        self._payments, self._lookups = Bulkhead[_Job](), Bulkhead[_Job]()
         self._for_tokens: deque[tuple[float, _Job]] = deque()  # repeats that wait for a token, and until when
         self._repeats_under_way = 0
         self._sharing_out = False
@@ -320,7 +282,10 @@ class ConnectorActor(Actor[Message]):
             self._share_tokens()
 
     def _sort_out(self) -> None:
-        """A circuit may have opened: whoever waits for a connection behind it is told now, not when one is free."""
+        """A circuit was opened by hand: whoever waits behind it is told now.
+
+        One that opens by itself has just freed a connection, which goes through those who wait.
+        """
         for bulkhead in (self._payments, self._lookups):
             waiting, bulkhead.jobs = bulkhead.jobs, deque()
             for job in waiting:
@@ -332,7 +297,7 @@ class ConnectorActor(Actor[Message]):
 
     # --- on a connection
 
-    async def _work(self, bulkhead: _Bulkhead) -> None:
+    async def _work(self, bulkhead: Bulkhead[_Job]) -> None:
         """One connection: take the oldest call, make it, hand back the answer, for ever."""
         channel = self._network.channel(self._base_url)
         try:
@@ -427,8 +392,6 @@ class ConnectorActor(Actor[Message]):
         if evidence.retry_after is not None:
             now = trio.current_time()
             self._admission.hold_off(job.kind, self._moments.monotonic(evidence.retry_after), now, job.execute.subject.id)
-        if verdict is not Verdict.GOOD:
-            self._sort_out()
 
     def _give_back(self, job: _Job, permit: Permit, verdict: Verdict, code: str | None, *, sent: bool) -> None:
         now, cause = trio.current_time(), job.execute.subject.id

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from connectors.contract import AuthorizeOrder, Connector, NotSupported, OperationOrder
 from payorch.domain import identifiers
@@ -36,8 +37,8 @@ class Office:
         """A new id with that prefix."""
         return identifiers.text(prefix, self.entropy.identifier())
 
-    def desk(self, *, actor: str, cause: str) -> Desk:
-        """The circumstances of a decision taken now, by `actor`, because of `cause`."""
+    def desk(self, *, actor: str, cause: str, unsure_before: datetime | None = None) -> Desk:
+        """The circumstances of a decision taken now, by `actor`, because of `cause`; the rest is as `Desk` says."""
         return Desk(
             at=self.clock.now(),
             actor=actor,
@@ -49,6 +50,7 @@ class Office:
             prepare=self._prepare,
             prepare_operation=self._prepare_operation,
             jitter=lambda seconds: spread(seconds, self.entropy.fraction()),
+            unsure_before=unsure_before,
         )
 
     def _route(self, intent: Intent) -> Decision:

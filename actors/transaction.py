@@ -107,7 +107,8 @@ class TransactionActor(Actor[Message]):
         self._fresh = fresh
         self._again = again
         self._payment: Payment | None = None
-        self._under_way: dict[str, float] = {}  # subject -> when its call was handed to the connector, by trio's clock
+        self._under_way: dict[str, tuple[float, Source]] = {}  # subject -> when its call was handed over, as what
+        self._unsure_before = surroundings.began_at
         self._waiting: list[Waiting] = []
         self._returning: list[ShopperReturned] = []
         self._held: list[FollowUp] = []  # commands that wait for what an inquiry finds
@@ -123,10 +124,11 @@ class TransactionActor(Actor[Message]):
         self._payment = await self._patiently(lambda: self._around.load(self._id))
         if self._payment is None or self._payment.hold is not None:
             return
-        desk = self._desk(cause="restart")
         # One that comes back from a rest has sent nothing meanwhile; only a death, or the process before this one, can have.
-        began_at = self._around.began_at
-        for subject in maybe_on_the_wire(self._payment, desk.at if self._again or began_at is None else began_at):
+        if self._again:
+            self._unsure_before = self._around.office.clock.now()
+        desk = self._desk(cause="restart")
+        for subject in maybe_on_the_wire(self._payment, self._unsure_before or desk.at):
             lost = Unknown(failure=_failure("no_answer_at_restart", "The process ended before the PSP's answer was recorded."))
             await self._weigh(subject, Evidence(source=Source.RESTART, finding=lost, at=desk.at), cause="restart", actor="system")
 
@@ -320,10 +322,10 @@ class TransactionActor(Actor[Message]):
             return await self._without_answer(look.subject_id, Source.RESPONSE, "no_answer", "The PSP call ended without an answer.")
         if self._is_under_way(look.subject_id):
             return None
-        if look.means is Means.SEND and look.subject_id in self._under_way:
-            # It was sent, and its answer is lost with its connector's actor: no longer surely unsent.
-            self._under_way.pop(look.subject_id)
-            return await self._without_answer(look.subject_id, Source.RESPONSE, "no_answer", "The PSP call ended without an answer.")
+        _, lost = self._under_way.pop(look.subject_id, (0.0, Source.INQUIRY))
+        if lost is not Source.INQUIRY:
+            # It was sent, and its answer is lost with its connector's actor: no longer surely unsent, or sent once more.
+            return await self._without_answer(look.subject_id, lost, "no_answer", "The PSP call ended without an answer.")
         office = self._around.office
         call, source = call_for(office, payment, look)
         if call is None:
@@ -470,17 +472,17 @@ class TransactionActor(Actor[Message]):
                 instead=instead,
             ),
         )
-        self._under_way[subject_id] = trio.current_time()
+        self._under_way[subject_id] = (trio.current_time(), source)
 
     # --- small things
 
     def _desk(self, *, cause: str, actor: str = "system") -> Desk:
-        return self._around.office.desk(actor=actor, cause=cause)
+        return self._around.office.desk(actor=actor, cause=cause, unsure_before=self._unsure_before)
 
     def _is_under_way(self, subject_id: str) -> bool:
         """Whether a call about it may still come back. One that should have long since was lost with its connector's actor."""
         handed_over = self._under_way.get(subject_id)
-        return handed_over is not None and trio.current_time() - handed_over < self._around.office.limits.call_lost_seconds
+        return handed_over is not None and trio.current_time() - handed_over[0] < self._around.office.limits.call_lost_seconds
 
     def _rest_if_idle(self) -> None:
         """A payment at rest needs no actor: the journal has it, and its timers wake it. The last look at the mailbox is ours."""

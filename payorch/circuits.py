@@ -18,8 +18,8 @@ import trio
 from actors.admission import Admission, AdmissionLimits, CallKind, Changed, Refused, unavailable
 from actors.breaker import CircuitLimits, Mode
 from actors.budget import BudgetLimits
+from actors.bulkhead import ConnectorLimits
 from actors.circuit_log import NAMES, CircuitLog, remember, worth_telling
-from actors.connector import ConnectorLimits
 from actors.moments import Moments
 from actors.recovery import WellAgain
 from connectors.contract import Connector

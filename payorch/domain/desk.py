@@ -60,6 +60,8 @@ class Desk:
     """The circumstances of one decision. `identifier("att")` makes a new id; the two `prepare` functions build the exact PSP call.
 
     jitter: makes of a schedule's interval the wait that is used, never longer (`spread` with a throw of the dice; exact where not given).
+    unsure_before: until then calls may have been under way of which nothing was written down, a replay for instance, by whoever acted for
+    this payment before a crash; None where nobody did.
     """
 
     at: datetime
@@ -72,6 +74,7 @@ class Desk:
     prepare: Callable[[Payment, str, str], PreparedCall | Unbuildable]
     prepare_operation: Callable[[Payment, Operation], PreparedCall | Unbuildable]
     jitter: Callable[[float], float] = _exactly
+    unsure_before: datetime | None = None
 
     def look_at(self, looks_seconds: tuple[int, ...], steps: int) -> datetime:
         """When to look again after `steps` looks: within the schedule's entry from now, its last one for ever after."""

@@ -226,15 +226,23 @@ def absence_may_count(manifest: Manifest, subject: Attempt | Operation, at: date
     return manifest.lookup is not Lookup.NONE
 
 
-def absence_proved(manifest: Manifest, subject: Attempt | Operation, absences: Sequence[datetime], *, reference_known: bool) -> bool:
+def absence_proved(
+    manifest: Manifest,
+    subject: Attempt | Operation,
+    absences: Sequence[datetime],
+    *,
+    reference_known: bool,
+    unsure_before: datetime | None = None,
+) -> bool:
     """Whether these negative lookups (moments, oldest first) prove that the subject's call never took effect.
 
     reference_known: the PSP was asked by its own id, which every PSP with a lookup answers from its books, not from an index.
-    The lag counts from the last moment at which a call may have been under way: a retry or replay can be much younger than its subject.
+    The lag counts from the last moment at which a call may have been under way: a retry or replay can be much younger than its subject, and
+    one that was under way at a crash is known to nobody (`unsure_before`, see `Desk`).
     """
     if subject.psp_key_safe_until is None:
         return False
-    sent = subject.created_at
+    sent = subject.created_at if unsure_before is None else max(subject.created_at, unsure_before)
     if subject.pursuit is not None:
         sent = max(sent, subject.pursuit.since, subject.pursuit.sent_at or sent)
     absences = [moment for moment in absences if moment >= sent]

@@ -1,13 +1,17 @@
-"""A shopper's session at the PSP that is to end: the time for it is over, or the merchant took the payment back. Pure.
+"""A shopper's session at the PSP that is to end: the time for it is over, or the merchant took the payment back; and one that was closed
+while somebody looked. Pure.
 
 Not here: what the PSP answers to the closing (`weigh_operation`), how a session begins (`weigh`).
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from payorch.domain.compare import look_further
 from payorch.domain.decide import close_session, completes_without_us, may_close_session
 from payorch.domain.desk import Story
-from payorch.domain.outcome import Evidence
+from payorch.domain.outcome import Evidence, Released, Source
 from payorch.domain.payment import AttemptState, Name, State
 from payorch.domain.records import Attempt, Origin, Pursuit
 
@@ -53,3 +57,35 @@ def close_overdue(story: Story, attempt: Attempt, evidence: Evidence) -> bool:
     )  # fmt: skip
     close_session(story, story.payment.attempt(attempt.id), origin=Origin.SYSTEM)
     return True
+
+
+# --- closed while somebody looked -------------------------------------------------------------------------------------------------------
+
+
+def seen_before_its_end(attempt: Attempt, evidence: Evidence) -> bool:
+    """Whether that look was under way when the session was closed: it may have seen the hold that the closing gave back."""
+    if attempt.state is not AttemptState.VOIDED or evidence.source is not Source.INQUIRY or evidence.latency_ms is None:
+        return False
+    return evidence.at - timedelta(milliseconds=evidence.latency_ms) <= attempt.updated_at
+
+
+def look_once_more(story: Story, attempt: Attempt, evidence: Evidence) -> None:
+    """Such a sight is no success yet. The next look, which cannot be older than the closing, says whether it is one."""
+    at = story.desk.at
+    story.attempt(
+        Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, next_action_at=at, pursuit=attempt.pursuit or Pursuit(since=at),
+        reason="it may have been seen just before it was closed",
+    )  # fmt: skip
+
+
+def doubtful(attempt: Attempt) -> bool:
+    """Whether a closed session is owed that next look."""
+    never_held = attempt.state is AttemptState.VOIDED and attempt.held_since is None
+    return never_held and attempt.pursuit is not None and attempt.next_action_at is not None
+
+
+def settle_doubt(story: Story, attempt: Attempt, evidence: Evidence) -> None:
+    """What that look found, if it is no success: the end, or nothing yet."""
+    if isinstance(evidence.finding, Released):
+        return story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence)
+    return look_further(story, attempt, evidence)

@@ -13,7 +13,7 @@ from typing import Final, assert_never
 from msgspec.structs import replace
 
 from payorch.domain.adopt import adopt_refunds, adopt_void, adoption_waits, captured_elsewhere, rest_is_gone
-from payorch.domain.compare import comparing, conclusive, look_further, look_soon, next_hold_look
+from payorch.domain.compare import comparing, conclusive, look_further, next_hold_look
 from payorch.domain.conflicts import conflict_of_operation
 from payorch.domain.decide import follow_up, next_attempt, open_operation, unasked, untried, wanted
 from payorch.domain.desk import Desk, Story
@@ -37,7 +37,15 @@ from payorch.domain.outcome import (
 from payorch.domain.payment import EDGES, HOLDING_ATTEMPT, OPEN_ATTEMPT, AttemptState, Name, OperationState, State
 from payorch.domain.proof import absence_proved, proof_possible_at, search_on
 from payorch.domain.records import Attempt, OperationKind, Origin, Payment, Pursuit
-from payorch.domain.session import abandoned, close_overdue, close_unwanted
+from payorch.domain.session import (
+    abandoned,
+    close_overdue,
+    close_unwanted,
+    doubtful,
+    look_once_more,
+    seen_before_its_end,
+    settle_doubt,
+)
 from payorch.domain.weigh_nothing import conflict_of, contradict, record
 from payorch.domain.weigh_operation import weigh_operation
 
@@ -138,20 +146,10 @@ def _released(story: Story, attempt: Attempt, evidence: Evidence, *, expired: bo
 def _about_closed(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     """A success on an attempt that we had closed is real money: recorded, alarmed, and given back where that is possible."""
     finding, payment = evidence.finding, story.payment
-    if comparing(attempt) and not isinstance(finding, Approved):
-        gone = isinstance(finding, Released)
-        return (
-            story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence)
-            if gone
-            else look_further(story, attempt, evidence)
-        )
     if not isinstance(finding, Approved):
-        return record(story, attempt, evidence)
-    if _seen_before_its_end(attempt, evidence):
-        record(story, attempt, evidence)
-        look_soon(story, attempt.id, "this may have been seen just before it was closed", at_once=True)
-        if comparing(story.payment.attempt(attempt.id)):
-            return None
+        return settle_doubt(story, attempt, evidence) if doubtful(attempt) else record(story, attempt, evidence)
+    if seen_before_its_end(attempt, evidence):
+        return look_once_more(story, attempt, evidence)
     state = AttemptState.CHARGED if finding.captured else AttemptState.AUTHORIZED
     other = any(one.id != attempt.id and one.state in OPEN_ATTEMPT | HOLDING_ATTEMPT for one in payment.attempts)
     late = not other and Name.LATE_SUCCESS in EDGES[payment.state]
@@ -162,13 +160,6 @@ def _about_closed(story: Story, attempt: Attempt, evidence: Evidence) -> None:
         nothing = zero(held.amount.currency)
         unasked(story, held, lambda: open_operation(story, Name.OPERATION_ADOPTED, None, void, held, nothing, origin=Origin.SYSTEM))
     return None
-
-
-def _seen_before_its_end(attempt: Attempt, evidence: Evidence) -> bool:
-    """Whether that look was under way when the attempt was closed: what it saw may be older than the closing, whose answer overtook it."""
-    if evidence.source is not Source.INQUIRY or evidence.latency_ms is None:
-        return False
-    return evidence.at - timedelta(milliseconds=evidence.latency_ms) <= attempt.updated_at
 
 
 def _about_rival(story: Story, attempt: Attempt, evidence: Evidence) -> bool:
@@ -352,7 +343,8 @@ def _absent(story: Story, attempt: Attempt, evidence: Evidence) -> None:
         return _look_again(story, attempt, evidence)
     absences = (*(attempt.pursuit.absences if attempt.pursuit else ()), min(evidence.at, desk.at))
     manifest = desk.manifests[attempt.connector]
-    if not absence_proved(manifest, attempt, absences, reference_known=attempt.psp_reference is not None):
+    known = attempt.psp_reference is not None
+    if not absence_proved(manifest, attempt, absences, reference_known=known, unsure_before=desk.unsure_before):
         return _look_again(story, attempt, evidence)
     if payment.holding_attempt is not None:
         why = "another attempt holds money"

@@ -357,7 +357,8 @@ def _absent(story: Story, operation: Operation, evidence: Evidence) -> bool:
     if operation.state is not OperationState.UNKNOWN:
         return False  # it was pending there a moment ago, or may still be on its way
     known = attempt.psp_reference is not None
-    return absence_proved(desk.manifests[attempt.connector], operation, absences, reference_known=known)
+    manifest = desk.manifests[attempt.connector]
+    return absence_proved(manifest, operation, absences, reference_known=known, unsure_before=desk.unsure_before)
 
 
 def _unknown(story: Story, operation: Operation, evidence: Evidence) -> None:

@@ -24,7 +24,8 @@ from actors.actor import Life
 from actors.admission import Admission, AdmissionLimits, CallKind, Changed, Refused
 from actors.breaker import CircuitLimits
 from actors.budget import BudgetLimits
-from actors.connector import ConnectorActor, ConnectorLimits, Execute, Message
+from actors.bulkhead import ConnectorLimits
+from actors.connector import ConnectorActor, Execute, Message
 from actors.mailbox import Mailbox, Ref
 from connectors.contract import Connector, HttpRequest, HttpResponse
 from payorch.domain import identifiers
@@ -114,6 +115,8 @@ class MadeUp:
     def read(self, subject: object, call: PreparedCall, response: HttpResponse, *, source: Source, at: datetime) -> Evidence:
         unknown = Unknown(failure=failure(ErrorClass.UNKNOWN_OUTCOME, response.status))
         turned_away = NotExecuted(failure=failure(ErrorClass.RATE_LIMITED, 429), sent=True)
+        if response.status == 599:
+            raise RuntimeError("a connector has a bug")
         found: dict[int, Finding] = {
             200: Approved(captured=True),
             402: Declined(failure=failure(ErrorClass.HARD_DECLINE, 402)),

@@ -151,19 +151,23 @@ async def test_a_probe_whose_call_could_not_be_sent_gives_its_place_back(autojum
         assert mode(world) is Mode.CLOSED
 
 
-async def test_a_death_frees_the_probes_places(autojump_clock: trio.testing.MockClock) -> None:
+@pytest.mark.parametrize("bug", [False, True])
+async def test_a_death_frees_the_probes_places(bug: bool, autojump_clock: trio.testing.MockClock) -> None:
+    """Whether it was stopped with two probes on the wire, or died of what the PSP said to one."""
     world = ConnectorWorld(CONNECTOR_LIMITS, LIMITS)
     async with trio.open_nursery() as nursery:
         life = world.begin(nursery)
         await open_circuit(world)
         await trio.sleep(5)
-        world.wire.answers = [HANGING]
+        world.wire.answers = [Answer(status=599)] if bug else [HANGING]
         world.send()
         world.send()
         await trio.testing.wait_all_tasks_blocked()
         assert refusal(await world.call())[0] == "circuit_open"
-        life.stop(within_seconds=0)
+        if not bug:
+            life.stop(within_seconds=0)
         await life.wait_ended()
+        assert bool(world.owner.deaths) is bug
         again = world.begin(nursery)
         world.wire.answers = [FINE]
         assert all(isinstance(one.finding, Approved) for one in await world.calls(2))
@@ -203,6 +207,21 @@ async def test_an_operator_opens_closes_and_resets_it(autojump_clock: trio.testi
         assert mode(world) is Mode.OPEN
         assert (await world.ref.ask(reset, within_seconds=1)).mode is Mode.CLOSED
         assert [change.cause for change in world.changes if change.view.by] == ["act_1", "act_1", "act_2"]
+
+
+async def test_opened_by_hand_it_tells_those_who_wait_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    async with connector(limits=replace(CONNECTOR_LIMITS, connections=1)) as world:
+        world.wire.answers = [HANGING]
+        world.send()
+        waiting = world.send()
+        await trio.testing.wait_all_tasks_blocked()
+
+        def make(reply: Reply[CircuitView]) -> ForceCircuit:
+            return ForceCircuit(kind=CallKind.AUTHORIZE, open=True, for_seconds=60, by="operator:ann", cause="act_1", reply_to=reply)
+
+        await world.ref.ask(make, within_seconds=1)
+        assert refusal(await world.answer(waiting))[0] == "circuit_open"
+        assert trio.current_time() < 1
 
 
 # --- repeats
@@ -248,7 +267,8 @@ async def test_repeats_that_wait_for_a_token_become_inquiries_when_none_will_com
         found = [await world.answer(one) for one in [world.replay() for _ in range(6)]]
         assert [one.source for one in found] == [Source.REPLAY] * 2 + [Source.INQUIRY] * 4
         looks = [at for at, request in world.wire.asked if request.path == "/look"]
-        assert (len(looks), looks[0]) == (4, pytest.approx(0.5))
+        assert len(looks) == 4
+        assert looks[0] == pytest.approx(0.5)
         world.admission.budget.refresh()
         began, lost = trio.current_time(), Answer(after_seconds=20)
         found = [await world.answer(one) for one in [world.replay() for _ in range(4)][2:]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -51,6 +52,16 @@ def test_the_lag_counts_from_the_last_moment_at_which_the_call_may_have_been_und
     replayed = unknown_attempt(since=0, sent_at=500)
     assert not proved(Lookup.STRONG, 60, 529, subject=replayed)
     assert proved(Lookup.STRONG, 530, subject=replayed)
+
+
+def test_a_call_that_a_crash_left_under_way_is_waited_for_too() -> None:
+    """Nobody wrote down that a replay had just gone out when the process ended."""
+    one = unknown_attempt(since=0)
+    proof = partial(absence_proved, manifest(lookup=Lookup.STRONG), one, reference_known=False)
+    assert proof([at(100)])
+    assert not proof([at(100)], unsure_before=at(90))
+    assert not proof([at(100), at(119)], unsure_before=at(90))
+    assert proof([at(100), at(120)], unsure_before=at(90))
 
 
 def test_an_eventual_lookup_proves_absence_twice_one_lag_apart_after_the_keys_window() -> None:

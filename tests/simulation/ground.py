@@ -51,6 +51,10 @@ class Ground:
         self._first = {name: found for name, found in rows.items() if found}
         self._cleared = itertools.count(1)
 
+    def close(self) -> None:
+        """Lets go of the database; it stays as it is."""
+        self._owner.close()
+
     def clear(self) -> None:
         """Takes away what a seed has left. Nobody else may be connected."""
         with self._owner.transaction():

@@ -111,13 +111,16 @@ class Merchant:
             return await self._abuse(dice.choice([self.order.creation, *self.order.asks]))
         if chance < 0.32:
             self._world.note("merchant", "race")
-            return await self._at_once(*(partial(self._persist, self._wish(payment)) for _ in range(dice.randrange(2, 4))))
+            first = self._wish(payment)
+            same = dice.random() < 0.5  # pressed twice, each time under a key of its own
+            others = [self._wish(payment, like=first if same else None) for _ in range(dice.randrange(1, 3))]
+            return await self._at_once(*(partial(self._persist, ask) for ask in (first, *others)))
         ask = self._wish(payment)
         # Now and then somebody hears nothing and does not ask again before the next day.
         return await self._persist(ask, tries=1 if dice.random() < 0.1 else PATIENCE)
 
-    def _wish(self, payment: dict[str, Any]) -> Ask:
-        """What a merchant may want of a payment in that state; sometimes what cannot be."""
+    def _wish(self, payment: dict[str, Any], *, like: Ask | None = None) -> Ask:
+        """What a merchant may want of a payment in that state; sometimes what cannot be. `like`: the same again, as another wish."""
         dice = self._dice
         kinds = {
             "requires_confirmation": ("confirm", "confirm", "confirm", "cancel"),
@@ -127,10 +130,10 @@ class Merchant:
             "succeeded": ("refund",),
             "processing": ("capture", "void", "refund", "cancel", "cancel"),
         }.get(payment["status"], ("refund", "capture", "cancel"))
-        kind = "refund" if dice.random() < 0.05 else dice.choice(kinds)
+        kind = like.kind if like is not None else "refund" if dice.random() < 0.05 else dice.choice(kinds)
         self._asked += 1
         key = f"{self.order.creation.key}-{kind}-{self._asked}"
-        body = self._body(kind, key, payment)
+        body = self._body(kind, key, payment) if like is None else {**like.body, **({"reference": key} if kind in PLURAL else {})}
         word = PLURAL.get(kind, kind)
         ask = Ask(kind, key, f"/v1/payments/{payment['id']}/{word}", body)
         self.order.asks.append(ask)

@@ -134,6 +134,9 @@ class SimulatedConnection(Connection):
         super().__init__(pgconn)
         self.world.holds(self.generation, pgconn)
 
+    def __del__(self, warn: object = None) -> None:
+        """What a dead process held open is closed by the world, not by whoever forgot it: here that is no leak to warn about."""
+
     async def wait(self, gen: PQGen[Result], interval: float = 0.0, timeout: float | None = None) -> Result:
         world, fate = self.world, self.world.fate
         with trio.CancelScope(shield=True):
