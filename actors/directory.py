@@ -6,13 +6,15 @@ Not here: what the payment's actor does (`transaction`), or how long it lives (i
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TypeVar
 
 from actors.child import ChildSpec, Restart
 from actors.dynamic import DynamicSupervisor
 from actors.mailbox import MailboxFull, Ref, Reply
 from actors.messages import Answered, Message
-from actors.transaction import Surroundings, TransactionActor
+from actors.surroundings import Surroundings
+from actors.transaction import TransactionActor
 from payorch.domain.outcome import Evidence
 
 T = TypeVar("T")
@@ -31,6 +33,13 @@ class Directory:
         self._surroundings = surroundings
         self._mailbox_capacity = mailbox_capacity
         self._shutdown_seconds = shutdown_seconds
+        self._runs_seen = 0
+        self._unsure_before = surroundings.office.clock.now()
+        self._given_up: dict[str, datetime] = {}
+
+    def given_up(self, payment_id: str) -> None:
+        """That payment's actor died too often: whoever acts for it next must not think that it had come to rest."""
+        self._given_up[payment_id] = self._surroundings.office.clock.now()
 
     async def create(self, payment_id: str, make: Callable[[Reply[T]], Message], *, within_seconds: float) -> T:
         """Starts the actor of a payment that does not exist yet and asks it. Raises as `Ref.ask` does, and TooManyChildren."""
@@ -59,12 +68,18 @@ class Directory:
 
     def _start(self, payment_id: str, *, fresh: bool) -> Ref[Message]:
         lives = 0
+        clock = self._surroundings.office.clock
+        if self._supervisor.runs != self._runs_seen:
+            # The first actor since the process or the tree above began anew: whatever was under way then has been cut.
+            self._runs_seen, self._unsure_before = self._supervisor.runs, clock.now()
+        unsure_before = self._given_up.pop(payment_id, self._unsure_before)
 
         def start() -> TransactionActor:
-            # Only its very first life may believe that there is nothing to load.
+            # Only its very first life may believe that there is nothing to load, or that the one before had come to rest.
             nonlocal lives
             lives += 1
-            return TransactionActor(payment_id, self._surroundings, fresh=fresh and lives == 1, again=lives > 1)
+            fresh_now, unsure = (fresh, unsure_before) if lives == 1 else (False, clock.now())
+            return TransactionActor(payment_id, self._surroundings, fresh=fresh_now, unsure_before=unsure)
 
         return self._supervisor.start_child(
             ChildSpec(

@@ -93,6 +93,8 @@ class DynamicSupervisor:
     ) -> None:
         self.name = name
         self.max_children = max_children
+        self.runs = 0
+        """how often it was run, this time included: a new number tells whoever starts children that none of before is left"""
         self._intensity = intensity
         self._period_seconds = period_seconds
         self._report_to = report
@@ -114,6 +116,7 @@ class DynamicSupervisor:
         try:
             async with orderly_nursery(self.stop) as self._nursery:
                 self._context = contextvars.copy_context()
+                self.runs += 1
                 task_status.started()
                 await self._stop_requested.wait()
                 await self._stop_children()

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar, assert_never
+from typing import TypeVar, assert_never
 
 import trio
 
@@ -41,7 +40,7 @@ from actors.messages import (
     ShopperReturned,
     Void,
 )
-from actors.office import Office
+from actors.surroundings import Surroundings, Unwritable
 from actors.waiting import Waiting
 from payorch.domain import decide
 from payorch.domain.announcements import ANNOUNCEMENTS_PER_EVENT, announcements
@@ -53,7 +52,6 @@ from payorch.domain.proof import Look, Means, looks_ahead, looks_due, may_replay
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
 from payorch.domain.weigh import expire, weigh
 from payorch.domain.weigh_nothing import bring_forward, taught_nothing
-from payorch.ports import Process
 from payorch.store.items import Answer, Append, Appended, Claim, ClaimLost, OutboxRow, Result
 from payorch.store.journal import JournalUnavailable
 from payorch.store.pool import DatabaseUnavailable, PoolExhausted
@@ -64,51 +62,21 @@ AHEAD = "psp_answers_again"
 """The cause of looks that were taken before their time."""
 
 
-class Postbox(Protocol):
-    """Where a payment's actor sends its calls: to the connector of that name. Raises MailboxFull or ActorStopped."""
+class TransactionActor(Actor[Message]):
+    """One payment. `fresh`: it does not exist yet, the first message creates it; nothing is loaded.
 
-    def send(self, connector: str, execute: Execute) -> None: ...
-
-
-class Unwritable(Exception):
-    """The journal refused this payment's step: another process owns the payment now, or a constraint forbids the step (a bug of ours)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What every payment's actor is given.
-
-    write: appends through the journal writer; it returns once the commit is known, raises JournalUnavailable where surely nothing was
-    written. load: the payment by its id, from the journal. present: the JSON that a command is answered with, from the payment and the id
-    of the operation that the command names, if it names one. announce: the body of an announcement from (event id, type, sequence, payment,
-    time). undelivered: told of an answer that could not reach its payment. authorized: told of a payment whose merchant got the answer to
-    a creation or confirmation, after how long, and at PSPs (seconds). began_at: when this process began; None where nobody knows.
+    unsure_before: until then somebody else may have acted for it (a life that died, a tree or process that ended) and have had calls under
+    way of which nothing is written. Whoever rested had none.
     """
 
-    office: Office
-    write: Callable[[Append | Answer], Awaitable[Result]]
-    load: Callable[[str], Awaitable[Payment | None]]
-    postbox: Postbox
-    process: Process
-    present: Callable[[Payment, str | None], bytes]
-    announce: Callable[[str, str, int, Payment, datetime], bytes]
-    undelivered: Callable[[str, Exception], None]
-    authorized: Callable[[Payment, float, float], None]
-    retry_seconds: float
-    began_at: datetime | None = None
-
-
-class TransactionActor(Actor[Message]):
-    """One payment. `fresh`: it does not exist yet, the first message creates it; nothing is loaded. `again`: its life before has died."""
-
-    def __init__(self, payment_id: str, surroundings: Surroundings, *, fresh: bool, again: bool = False) -> None:
+    def __init__(self, payment_id: str, surroundings: Surroundings, *, fresh: bool, unsure_before: datetime) -> None:
         self._id = payment_id
         self._around = surroundings
         self._fresh = fresh
-        self._again = again
         self._payment: Payment | None = None
         self._under_way: dict[str, tuple[float, Source]] = {}  # subject -> when its call was handed over, as what
-        self._unsure_before = surroundings.began_at
+        self._watching = False  # whether a task looks after calls that nobody comes back from
+        self._unsure_before = unsure_before
         self._waiting: list[Waiting] = []
         self._returning: list[ShopperReturned] = []
         self._held: list[FollowUp] = []  # commands that wait for what an inquiry finds
@@ -124,11 +92,8 @@ class TransactionActor(Actor[Message]):
         self._payment = await self._patiently(lambda: self._around.load(self._id))
         if self._payment is None or self._payment.hold is not None:
             return
-        # One that comes back from a rest has sent nothing meanwhile; only a death, or the process before this one, can have.
-        if self._again:
-            self._unsure_before = self._around.office.clock.now()
         desk = self._desk(cause="restart")
-        for subject in maybe_on_the_wire(self._payment, self._unsure_before or desk.at):
+        for subject in maybe_on_the_wire(self._payment, self._unsure_before):
             lost = Unknown(failure=_failure("no_answer_at_restart", "The process ended before the PSP's answer was recorded."))
             await self._weigh(subject, Evidence(source=Source.RESTART, finding=lost, at=desk.at), cause="restart", actor="system")
 
@@ -264,14 +229,16 @@ class TransactionActor(Actor[Message]):
     async def _weigh(self, subject_id: str, evidence: Evidence, *, cause: str, actor: str) -> None:
         """Commits what the evidence amounts to. It is weighed anew for each try, because the journal may have been away for long.
 
-        What a look before its time brings is written only where it says something: such looks may come as often as a PSP recovers.
+        What a look before its time brings is written only where it says something: such looks may come as often as a PSP recovers, a
+        shopper reloads his page, or a merchant asks for what is not to be had.
         """
+        early = cause == AHEAD or evidence.source is Source.INQUIRY
 
         async def once() -> Story:
             payment = self._payment
             assert payment is not None
             story = weigh(payment, subject_id, evidence, self._desk(actor=actor, cause=cause))
-            if cause != AHEAD or not taught_nothing(payment, story):
+            if not (early and taught_nothing(payment, story)):
                 await self._append(story)
             return story
 
@@ -281,6 +248,9 @@ class TransactionActor(Actor[Message]):
         """Timers: the payment's own, and a look at each child whose time has come."""
         if self._payment is None:
             return
+        for subject_id, (_, source) in list(self._under_way.items()):
+            if not self._is_under_way(subject_id):
+                await self._lost_on_the_way(subject_id, source)
         story = expire(self._payment, self._desk(cause="timer"))
         if story.events:
             await self._patiently(lambda: self._append(story))
@@ -291,7 +261,7 @@ class TransactionActor(Actor[Message]):
         """Looks at what is open at that connector before its time."""
         if self._payment is None:
             return
-        self._sendable = message.sendable
+        self._sendable |= message.sendable  # two of its circuits may have closed one after the other
         for look in looks_ahead(self._payment, message.connector, message.sendable, self._desk(cause=AHEAD)):
             await (self._send_ahead(look) if look.means is Means.SEND else self._look(look, cause=AHEAD))
 
@@ -322,10 +292,6 @@ class TransactionActor(Actor[Message]):
             return await self._without_answer(look.subject_id, Source.RESPONSE, "no_answer", "The PSP call ended without an answer.")
         if self._is_under_way(look.subject_id):
             return None
-        _, lost = self._under_way.pop(look.subject_id, (0.0, Source.INQUIRY))
-        if lost is not Source.INQUIRY:
-            # It was sent, and its answer is lost with its connector's actor: no longer surely unsent, or sent once more.
-            return await self._without_answer(look.subject_id, lost, "no_answer", "The PSP call ended without an answer.")
         office = self._around.office
         call, source = call_for(office, payment, look)
         if call is None:
@@ -338,6 +304,22 @@ class TransactionActor(Actor[Message]):
         with contextlib.suppress(MailboxFull, ActorStopped):  # its timer stays due: the next sweep tries again
             self._send(payment, look.subject_id, call, source, cause=cause, repeat=repeat, instead=instead)
         return None
+
+    async def _lost_on_the_way(self, subject_id: str, source: Source) -> None:
+        """A call was sent and its answer is lost with its connector's actor: no longer surely unsent. A question moves nothing."""
+        self._under_way.pop(subject_id, None)
+        if source is not Source.INQUIRY:
+            await self._without_answer(subject_id, source, "no_answer", "The PSP call ended without an answer.")
+
+    async def _watch_calls(self) -> None:
+        """Beside the message loop: a call that nobody comes back from must not keep the actor awake for ever."""
+        office, patience = self._around.office, self._around.retry_seconds
+        while self._under_way:
+            await trio.sleep_until(min(since for since, _ in self._under_way.values()) + office.limits.call_lost_seconds)
+            with contextlib.suppress(MailboxFull, ActorStopped):
+                self.ref.tell(Due())
+            await trio.sleep(patience)
+        self._watching = False
 
     async def _without_answer(self, subject_id: str, source: Source, code: str, message: str) -> None:
         evidence = Evidence(source=source, finding=Unknown(failure=_failure(code, message)), at=self._around.office.clock.now())
@@ -473,6 +455,9 @@ class TransactionActor(Actor[Message]):
             ),
         )
         self._under_way[subject_id] = (trio.current_time(), source)
+        if not self._watching and (repeat or source is not Source.RESPONSE):  # a first call has a timer in the journal
+            self._watching = True
+            self.spawn(self._watch_calls)
 
     # --- small things
 

@@ -31,7 +31,7 @@ from actors.mailbox import ActorStopped, MailboxFull, Ref
 from actors.office import Office
 from actors.recovery import Poisoned, RecoveryActor, WellAgain
 from actors.supervisor import ChildSpec, DynamicSupervisor, Report, ReportKind, Strategy, Supervisor
-from actors.transaction import Surroundings
+from actors.surroundings import Surroundings
 from connectors import registry
 from connectors.contract import Connector
 from payorch import keys
@@ -310,7 +310,6 @@ class Platform:
             undelivered=self._undelivered,
             authorized=self._authorized,
             retry_seconds=0.25,
-            began_at=self._ports.clock.now(),
         )
 
     def send(self, connector: str, execute: Execute) -> None:
@@ -422,6 +421,7 @@ class Platform:
 
     def _set_aside(self, payment_id: str, error: Exception) -> None:
         log.error("payment.actor_given_up", payment_id=payment_id, error=type(error).__name__)
+        self.directory.given_up(payment_id)
         try:
             self.root.ref("recovery").tell(Poisoned(payment_id=payment_id, reason=f"its actor kept failing: {type(error).__name__}"))
         except (MailboxFull, ActorStopped):

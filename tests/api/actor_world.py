@@ -19,7 +19,7 @@ from actors.connector import Execute
 from actors.directory import Directory
 from actors.dynamic import DynamicSupervisor
 from actors.office import Office
-from actors.transaction import Surroundings
+from actors.surroundings import Surroundings
 from connectors.registry import CONNECTORS
 from payorch.api.answering import Answering
 from payorch.api.contracts import option_checks
