@@ -78,6 +78,11 @@ def test_a_wrong_check_digit_is_not_a_card_number(number: str, offset: int) -> N
     assert not looks_like_card_number(number[:-1] + str((int(number[-1]) + offset) % 10))
 
 
+def test_the_unix_time_with_a_number_behind_it_passes() -> None:
+    """The commonest way to make an idempotency key by hand."""
+    assert not any(looks_like_card_number(f"1795410685-{number:05}") for number in range(0, 100_000, 7))
+
+
 @pytest.mark.parametrize(
     "prefix_and_length",
     [
