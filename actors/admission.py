@@ -47,6 +47,7 @@ BUDGET_SPENT: Final = "retry_budget_spent"
 _UNREACHED: Final = frozenset({"dns", "connect", "tls"})
 """Why a call was not sent that is about the PSP or the way to it, and not about ourselves."""
 _ANSWERED: Final = (Verdict.GOOD, Verdict.SLOW)
+_SHUT: Final = (Mode.OPEN, Mode.FORCED_OPEN)
 
 
 def kind_of(subject: Attempt | Operation, source: Source) -> CallKind:
@@ -76,6 +77,13 @@ def judge(evidence: Evidence, *, replays_errors: bool, slow_seconds: float) -> t
             return Verdict.BAD, finding.failure.code
     slow = evidence.latency_ms is not None and evidence.latency_ms >= slow_seconds * 1000
     return (Verdict.SLOW if slow else Verdict.GOOD), None
+
+
+def was_tried(evidence: Evidence, verdict: Verdict) -> bool:
+    """Whether the call cost anything. One that could not be built, was kept back or had no time left did not; one that the PSP could not be
+    reached for did.
+    """
+    return not (isinstance(evidence.finding, NotExecuted) and not evidence.finding.sent and verdict is Verdict.NOTHING)
 
 
 def _refused(finding: NotExecuted) -> tuple[Verdict, str | None]:
@@ -176,7 +184,7 @@ class Admission:
             return False
         view = self._circuits[kind].view(now)
         if view.mode in (Mode.CLOSED, Mode.FORCED_CLOSED):
-            return now - self._last_end.get(kind, now) >= self.limits.of(kind).open_seconds
+            return now - self._last_end.get(kind, self._ill_since[kind]) >= self.limits.of(kind).open_seconds
         return view.probing == 0
 
     # --- being told
@@ -212,7 +220,7 @@ class Admission:
             self._recovered(kind, now)
 
     def hold_off(self, kind: CallKind, until: float, now: float, cause: str) -> None:
-        """The PSP named a time before which it does not want such calls."""
+        """The PSP named a time before which it does not want such calls. To be told before the end of the call that it said so to."""
         self._circuits[kind].hold_off(until, now)
         self._tell(kind, cause)
 
@@ -254,7 +262,7 @@ class Admission:
     def remember_circuit(self, kind: CallKind, view: CircuitView) -> None:
         """The mode in which a circuit was left."""
         self._circuits[kind].remember_mode(view.mode, view.reason, view.since, view.until, view.openings, view.code, view.by)
-        if view.mode in (Mode.OPEN, Mode.HALF_OPEN):
+        if view.mode in (*_SHUT, Mode.HALF_OPEN):
             self._ill_since.setdefault(kind, view.since)
 
     # --- inside
@@ -263,7 +271,6 @@ class Admission:
         since = self._ill_since.pop(kind, None)
         if since is None:
             return
-        self.budget.refresh()
         if kind is CallKind.LOOKUP:
             for other, circuit in self._circuits.items():
                 if other is not kind:
@@ -272,8 +279,12 @@ class Admission:
 
     def _tell(self, kind: CallKind, cause: str) -> None:
         for view in self._circuits[kind].take_transitions():
-            if view.mode is Mode.OPEN:
+            if view.mode in _SHUT:
                 self._ill_since.setdefault(kind, view.since)
+            if view.reason is Reason.PROBES_SUCCEEDED:
+                # Only the end of a real outage. A good answer after a bad one is no such thing: where one call in ten fails, it would give
+                # repeats all the tokens they want.
+                self.budget.refresh()
             self._changed(Changed(kind=kind, view=view, cause=cause))
 
 

@@ -49,7 +49,7 @@ class Reason(StrEnum):
     FAILURE_RATE = "failure_rate"
     SLOW_RATE = "slow_rate"
     PROBE_FAILED = "probe_failed"
-    RETRY_AFTER = "retry_after"  # the PSP said when to come back
+    RETRY_AFTER = "retry_after"  # it failed, and the PSP said when to come back
     PROBING = "probing"
     PROBES_SUCCEEDED = "probes_succeeded"
     OPERATOR = "operator"
@@ -114,6 +114,7 @@ class Circuit:
         self._until: float | None = None
         self._in_a_row = self._openings = self._period = self._probing = self._succeeded = 0
         self._hastened = False
+        self._named: float | None = None  # before which the PSP wants no such call; told since its last good answer
         self._code: str | None = None
         self._by: str | None = None
         self._transitions: list[CircuitView] = []
@@ -166,6 +167,8 @@ class Circuit:
             return
         if verdict is Verdict.BAD:
             self._code = code
+        else:
+            self._named = None  # it takes such calls after all
         self._in_a_row = self._in_a_row + 1 if verdict is Verdict.BAD else 0
         if self._mode is Mode.HALF_OPEN:
             self._probed(verdict, now)
@@ -175,14 +178,17 @@ class Circuit:
                 self._open_if_ill(now)
 
     def hold_off(self, until: float, now: float) -> None:
-        """The PSP said when it will take such calls again. Not against an operator's word, and never sooner than was said before."""
+        """The PSP said when it will take such calls again; to be told before that call's end. Never sooner than was said before.
+
+        One such answer is about one call and opens nothing: a limit per second turns away one call of many. But when the circuit opens by
+        its failures, it stays open until then, and one that is open already does so, too.
+        """
         self._expire(now)
         if self._mode in (Mode.FORCED_OPEN, Mode.FORCED_CLOSED) or until <= now:
             return
-        if self._mode is Mode.OPEN:
-            self._until, self._reason = max(until, self._until or until), Reason.RETRY_AFTER
-            return
-        self._move(Mode.OPEN, Reason.RETRY_AFTER, now, until=until)
+        self._named = max(until, self._named or until)
+        if self._mode is Mode.OPEN and self._named > (self._until or now):
+            self._until, self._reason = self._named, Reason.RETRY_AFTER
 
     def hasten(self, now: float) -> None:
         """There are signs that the PSP is well again: the next probe may come now. Once per opening, and not where the PSP named a time."""
@@ -200,6 +206,7 @@ class Circuit:
         """An operator's word: closed, and everything before forgotten."""
         self._window.clear()
         self._in_a_row = self._openings = 0
+        self._named = None
         self._by = by
         self._move(Mode.CLOSED, Reason.OPERATOR, now)
 
@@ -258,7 +265,8 @@ class Circuit:
         # Bounded before it is a power: a circuit may open for ever.
         longer = min(limits.open_seconds * 2.0 ** min(self._openings, 30), limits.longest_open_seconds)
         self._openings += 1
-        self._move(Mode.OPEN, reason, now, until=now + longer)
+        until, named = now + longer, self._named or now
+        self._move(Mode.OPEN, Reason.RETRY_AFTER if named > until else reason, now, until=max(until, named))
 
     def _expire(self, now: float) -> None:
         """What an operator forced ends by itself: forced open is tried first, forced closed goes on with what its window says."""

@@ -16,7 +16,7 @@ from typing import final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetLimits:
-    """In tokens. initial: at the start, and again when the PSP is well again. most: that may be saved up. The reasons: connectors.toml."""
+    """In tokens. initial: at the start, and again at the end of an outage. most: that may be saved up. The reasons: connectors.toml."""
 
     initial: float
     most: float
@@ -56,5 +56,5 @@ class RetryBudget:
         self._tokens = min(self._limits.most, self._tokens + self._limits.earned_per_call)
 
     def refresh(self) -> None:
-        """The PSP is well again: what was repeated in vain is forgiven, so that what is still open can be settled."""
+        """An outage is over, as a circuit has found out by trying: what was repeated in vain is forgiven, and the rest can be settled."""
         self._tokens = max(self._tokens, self._limits.initial)

@@ -19,7 +19,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from actors.admission import Admission, CallKind, Changed, judge
+from actors.admission import Admission, CallKind, Changed, judge, was_tried
 from actors.breaker import CircuitView, Mode, Reason
 from actors.mailbox import ActorStopped, AskTimeout, MailboxFull
 from actors.moments import Moments
@@ -75,11 +75,15 @@ class _Pending:
     record: CircuitRecord
 
 
-def worth_telling(view: CircuitView) -> bool:
-    """Whether a change belongs into the story. Of the probes of a long outage only the first, and then ever rarer ones: that one has failed
-    like all the others is no news, and a day of them would be ten thousand records.
+def worth_telling(view: CircuitView, told: Mode | None = None) -> bool:
+    """Whether a change belongs into the story; `told`: the mode of the last one of that circuit that did. Of the probes of a long outage
+    only the first, and then ever rarer ones: that one has failed like all the others is no news, and a day of them would be ten thousand
+    records. Just so with the openings of a PSP that asks again and again to be left alone; and that
+    it closed is news where the opening was.
     """
-    if view.mode not in (Mode.OPEN, Mode.HALF_OPEN) or view.reason not in (Reason.PROBE_FAILED, Reason.PROBING):
+    if view.mode is Mode.CLOSED and view.reason is Reason.PROBES_SUCCEEDED:
+        return told is not Mode.CLOSED
+    if view.reason not in (Reason.PROBE_FAILED, Reason.PROBING, Reason.RETRY_AFTER):
         return True
     probes = view.openings + (view.mode is Mode.HALF_OPEN)
     return probes <= _PROBES_TOLD or probes & (probes - 1) == 0
@@ -208,6 +212,8 @@ def remember(
             admission.remember_circuit(record.operation, _as_left(record, row, moments))
     for call in calls:
         verdict, code = judge(call.evidence, replays_errors=replays_errors, slow_seconds=admission.limits.slow_seconds)
+        if not was_tried(call.evidence, verdict):
+            continue  # it was kept back, and neither cost nor earned a token
         inquiry = call.evidence.source is Source.INQUIRY
         kind = CallKind.LOOKUP if inquiry else _KINDS[call.subject_id.partition("_")[0]]
         repeat = call.evidence.source is Source.REPLAY

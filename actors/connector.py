@@ -13,6 +13,7 @@ anything by itself.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ import trio
 from msgspec.structs import replace
 
 from actors.actor import Actor
-from actors.admission import BUDGET_SPENT, Admission, CallKind, Refused, in_words, judge, kind_of
+from actors.admission import BUDGET_SPENT, Admission, CallKind, Refused, in_words, judge, kind_of, was_tried
 from actors.breaker import CircuitView, Mode, Permit, Verdict
 from actors.bulkhead import Bulkhead, ConnectorLimits
 from actors.mailbox import Reply
@@ -104,7 +105,9 @@ class ConnectorStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """A call on its way: `execute` as it came, and what is really sent of it, which may be the inquiry instead."""
+    """A call on its way: `execute` as it came, and what is really sent of it, which may be the inquiry instead. patient_until: of a repeat
+    that has waited for a token, the end of all its waiting.
+    """
 
     execute: Execute
     arrived: float
@@ -112,6 +115,7 @@ class _Job:
     source: Source
     kind: CallKind
     repeat: bool
+    patient_until: float | None = None
 
     @classmethod
     def of(cls, execute: Execute, arrived: float) -> _Job:
@@ -169,6 +173,7 @@ class ConnectorActor(Actor[Message]):
         self._report_refused = refused
         self._payments, self._lookups = Bulkhead[_Job](), Bulkhead[_Job]()
         self._for_tokens: deque[tuple[float, _Job]] = deque()  # repeats that wait for a token, and until when
+        self._one_more_waits = trio.Event()
         self._repeats_under_way = 0
         self._sharing_out = False
         self._quiet: trio.Event | None = None
@@ -177,6 +182,7 @@ class ConnectorActor(Actor[Message]):
     async def started(self) -> None:
         self._admission.forget_calls()
         self.spawn(self._write_circuits)
+        self.spawn(self._lose_patience)
         if not self._admission.remembered:
             await self._remember(self._admission)
         for _ in range(self._limits.connections):
@@ -239,10 +245,11 @@ class ConnectorActor(Actor[Message]):
         A repeat for which there is no token just now waits a while for one of those under way. After a restart there may be many at once,
         and a PSP that answers them is not to be spared.
         """
-        if refused.code == BUDGET_SPENT and self._repeats_under_way and len(self._for_tokens) < self._limits.waiting:
-            if not self._for_tokens:
-                self.spawn(self._lose_patience)
-            self._for_tokens.append((trio.current_time() + self._limits.token_patience_seconds, job))
+        now = trio.current_time()
+        until = job.patient_until if job.patient_until is not None else now + self._limits.token_patience_seconds
+        if refused.code == BUDGET_SPENT and self._repeats_under_way and now < until and len(self._for_tokens) < self._limits.waiting:
+            self._for_tokens.append((until, replaced(job, patient_until=until)))
+            self._one_more_waits.set()
             return
         self._refuse(job, refused)
 
@@ -268,18 +275,22 @@ class ConnectorActor(Actor[Message]):
             if refused is None and tokens > 0:
                 tokens -= 1
                 self._take(job)
-            elif refused is None or (refused.code == BUDGET_SPENT and self._repeats_under_way and now < until):
+            elif now < until and (refused is None or (refused.code == BUDGET_SPENT and self._repeats_under_way)):
                 kept.append((until, job))
             else:
-                self._refuse(job, refused)
+                # Where there were tokens, others who had waited for longer were given them all.
+                self._refuse(job, refused or Refused(code=BUDGET_SPENT, kind=job.kind, view=self._admission.view(job.kind, now)))
         self._for_tokens.extendleft(reversed(kept))
         self._sharing_out = False
 
     async def _lose_patience(self) -> None:
-        """Beside the message loop, while repeats wait for tokens."""
-        while self._for_tokens:
-            await trio.sleep_until(self._for_tokens[0][0])
-            self._share_tokens()
+        """Beside the message loop, for ever: tells repeats that have waited for a token as long as they may."""
+        while True:
+            self._one_more_waits = trio.Event()
+            with trio.CancelScope(deadline=min((until for until, _ in self._for_tokens), default=math.inf)) as patience:
+                await self._one_more_waits.wait()
+            if patience.cancelled_caught:
+                self._share_tokens()
 
     def _sort_out(self) -> None:
         """A circuit was opened by hand: whoever waits behind it is told now.
@@ -332,17 +343,16 @@ class ConnectorActor(Actor[Message]):
     async def _exchange(self, channel: Channel, job: _Job, timeouts: Timeouts) -> tuple[Finding | None, HttpResponse | None]:
         try:
             request = self._connector.request(job.call, psp_key=job.execute.psp_key, credentials=self._credentials)
+        except ValueError as fault:
+            # A call that cannot be built is a bug of ours about this one payment; it must not take the others' connections along.
+            return _not_sent("unsendable", f"The call could not be built ({type(fault).__name__})."), None
+        try:
             return await self._on_the_wire(channel, request, timeouts)
         except NotSent as failure:
             return _not_sent(failure.reason, f"Not a byte was sent to the PSP ({failure.reason})."), None
         except OutcomeLost as failure:
-            lost = Failure(
-                error_class=ErrorClass.UNKNOWN_OUTCOME, code=failure.reason, message=f"The PSP's answer was lost ({failure.reason})."
-            )
-            return Unknown(failure=lost), None
-        except ValueError as fault:
-            # A call that cannot be put on the wire is a bug of ours about this one payment; it must not take the others' connections along.
-            return _not_sent("unsendable", f"The call could not be built ({type(fault).__name__})."), None
+            why = f"The PSP's answer was lost ({failure.reason})."
+            return Unknown(failure=Failure(error_class=ErrorClass.UNKNOWN_OUTCOME, code=failure.reason, message=why)), None
 
     async def _on_the_wire(self, channel: Channel, request: HttpRequest, timeouts: Timeouts) -> tuple[None, HttpResponse]:
         self._process.reached("connector.before_send")
@@ -386,12 +396,10 @@ class ConnectorActor(Actor[Message]):
         """What the end of the call says about the PSP."""
         limits = self._admission.limits
         verdict, code = judge(evidence, replays_errors=self._connector.manifest.replays_errors, slow_seconds=limits.slow_seconds)
-        # A call that could not be built, or had no time left, cost nothing; one that the PSP could not be reached for did.
-        sent = not (isinstance(evidence.finding, NotExecuted) and not evidence.finding.sent and verdict is Verdict.NOTHING)
-        self._give_back(job, permit, verdict, code, sent=sent)
-        if evidence.retry_after is not None:
+        if evidence.retry_after is not None and verdict is Verdict.BAD:
             now = trio.current_time()
             self._admission.hold_off(job.kind, self._moments.monotonic(evidence.retry_after), now, job.execute.subject.id)
+        self._give_back(job, permit, verdict, code, sent=was_tried(evidence, verdict))
 
     def _give_back(self, job: _Job, permit: Permit, verdict: Verdict, code: str | None, *, sent: bool) -> None:
         now, cause = trio.current_time(), job.execute.subject.id

@@ -4,8 +4,9 @@ notices when it does.
 After an outage of any length the schedules of its unknown payments point far ahead. When calls of some kind are answered again, a *wave*
 goes over all that is unresolved of that kind at that connector and has changed since it fell ill, oldest first, a bounded number at each
 step, and stands still while the connector is ill. After a start of the process there is one wave over everything, because nobody knows what
-it has missed. While a circuit wants a probe and no traffic brings one, a few of its payments are looked at for it: an inquiry each, which
-moves nothing, at the pace of the circuit's own limits.
+it has missed. While a circuit wants a probe and no traffic brings one, a few of its payments are looked at for it, at the pace of the
+circuit's own limits. Such a look is an ordinary one out of turn: mostly an inquiry, but where the payment's own rules allow it a replay, or
+the sending of its capture, void or refund. Its payment answers for that, and counts it (payments.early_tries).
 
 The rows are the truth: what is kept here is only how far each wave has come. Not here: the look itself (`transaction`), whether a call may
 be made (`admission`).
@@ -27,8 +28,6 @@ _SENDABLE: Final = {
     CallKind.VOID: frozenset({OperationKind.VOID}),
     CallKind.REFUND: frozenset({OperationKind.REFUND}),
 }
-# An operation that is sent in vain leaves records behind and uses up its early tries: for these circuits looks are lent more rarely.
-_RARER: Final = 4
 
 
 class Unresolved(Protocol):
@@ -59,9 +58,11 @@ class _Lending:
 
 @final
 class PullForward:
-    """Takes one step whenever it is told. admissions: by connector. wake: hands the message to that payment; must not wait or raise.
+    """Takes one step whenever it is told. admissions: by connector. wake: hands the message to that payment; must not wait. Where it raises
+    because there is no room for that payment, the step ends there, and the next one goes on with that payment, not with those before it.
 
-    limit: payments of one connector that are woken by one step. pulled: told of a connector and how many of its payments were woken.
+    limit: payments of one connector that are woken by one step. operations_rarer: how many times as long looks wait at the longest which
+    are lent for captures, voids and refunds. pulled: told of a connector and how many of its payments were woken.
     """
 
     def __init__(
@@ -71,8 +72,10 @@ class PullForward:
         unresolved: Unresolved,
         wake: Callable[[str, AnswersAgain], None],
         limit: int,
+        operations_rarer: int,
         pulled: Callable[[str, int], None],
     ) -> None:
+        self._operations_rarer = operations_rarer
         self._admissions = admissions
         self._unresolved = unresolved
         self._wake = wake
@@ -114,9 +117,9 @@ class PullForward:
 
     async def _advance(self, connector: str, kind: CallKind, wave: _Wave, limit: int) -> int:
         found = await self._unresolved(connector, [kind], changed_since=wave.since, after=wave.after, limit=limit)
-        self._wake_all(connector, kind, found)
+        self._wake_all(connector, kind, found, wave)
         if len(found) == limit:
-            wave.after = found[-1]
+            pass  # there may be more
         elif wave.again:
             wave.after, wave.again = None, False
         else:
@@ -131,18 +134,20 @@ class PullForward:
         found = await self._unresolved(connector, [kind], changed_since=None, after=lending.after, limit=limits.probes)
         if not found and lending.after is not None:  # all had their turn: from the beginning
             found = await self._unresolved(connector, [kind], changed_since=None, after=None, limit=limits.probes)
-        self._wake_all(connector, kind, found)
-        lending.after = found[-1] if found else None
         lending.not_before = now + lending.wait_seconds
         # A look that is lent for look-ups is paced by their circuit. For other kinds it may come to nothing (nothing of it may be sent any
         # more), and nobody is helped by asking about the same payments all night.
         idle = kind is not CallKind.LOOKUP or not found
-        longest = limits.longest_open_seconds * (_RARER if kind in _SENDABLE else 1)
+        longest = limits.longest_open_seconds * (self._operations_rarer if kind in _SENDABLE else 1)
         lending.wait_seconds = min(lending.wait_seconds * 2, longest) if idle else limits.open_seconds
+        lending.after = None
+        self._wake_all(connector, kind, found, lending)
 
-    def _wake_all(self, connector: str, kind: CallKind, found: Sequence[str]) -> None:
+    def _wake_all(self, connector: str, kind: CallKind, found: Sequence[str], come: _Wave | _Lending) -> None:
+        """Wakes them, and notes each in `come.after`, so that nobody is woken twice where it ends in the middle."""
         message = AnswersAgain(connector=connector, sendable=_SENDABLE.get(kind, frozenset()))
         for payment_id in found:
             self._wake(payment_id, message)
-        self.woken[connector] += len(found)
-        self._pulled(connector, len(found))
+            come.after = payment_id
+            self.woken[connector] += 1
+            self._pulled(connector, 1)

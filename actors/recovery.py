@@ -28,6 +28,7 @@ from payorch.domain.events import HoldSet
 from payorch.domain.payment import Name
 from payorch.domain.records import Hold, Payment
 from payorch.ports import Clock
+from payorch.store.items import Appended, Conflict, Result
 from payorch.store.journal import JournalUnavailable
 from payorch.store.pool import DatabaseUnavailable, PoolExhausted
 
@@ -74,7 +75,7 @@ class RecoveryActor(Actor[Message]):
 
     sweep_seconds: the pace. sweep_limit: payments woken per sweep at the most; the rest follow in the next. admissions: of all connectors.
     unresolved: as `connector_reads.unresolved_at`. pull_forward_limit: payments of one connector that one sweep wakes before their time.
-    pulled: told of a connector and how many of its payments were woken so.
+    lend_operations_rarer: see PullForward. pulled: told of a connector and how many of its payments were woken so.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class RecoveryActor(Actor[Message]):
         due: Callable[[datetime, int], Awaitable[list[str]]],
         unanswered: Callable[[str | None, int], Awaitable[list[str]]],
         load: Callable[[str], Awaitable[Payment | None]],
-        commit: Callable[[Payment, Story], Awaitable[object]],
+        commit: Callable[[Payment, Story], Awaitable[Result]],
         desk: Callable[[], Desk],
         clock: Clock,
         sweep_seconds: float,
@@ -94,6 +95,7 @@ class RecoveryActor(Actor[Message]):
         admissions: Mapping[str, Admission],
         unresolved: Unresolved,
         pull_forward_limit: int,
+        lend_operations_rarer: int,
         pulled: Callable[[str, int], None] = lambda connector, payments: None,
     ) -> None:
         self._directory = directory
@@ -108,7 +110,12 @@ class RecoveryActor(Actor[Message]):
         self._census = census
         self._check_ours = check_ours
         self._ahead = PullForward(
-            admissions=admissions, unresolved=unresolved, wake=self._wake_one, limit=pull_forward_limit, pulled=pulled
+            admissions=admissions,
+            unresolved=unresolved,
+            wake=self._wake_one,
+            limit=pull_forward_limit,
+            operations_rarer=lend_operations_rarer,
+            pulled=pulled,
         )
         self._woken = self._set_aside = 0
         self._behind = False
@@ -128,14 +135,17 @@ class RecoveryActor(Actor[Message]):
 
     async def _put_aside(self, message: Poisoned) -> None:
         """Sets the payment aside. Where even that cannot be written, this actor dies and the payment's timer brings it back here."""
-        payment = await self._load(message.payment_id)
-        if payment is None or payment.hold is not None:
-            return
-        desk = self._desk()
-        story = Story(payment, desk)
-        story.tell(Name.HELD, HoldSet(hold=Hold(reason=message.reason, since=desk.at, by="system")))
-        await self._commit(payment, story)
-        self._set_aside += 1
+        while True:
+            payment = await self._load(message.payment_id)
+            if payment is None or payment.hold is not None:
+                return
+            desk = self._desk()
+            story = Story(payment, desk)
+            story.tell(Name.HELD, HoldSet(hold=Hold(reason=message.reason, since=desk.at, by="system")))
+            result = await self._commit(payment, story)
+            if not isinstance(result, Conflict):  # after one it is read anew: somebody else has got on with this payment meanwhile
+                break
+        self._set_aside += isinstance(result, Appended)
 
     def statistics(self) -> RecoveryStatistics:
         """A frozen snapshot."""
@@ -174,5 +184,6 @@ class RecoveryActor(Actor[Message]):
             await trio.lowlevel.checkpoint()  # a long list must not hold the others up
 
     def _wake_one(self, payment_id: str, message: Due | AnswersAgain) -> None:
+        """Raises TooManyChildren or ActorStopped: then there is no room for anybody, and this sweep ends."""
         with contextlib.suppress(MailboxFull):  # it has enough to do, and must not keep those behind it waiting
             self._directory.tell(payment_id, message)

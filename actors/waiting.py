@@ -10,7 +10,7 @@ from typing import Final
 
 from actors.mailbox import Reply
 from actors.messages import Given, KeyTaken, Verdict
-from payorch.domain.payment import UNCONFIRMED, OperationState, State
+from payorch.domain.payment import TERMINAL, UNCONFIRMED, OperationState, State
 from payorch.domain.records import Payment
 from payorch.store.items import Answer, Claim
 
@@ -41,6 +41,8 @@ class Waiting:
             return 202
         if payment.state in _MOVING:
             return None if self.patient else 202
+        if payment.cancel_requested and payment.state not in TERMINAL and not self.authorizes:
+            return 202  # taken back, and not ended yet: a session or hold could not be closed at once
         return self.status
 
     def tell(self, answer: Answer, *, stored: bool) -> None:

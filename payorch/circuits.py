@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar, final
+from typing import Concatenate, ParamSpec, Protocol, TypeVar, final
 
 import structlog
 import trio
@@ -24,7 +24,7 @@ from actors.moments import Moments
 from actors.recovery import WellAgain
 from connectors.contract import Connector
 from payorch.ports import Clock, Timeouts
-from payorch.settings import ConnectorSettings
+from payorch.settings import ActorSettings, ConnectorSettings
 from payorch.store import connector_reads
 from payorch.store.driver import Connection
 from payorch.store.items import Entry, Result
@@ -36,12 +36,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 log = structlog.get_logger("payorch.circuits")
-
-# What the journal is searched for at the start: the last records of the circuits, and of all payments. Enough for a full window of the
-# busiest kind of call, read in well under a second.
-_RECORDS_BACK: Final = 500
-_JOURNAL_BACK: Final = 5000
-_RETRY_SECONDS: Final = 0.25
 
 
 class Read(Protocol):
@@ -56,6 +50,7 @@ class Read(Protocol):
 class Circuits:
     """The admissions of all connectors, alive over all lives of their actors.
 
+    actors: how far back the journal is read at the start, and how soon again where it could not be.
     write: as of the platform. well_again: tells recovery; must not wait or raise.
     """
 
@@ -64,6 +59,7 @@ class Circuits:
         settings: Mapping[str, ConnectorSettings],
         connectors: Mapping[str, Connector],
         *,
+        actors: ActorSettings,
         clock: Clock,
         metrics: Metrics,
         read: Read,
@@ -71,12 +67,20 @@ class Circuits:
         well_again: Callable[[WellAgain], None],
     ) -> None:
         self._connectors = connectors
+        self._actors = actors
+        self._told: dict[tuple[str, CallKind], Mode] = {}
         self._moments = Moments(clock)
         self._clock = clock
         self._metrics = metrics
         self._read = read
         self._logs = {
-            name: CircuitLog(name, write=write, last=partial(self._last_record, name), moments=self._moments, retry_seconds=_RETRY_SECONDS)
+            name: CircuitLog(
+                name,
+                write=write,
+                last=partial(self._last_record, name),
+                moments=self._moments,
+                retry_seconds=actors.circuit_retry_seconds,
+            )
             for name in connectors
         }
         now = trio.current_time()
@@ -110,10 +114,10 @@ class Circuits:
         since = self._clock.now() - timedelta(seconds=admission.limits.circuit.window_seconds)
         while True:
             try:
-                records = await self._read(connector_reads.connector_events, name, limit=_RECORDS_BACK)
-                calls = await self._read(connector_reads.recent_calls, name, since, limit=_JOURNAL_BACK)
+                records = await self._read(connector_reads.connector_events, name, limit=self._actors.circuit_records_back)
+                calls = await self._read(connector_reads.recent_calls, name, since, limit=self._actors.circuit_journal_back)
             except (DatabaseUnavailable, PoolExhausted):
-                await trio.sleep(_RETRY_SECONDS)
+                await trio.sleep(self._actors.circuit_retry_seconds)
                 continue
             remember(admission, records, calls, self._moments, replays_errors=self._connectors[name].manifest.replays_errors)
             return
@@ -125,8 +129,9 @@ class Circuits:
     def _changed(self, connector: str, changed: Changed) -> None:
         view = changed.view
         self._metrics.circuit_transitions.labels(connector, changed.kind, view.mode).inc()
-        if not worth_telling(view):
+        if not worth_telling(view, self._told.get((connector, changed.kind))):
             return
+        self._told[connector, changed.kind] = view.mode
         self._logs[connector].put(changed)
         tell = log.info if view.mode in (Mode.CLOSED, Mode.HALF_OPEN) else log.warning
         tell("circuit." + NAMES[view.mode], connector=connector, operation=changed.kind, reason=view.reason, code=view.code)

@@ -143,8 +143,8 @@ class Channel:
     async def exchange(self, request: HttpRequest, *, timeouts: Timeouts) -> HttpResponse:
         """The PSP's whole answer, whatever its status. Raises `NotSent` or `OutcomeLost`.
 
-        ValueError: the request cannot be written as HTTP, or sets a header that belongs to the channel. NotSent("pool"): another exchange
-        is under way on this channel.
+        NotSent("unsendable"): the request cannot be written as HTTP, or sets a header that belongs to the channel. NotSent("pool"): another
+        exchange is under way on this channel.
         """
         if self._busy:
             raise NotSent("pool", self._address.authority)
@@ -193,9 +193,8 @@ class Channel:
         return too_old or self._transport.socket.is_readable()
 
     def _encode(self, request: HttpRequest) -> bytes:
-        for name, _ in request.headers:
-            if name.lower() in _OURS:
-                raise ValueError(f"the header {name.lower()} is set by the channel")
+        if any(name.lower() in _OURS for name, _ in request.headers):
+            raise NotSent("unsendable", self._address.authority)
         ours = [("host", self._address.authority), ("accept-encoding", "identity")]
         if request.body or request.method in _WITH_BODY:
             ours.append(("content-length", str(len(request.body))))
@@ -205,7 +204,7 @@ class Channel:
             return b"".join(self._http.send(event) or b"" for event in events)  # one write for head and body
         except (h11.LocalProtocolError, UnicodeEncodeError):
             pass  # their texts quote the header, and it may be the API key
-        raise ValueError("the request cannot be written as HTTP: method, path or a header has characters that do not belong there")
+        raise NotSent("unsendable", self._address.authority)
 
     async def _connect(self, leg: _Leg, timeouts: Timeouts) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
         host, origin = self._address.host, self._address.authority
@@ -264,6 +263,8 @@ class Channel:
         except h11.RemoteProtocolError as error:  # its text may quote what the PSP sent, so it is not chained
             ended, too_large = http.trailing_data[1], error.error_status_hint == 431
             lost = "response_too_large" if too_large else "closed" if ended else "malformed_http"
+        except ValueError:  # h11 makes a number of whatever has digits only, and Python refuses one of some thousand digits
+            lost = "malformed_http"
         raise OutcomeLost(lost if written else "write", self._address.authority)
 
     def _ready_again(self) -> bool:

@@ -138,6 +138,7 @@ class Platform:
         self._circuits = Circuits(
             enabled,
             self._connectors,
+            actors=settings.actors,
             clock=ports.clock,
             metrics=metrics,
             read=self.read,
@@ -195,7 +196,12 @@ class Platform:
             mailbox_capacity=self._settings.journal.mailbox_capacity,
             shutdown_seconds=actors.shutdown_seconds,
         )
-        recovery = ChildSpec(name="recovery", start=self._start_recovery, mailbox_capacity=1000, shutdown_seconds=actors.shutdown_seconds)
+        recovery = ChildSpec(
+            name="recovery",
+            start=self._start_recovery,
+            mailbox_capacity=actors.recovery_mailbox_capacity,
+            shutdown_seconds=actors.shutdown_seconds,
+        )
         api = ChildSpec(name="api", start=self._start_api, mailbox_capacity=1, shutdown_seconds=actors.shutdown_seconds)
         return Supervisor(
             name="root",
@@ -270,6 +276,7 @@ class Platform:
             admissions=self._circuits.admissions,
             unresolved=lambda connector, kinds, **which: self.read(connector_reads.unresolved_at, connector, kinds, **which),
             pull_forward_limit=self._settings.actors.pull_forward_limit,
+            lend_operations_rarer=self._settings.actors.lend_operations_rarer,
             pulled=self._metrics.pulled_forward,
         )
 
@@ -309,7 +316,7 @@ class Platform:
             announce=announcement_json,
             undelivered=self._undelivered,
             authorized=self._authorized,
-            retry_seconds=0.25,
+            retry_seconds=self._settings.actors.payment_retry_seconds,
         )
 
     def send(self, connector: str, execute: Execute) -> None:

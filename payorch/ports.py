@@ -50,7 +50,7 @@ class Process(Protocol):
         ...
 
 
-NotSentReason: TypeAlias = Literal["dns", "connect", "tls", "pool", "deadline"]
+NotSentReason: TypeAlias = Literal["dns", "connect", "tls", "pool", "deadline", "unsendable"]
 OutcomeLostReason: TypeAlias = Literal["write", "read_timeout", "reset", "closed", "malformed_http", "response_too_large", "deadline"]
 
 
@@ -87,7 +87,10 @@ class Channel(Protocol):
     """One owned connection: one exchange at a time."""
 
     async def exchange(self, request: HttpRequest, *, timeouts: Timeouts) -> HttpResponse:
-        """Sends the request and reads the whole answer. Raises NotSent or OutcomeLost, by what can have happened."""
+        """Sends the request and reads the whole answer. Raises NotSent or OutcomeLost, by what can have happened.
+
+        NotSent("unsendable"): the request cannot be written as HTTP. Any other exception is a bug and says nothing about what was sent.
+        """
         ...
 
     async def aclose(self) -> None: ...

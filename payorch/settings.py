@@ -169,6 +169,12 @@ class ActorSettings(_Section):
     sweep_seconds: Seconds
     sweep_limit: Amount
     pull_forward_limit: Amount
+    lend_operations_rarer: Amount
+    recovery_mailbox_capacity: Amount
+    circuit_records_back: Amount
+    circuit_journal_back: Amount
+    circuit_retry_seconds: Seconds
+    payment_retry_seconds: Seconds
 
 
 class ConnectorSettings(_Section):

@@ -107,9 +107,14 @@ def _our_reference(case: _Case, reading: _Reading) -> str | None:
 
 
 def _amount(case: _Case, reading: _Reading) -> Money | None:
-    """The amount of the attempt or refund itself. Stripe has no figure for a single capture, only the totals."""
+    """The amount of the attempt or refund itself. Stripe has no figure for a single capture, only the totals.
+
+    Of an open hold it is what the issuer agreed to: `amount` stays what was asked for, also where less is held, or nothing.
+    """
     if reading.refund is not None:
         return reading.refund.amount
+    if reading.intent is not None and isinstance(case.subject, Attempt) and reading.intent.status == "requires_capture":
+        return reading.intent.approved
     is_capture = isinstance(case.subject, Operation) and case.subject.kind is OperationKind.CAPTURE
     return reading.intent.amount if reading.intent is not None and not is_capture else None
 

@@ -48,13 +48,15 @@ class PaymentIntent:
     """One PaymentIntent. Amounts are totals; None where Stripe did not say, or not in a way that is an amount.
 
     action_type: `next_action.type`. action: what the shopper can be sent to. attempt_id, operation_id: our ids out of its metadata.
-    capturable_until: when an uncaptured hold ends. refunds: all there are of its charge; None where they are not all shown.
+    capturable: what is held and not yet taken. capturable_until: when an uncaptured hold ends. refunds: all there are of its charge; None
+    where they are not all shown.
     """
 
     id: str
     status: str
     amount: Money | None
     received: Money | None
+    capturable: Money | None
     refunded: Money | None
     attempt_id: str | None
     operation_id: str | None
@@ -65,6 +67,13 @@ class PaymentIntent:
     codes: Codes
     capturable_until: datetime | None
     refunds: tuple[Refund, ...] | None
+
+    @property
+    def approved(self) -> Money | None:
+        """What the issuer agreed to, which may be less than `amount`: what is still held, and what captures took out of it."""
+        if self.capturable is None or self.received is None:
+            return None
+        return Money(self.capturable.minor + self.received.minor, self.capturable.currency)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +145,7 @@ def payment_intent(value: object) -> PaymentIntent | None:
         status=status,
         amount=from_wire(value.get("amount"), currency),
         received=from_wire(value.get("amount_received"), currency),
+        capturable=from_wire(value.get("amount_capturable"), currency),
         refunded=refunded,
         attempt_id=word(child(value, "metadata").get(ATTEMPT_KEY)),
         operation_id=word(child(value, "metadata").get(OPERATION_KEY)),

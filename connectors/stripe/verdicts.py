@@ -65,8 +65,10 @@ def of_attempt(intent: PaymentIntent, *, look: Look, http_status: int, over: boo
     over: the window of the attempt's PSP key is closed, so that no sending of ours can still be running at Stripe.
     """
     match intent.status:
-        case "requires_capture" | "succeeded" if intent.amount is None:
+        case "requires_capture" | "succeeded" if intent.amount is None or intent.received is None:
             return unknown(http_status, code="amount_missing")
+        case "requires_capture" if intent.approved is None:
+            return unknown(http_status, code="amount_missing")  # `amount` is what was asked for; nothing says how much is held
         case "requires_capture":
             return Approved(captured=False)
         case "succeeded":

@@ -106,7 +106,7 @@ def payment_view(payment: Payment) -> View:
         "currency": intent.amount.currency,
         "amount_authorized": payment.authorized_minor,
         "amount_captured": captured,
-        "amount_capturable": payment.capturable_minor,
+        "amount_capturable": 0 if payment.cancel_requested else payment.capturable_minor,  # a hold that is to be given back is not taken
         "amount_refunded": payment.refunded_minor,
         "amount_refundable": payment.refundable_minor,
         "capture": intent.capture,

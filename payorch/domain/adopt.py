@@ -1,10 +1,12 @@
 """What was done at the PSP without us: refunds that are taken into our books, voids that leave their mark, captures that people must judge.
 
 1. Ours come first. While a refund of ours is in flight or unknown, what looks like somebody else's may be ours: nothing is adopted, and the
-   attempt is looked at again. What a list says of a refund of ours is weighed as an answer about it.
+   attempt is looked at again, unless only people can still say. What a list says of a refund of ours is weighed as an answer about it.
 2. Once. The PSP's total says how much was given back; what our books account for, adopted or our own, is taken off it, so that the same
    evidence a second time leaves nothing. Where the PSP lists its refunds as well, each is adopted under its own id.
 3. What we learn is never refused: more may have been given back than was taken. Then people hear of it as well.
+4. A total tells no names, so what it made somebody else's may have been a refund of ours that was believed to have failed. When ours turns
+   out to be done, the adopted one is taken back. Where the total is less than our books have, people hear of it, once.
 
 An adopted operation is born as what it is, without a call of ours, and its evidence is the event before it. Pure. Not here: how such
 evidence is come by (`compare` asks for it), and captures of ours (`weigh_operation`).
@@ -12,6 +14,7 @@ evidence is come by (`compare` asks for it), and captures of ours (`weigh_operat
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from msgspec.structs import replace
@@ -21,13 +24,14 @@ from payorch.domain.conflicts import captured_by
 from payorch.domain.desk import Story
 from payorch.domain.events import Discrepancy, OperationOpened
 from payorch.domain.money import Money, zero
-from payorch.domain.outcome import Approved, Declined, Evidence, Finding, GivenBack, Pending
+from payorch.domain.outcome import Approved, Declined, Evidence, Finding, GivenBack, Pending, Source
 from payorch.domain.payment import OPEN_OPERATION, Name, OperationState
 from payorch.domain.records import Attempt, Operation, OperationKind, Origin, Payment, Pursuit
 from payorch.domain.weigh_operation import weigh_operation
 
 _WAITS: Final = "more was given back at the PSP than is known here, while a refund of ours is under way"
 _NO_TOTAL: Final = "the PSP lists a refund that is not known here"
+_WAS_OURS: Final = "it was a refund of ours, which turned out to be done"
 
 
 def captured_elsewhere(payment: Payment, attempt: Attempt, evidence: Evidence) -> str | None:
@@ -55,18 +59,21 @@ def adopt_void(story: Story, attempt: Attempt) -> None:
         _adopt(story, OperationKind.VOID, attempt, zero(attempt.amount.currency), None, Approved())
 
 
-def adopt_refunds(story: Story, attempt_id: str, evidence: Evidence) -> None:
-    """Takes into the books what this evidence, already recorded, shows of refunds of that attempt."""
+def adopt_refunds(story: Story, before: Payment, attempt_id: str, evidence: Evidence) -> None:
+    """Takes into the books what this evidence, already recorded, shows of refunds of that attempt. before: the payment without it."""
     attempt = story.payment.attempt(attempt_id)
     if evidence.refunds is not None and story.payment.hold is None:
         _weigh_ours(story, attempt, evidence, evidence.refunds)
+    _take_back(story, before, attempt, evidence)
     surplus = _surplus(story.payment, attempt, evidence)
     if evidence.refunded is None and _strangers(story.payment, attempt, evidence):
         return look_soon(story, attempt.id, _NO_TOTAL)
-    if surplus <= 0:
+    if surplus < 0:
+        return _doubt_ours(story, attempt, evidence)
+    if surplus == 0:
         return None
     if _waits(story.payment, attempt):
-        return look_soon(story, attempt.id, _WAITS)
+        return look_soon(story, attempt.id, _WAITS) if _will_end(story.payment, attempt) else None
     if not captured_by(story.payment, attempt.id):
         detail = f"the PSP gave back {surplus} minor units of a payment of which nothing is known to be captured"
         return story.tell(Name.DISCREPANCY_RAISED, Discrepancy(kind="refunded_uncaptured", detail=detail, subject_id=attempt.id))
@@ -81,12 +88,21 @@ def adopt_refunds(story: Story, attempt_id: str, evidence: Evidence) -> None:
 
 def adoption_waits(payment: Payment, attempt: Attempt, evidence: Evidence) -> bool:
     """Whether this evidence shows what will be adopted only once a refund of ours has ended: the look at the attempt is not over then."""
-    return _waits(payment, attempt) and _surplus(payment, attempt, evidence) > 0
+    return _waits(payment, attempt) and _will_end(payment, attempt) and _surplus(payment, attempt, evidence) > 0
 
 
 def _waits(payment: Payment, attempt: Attempt) -> bool:
-    under_way = (one for one in payment.open_operations(OperationKind.REFUND) if one.attempt_id == attempt.id)
-    return payment.hold is not None or any(one.origin is not Origin.PROVIDER and not one.in_review for one in under_way)
+    return payment.hold is not None or bool(_under_way(payment, attempt))
+
+
+def _will_end(payment: Payment, attempt: Attempt) -> bool:
+    """Whether that wait can end without people: another look is of no use while they have every refund of ours that it is for."""
+    return payment.hold is not None or any(not one.in_review for one in _under_way(payment, attempt))
+
+
+def _under_way(payment: Payment, attempt: Attempt) -> list[Operation]:
+    """The refunds of ours that may or may not be part of what the PSP gave back: also those that people have."""
+    return [one for one in _refunds_of(payment, attempt) if one.state in OPEN_OPERATION and one.origin is not Origin.PROVIDER]
 
 
 def _refunds_of(payment: Payment, attempt: Attempt) -> list[Operation]:
@@ -117,8 +133,11 @@ def _weigh_ours(story: Story, attempt: Attempt, evidence: Evidence, listed: tupl
 
 def _is_news(operation: Operation, listed: GivenBack) -> bool:
     match listed.finding:
+        case Approved() if operation.in_review:
+            proof = listed.our_reference in (None, operation.id) and listed.amount == operation.amount
+            return proof and operation.state is not OperationState.SUCCEEDED
         case Approved():
-            return not operation.in_review and (operation.state is not OperationState.SUCCEEDED or operation.amount != listed.amount)
+            return operation.state is not OperationState.SUCCEEDED or operation.amount != listed.amount
         case Pending():
             return operation.state in (OperationState.REQUESTED, OperationState.SENT, OperationState.UNKNOWN)
         case Declined():
@@ -127,13 +146,62 @@ def _is_news(operation: Operation, listed: GivenBack) -> bool:
             return False
 
 
+def _take_back(story: Story, before: Payment, attempt: Attempt, evidence: Evidence) -> None:
+    """Of each refund of ours that this evidence showed to be done: what was adopted in its place."""
+    for ours in _refunds_of(story.payment, attempt):
+        if ours.origin is Origin.PROVIDER or ours.state is not OperationState.SUCCEEDED:
+            continue
+        known = before.operation(ours.id).state is OperationState.SUCCEEDED
+        if known or (double := _adopted_for(story.payment, attempt, ours, evidence)) is None:
+            continue
+        story.operation(Name.REFUND_REVERSED, double, OperationState.REVERSED, reason=_WAS_OURS)
+        if evidence.refunded is None:  # they may have been two after all: the total tells
+            look_soon(story, attempt.id, _WAS_OURS, at_once=True)
+
+
+def _adopted_for(payment: Payment, attempt: Attempt, ours: Operation, evidence: Evidence) -> Operation | None:
+    """The adopted refund that was ours: one of the same id at the PSP, or else one that only a total spoke of, after ours was asked for.
+
+    With a total at hand it may have stood for others as well, and their part is adopted anew; but where the total has room for both, both
+    were done.
+    """
+    done = [one for one in _refunds_of(payment, attempt) if one.origin is Origin.PROVIDER and one.state is OperationState.SUCCEEDED]
+    if ours.psp_reference is not None and (same := next((one for one in done if one.psp_reference == ours.psp_reference), None)):
+        return same
+    if evidence.refunded is not None and _surplus(payment, attempt, evidence) >= 0:
+        return None
+    unnamed = [one for one in done if one.psp_reference is None and one.created_at >= ours.created_at]
+    exact = next((one for one in unnamed if one.amount == ours.amount), None)
+    larger = [one for one in unnamed if one.amount.minor > ours.amount.minor] if evidence.refunded is not None else []
+    return exact or min(larger, key=lambda one: one.amount.minor, default=None)
+
+
+def _doubt_ours(story: Story, attempt: Attempt, evidence: Evidence) -> None:
+    """The total is less than what our books have as done. For people, who see it by the refund it is put on, and so only once.
+
+    Only an inquiry that began after all of them were done can say so: a webhook or an answer tells of some moment before.
+    """
+    began = evidence.at - timedelta(milliseconds=evidence.latency_ms or 0)
+    done = [one for one in _refunds_of(story.payment, attempt) if one.state is OperationState.SUCCEEDED]
+    books, total = sum(one.amount.minor for one in done), evidence.refunded
+    if story.payment.hold is not None or evidence.source is not Source.INQUIRY or total is None or books <= total.minor:
+        return
+    if any(one.in_review or one.updated_at > began for one in done):
+        return
+    detail = f"{total.minor} {total.currency} were given back at the PSP, {books} in our books"
+    story.tell(Name.DISCREPANCY_RAISED, Discrepancy(kind="refunded_less_than_known", detail=detail, subject_id=attempt.id))
+    doubtful = min(done, key=lambda one: (one.origin is not Origin.PROVIDER, one.psp_reference is not None))
+    story.operation(Name.OPERATION_REVIEW_RAISED, doubtful, doubtful.state, in_review=True, reason=detail)
+
+
 # --- what nobody here asked for
 
 
 def _surplus(payment: Payment, attempt: Attempt, evidence: Evidence) -> int:
-    """Minor units that the PSP gave back and that no refund in our books accounts for. The total says how much; a list only what it was.
+    """Minor units that the PSP gave back and that no refund in our books accounts for; below zero where they account for more.
 
-    A list may hold what is no refund to a merchant: some PSPs call it one when they release the rest of a hold.
+    The total says how much; a list only what it was. A list may hold what is no refund to a merchant: some PSPs call it one when they
+    release the rest of a hold.
     """
     total = evidence.refunded
     if total is None or total.currency != attempt.amount.currency or _contradicted(payment, attempt, evidence):
@@ -164,7 +232,8 @@ def _strangers(payment: Payment, attempt: Attempt, evidence: Evidence) -> list[G
 
 def _parts(payment: Payment, attempt: Attempt, evidence: Evidence, surplus: int) -> list[tuple[str | None, Money, Finding]]:
     """What the surplus consists of: (the PSP's id, amount, finding). What the list does not explain of it has no id."""
-    unnamed = [one.amount for one in _refunds_of(payment, attempt) if one.origin is Origin.PROVIDER and one.psp_reference is None]
+    counted = [one for one in _refunds_of(payment, attempt) if one.origin is Origin.PROVIDER and _counts(one)]
+    unnamed = [one.amount for one in counted if one.psp_reference is None]
     parts: list[tuple[str | None, Money, Finding]] = []
     for one in _strangers(payment, attempt, evidence):
         if one.amount in unnamed:

@@ -1,4 +1,4 @@
-"""What a PSP's success says that cannot be about the operation it answers: another reference, another amount, another total.
+"""What a PSP's word about an operation contradicts, or tells by its totals alone: another reference, another amount, what was taken in all.
 
 Such evidence never counts as a success and never changes an amount of ours; people look. Pure. Not here: what follows (`weigh_operation`),
 evidence about attempts (`weigh_nothing`).
@@ -6,8 +6,10 @@ evidence about attempts (`weigh_nothing`).
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from payorch.domain.money import Money
-from payorch.domain.outcome import Approved, Evidence
+from payorch.domain.outcome import Absent, Approved, Evidence, Source, Unknown
 from payorch.domain.payment import OPEN_OPERATION, AttemptState, OperationState
 from payorch.domain.records import Operation, OperationKind, Payment
 
@@ -53,3 +55,21 @@ def captured_by(payment: Payment, attempt_id: str) -> int:
         return attempt.amount.minor
     mine = (one for one in payment.operations if one.kind is OperationKind.CAPTURE and one.attempt_id == attempt_id)
     return sum(one.amount.minor for one in mine if one.state is OperationState.SUCCEEDED)
+
+
+def told_by_the_total(payment: Payment, operation: Operation, evidence: Evidence) -> Evidence:
+    """The same evidence, with what the total says about a capture that the PSP itself cannot tell from the ones before.
+
+    Only where every other capture of the attempt is known: then the total holds this one, or it does not. Not for the first capture, which
+    every PSP tells apart, and whose total of nothing may also be one that was taken back.
+    """
+    looked = isinstance(evidence.finding, Unknown) and evidence.source is Source.INQUIRY
+    if not looked or operation.kind is not OperationKind.CAPTURE or operation.state is not OperationState.UNKNOWN:
+        return evidence
+    captures = [one for one in payment.operations if one.kind is OperationKind.CAPTURE and one.attempt_id == operation.attempt_id]
+    before, total = captured_by(payment, operation.attempt_id), evidence.captured
+    alone = not any(one.state in OPEN_OPERATION for one in captures if one.id != operation.id)
+    if total is None or total.currency != operation.amount.currency or not before or not alone:
+        return evidence
+    told = {before: Absent(), before + operation.amount.minor: Approved(captured=True)}.get(total.minor)
+    return evidence if told is None else replace(evidence, finding=told)

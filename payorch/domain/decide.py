@@ -31,6 +31,7 @@ from payorch.domain.outcome import ErrorClass, Failure
 from payorch.domain.payment import LEGAL, AttemptState, Command, Name, OperationState, State
 from payorch.domain.records import Attempt, Operation, OperationKind, Origin, Payment
 
+_VOIDABLE: Final = frozenset({State.AUTHORIZED, State.PARTIALLY_CAPTURED})
 OPERATION_PREFIX: Final = {OperationKind.CAPTURE: "cap", OperationKind.VOID: "void", OperationKind.REFUND: "ref"}
 
 
@@ -57,7 +58,7 @@ def allowed(payment: Payment) -> tuple[Command, ...]:
         legal = legal - {Command.CANCEL, Command.VOID}
     if payment.refundable_minor == 0:
         legal = legal - {Command.REFUND}
-    if payment.capturable_minor == 0:
+    if payment.capturable_minor == 0 or payment.cancel_requested:
         legal = legal - {Command.CAPTURE}
     return tuple(command for command in Command if command in legal)
 
@@ -322,11 +323,18 @@ def void(
     origin: Origin = Origin.MERCHANT,
     operation_id: str | None = None,
 ) -> Operation | None:
-    """Give back what is held or what a capture left. Where money may still be moving this is a cancel: None is returned."""
+    """Give back what is held or what a capture left. Where money may still be moving this is a cancel: None is returned.
+
+    Asked for again with the same reference and metadata it is the same wish; with others it is refused.
+    """
     payment = story.payment
     _require(payment, Command.VOID)
     attempt = payment.holding_attempt
-    if payment.state not in (State.AUTHORIZED, State.PARTIALLY_CAPTURED) or attempt is None:
+    if payment.state not in _VOIDABLE or attempt is None:
+        if payment.cancel_requested and (payment.cancel_reference, payment.cancel_metadata) != (reference, metadata or {}):
+            # One wish has one name: the void that comes of it could not answer to a second.
+            detail = "The payment is being taken back already, as it was asked before under another reference or with other metadata."
+            raise Refused("operation_not_allowed", detail, allowed(payment))
         cancel(story, reference=reference, metadata=metadata, operation_id=operation_id)
         return None
     name = Name.VOID_REQUESTED if payment.state is State.AUTHORIZED else Name.VOID_REMAINDER_REQUESTED
@@ -388,4 +396,8 @@ def _require(payment: Payment, command: Command) -> None:
     if payment.hold is not None:
         raise Refused("operation_not_allowed", "The payment is set aside for an operator's look; no operation is possible until then.")
     choice = ", ".join(options) or "nothing"
+    if payment.cancel_requested and command is Command.CAPTURE:
+        raise Refused(
+            "operation_not_allowed", f"The payment is being taken back, so nothing of it is captured; it takes {choice}.", options
+        )
     raise Refused("operation_not_allowed", f"A payment in {payment.state} does not take {command}; it takes {choice}.", options)

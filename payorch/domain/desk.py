@@ -41,8 +41,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     operation_retry_seconds: tuple[int, ...]
     operation_window_seconds: int
     inquire_first_seconds: float
-    early_tries: int = 20
-    session_closings: int = 3
+    early_tries: int
+    session_closings: int
 
 
 class Unbuildable(Struct, frozen=True, kw_only=True):

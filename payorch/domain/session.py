@@ -1,5 +1,5 @@
-"""A shopper's session at the PSP that is to end: the time for it is over, or the merchant took the payment back; and one that was closed
-while somebody looked. Pure.
+"""What is to end at the PSP: a shopper's session whose time is over or whose payment the merchant took back, one that was closed while
+somebody looked, and a hold that a payment taken back still has because its void did not work. Pure.
 
 Not here: what the PSP answers to the closing (`weigh_operation`), how a session begins (`weigh`).
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from payorch.domain.compare import look_further
-from payorch.domain.decide import close_session, completes_without_us, may_close_session
-from payorch.domain.desk import Story
-from payorch.domain.outcome import Evidence, Released, Source
+from payorch.domain.compare import look_further, look_soon
+from payorch.domain.decide import close_session, completes_without_us, follow_up, may_close_session
+from payorch.domain.desk import Limits, Story
+from payorch.domain.events import Discrepancy
+from payorch.domain.outcome import POLICY, ErrorClass, Evidence, Failure, Kind, Released, Source
 from payorch.domain.payment import AttemptState, Name, State
-from payorch.domain.records import Attempt, Origin, Pursuit
+from payorch.domain.records import Attempt, Operation, OperationKind, Origin, Payment, Pursuit
 
 
 def close_unwanted(story: Story, attempt: Attempt) -> None:
@@ -89,3 +90,51 @@ def settle_doubt(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     if isinstance(evidence.finding, Released):
         return story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence)
     return look_further(story, attempt, evidence)
+
+
+# --- a hold that the merchant took back, and whose void did not work ---------------------------------------------------------------------
+
+
+def still_unwanted(story: Story, operation: Operation, failure: Failure) -> None:
+    """That void of a payment that is taken back has failed. What was never executed is asked for again at once, a few times; then, and
+    where the PSP may think better of it, at the slowest pace for as long as any search has. What is refused, or given up, people see.
+    """
+    desk, limits = story.desk, story.desk.limits
+    attempt = story.payment.attempt(operation.attempt_id)
+    voids = _voids_of_hold(story.payment, attempt)
+    if failure.error_class is ErrorClass.NOT_SENT and len(voids) < limits.session_closings:
+        return follow_up(story)
+    again = _worth_another(voids, limits)
+    refused = [one.id for one in voids if one.failure is not None and POLICY[one.failure.error_class].kind is not Kind.TRANSIENT]
+    if not again or refused == [operation.id]:  # while it is tried again, people are told of the first refusal alone
+        detail = f"The merchant took the payment back, and its hold could not be released: {failure.message}"
+        story.tell(Name.DISCREPANCY_RAISED, Discrepancy(kind="cancel_not_done", detail=detail, subject_id=operation.id))
+    if not again:
+        return look_soon(story, attempt.id, "the void of what is held was refused or given up", at_once=True)
+    look, timer = desk.look_at(limits.unknown_looks_seconds, len(limits.unknown_looks_seconds)), attempt.next_action_at
+    look = min(look, timer) if timer is not None and timer > desk.at else look
+    why = "the hold is as unwanted as before, so its void is tried again later"
+    return story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, next_action_at=look, pursuit=attempt.pursuit, reason=why)
+
+
+def give_back_again(story: Story, attempt: Attempt) -> None:
+    """A look at that hold was due and found it standing: if its payment is taken back, another void, where one is still worth it."""
+    payment = story.payment
+    unwanted = payment.state is State.AUTHORIZED and payment.cancel_requested
+    if unwanted and _worth_another(_voids_of_hold(payment, attempt), story.desk.limits):
+        follow_up(story)
+
+
+def _voids_of_hold(payment: Payment, attempt: Attempt) -> list[Operation]:
+    """The voids of what the attempt holds. Those from before were to close its session."""
+    voids = [one for one in payment.operations if one.kind is OperationKind.VOID and one.attempt_id == attempt.id]
+    return [one for one in voids if attempt.held_since is not None and one.created_at >= attempt.held_since]
+
+
+def _worth_another(voids: list[Operation], limits: Limits) -> bool:
+    """Whether the last of them may still be accepted later. By when it was made, so that it is the same at its end and at the next look."""
+    if not voids or voids[-1].failure is None:
+        return False
+    refused = voids[-1].failure.error_class
+    lasting = POLICY[refused].kind is Kind.TERMINAL and refused is not ErrorClass.CONFIGURATION  # that one is ours to repair
+    return not lasting and voids[-1].created_at < voids[0].created_at + timedelta(seconds=limits.unknown_budget_seconds)

@@ -42,6 +42,7 @@ from payorch.domain.session import (
     close_overdue,
     close_unwanted,
     doubtful,
+    give_back_again,
     look_once_more,
     seen_before_its_end,
     settle_doubt,
@@ -64,8 +65,8 @@ def weigh(payment: Payment, subject_id: str, evidence: Evidence, desk: Desk) -> 
         attempt = payment.attempt(subject_id)
         attempt_id, conflict = attempt.id, conflict_of(attempt, evidence)
         _weigh_attempt(story, attempt, evidence)
-    if conflict is None and (evidence.refunds is not None or evidence.refunded is not None):
-        adopt_refunds(story, attempt_id, evidence)
+    if conflict is None:
+        adopt_refunds(story, payment, attempt_id, evidence)
     return story
 
 
@@ -123,7 +124,9 @@ def _about_held(story: Story, attempt: Attempt, evidence: Evidence) -> None:
         return contradict(story, attempt, evidence, "the PSP says that it captured what was voided")
     if comparing(attempt) and (not conclusive(evidence) or adoption_waits(payment, attempt, evidence)):
         return look_further(story, attempt, evidence)
-    return story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, next_action_at=next_hold_look(story, attempt))
+    due = attempt.next_action_at is not None and attempt.next_action_at <= story.desk.at
+    story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, next_action_at=next_hold_look(story, attempt))
+    return give_back_again(story, attempt) if due else None
 
 
 def _released(story: Story, attempt: Attempt, evidence: Evidence, *, expired: bool) -> None:

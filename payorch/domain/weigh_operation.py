@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from payorch.domain.compare import look_soon
-from payorch.domain.conflicts import captured_by, conflict_of_operation
+from payorch.domain.conflicts import captured_by, conflict_of_operation, told_by_the_total
 from payorch.domain.decide import follow_up
 from payorch.domain.desk import Story
 from payorch.domain.intent import CaptureMode
@@ -28,6 +28,7 @@ from payorch.domain.payment import (
 )
 from payorch.domain.proof import absence_proved, search_on
 from payorch.domain.records import Operation, OperationKind, Payment, Pursuit
+from payorch.domain.session import still_unwanted
 
 # A refusal of a refund that should have been possible: perhaps the PSP gave the money back without us.
 _REFUND_IMPOSSIBLE: Final = frozenset({ErrorClass.OPERATION_NOT_ALLOWED, ErrorClass.INVALID_REQUEST})
@@ -36,6 +37,7 @@ _KIND_STATE: Final = {OperationKind.CAPTURE: State.CAPTURING, OperationKind.VOID
 
 def weigh_operation(story: Story, operation: Operation, evidence: Evidence) -> None:
     """Adds what this evidence makes of the operation and of its payment."""
+    evidence = told_by_the_total(story.payment, operation, evidence)
     finding = evidence.finding
     if story.payment.hold is not None:
         return _keep(story, operation, evidence)
@@ -291,16 +293,11 @@ def _void_failed(story: Story, operation: Operation, evidence: Evidence, failure
         rest = State.CAPTURED if payment.captured_minor else State.CANCELED
     story.operation(name, operation, done, to=rest, evidence=evidence, failure=failure)
     was_session = attempt.held_since is not None and operation.created_at < attempt.held_since
-    if rest is State.AUTHORIZED and (was_session or _void_again(story, operation, failure)):
-        follow_up(story)  # the shopper was faster than the closing of the session, or the hold is as unwanted as before
+    if rest is State.AUTHORIZED and was_session:
+        follow_up(story)  # the shopper was faster than the closing of the session
+    elif rest is State.AUTHORIZED and payment.cancel_requested:
+        still_unwanted(story, operation, failure)
     return None
-
-
-def _void_again(story: Story, operation: Operation, failure: Failure) -> bool:
-    """Whether a void that never took effect, of a payment that its merchant took back, is worth another call."""
-    voids = [one for one in story.payment.operations if one.kind is OperationKind.VOID and one.attempt_id == operation.attempt_id]
-    executed = failure.error_class is not ErrorClass.NOT_SENT
-    return story.payment.cancel_requested and not executed and len(voids) < story.desk.limits.session_closings
 
 
 def _session_still_unknown(story: Story, operation: Operation, evidence: Evidence, failure: Failure) -> None:
@@ -341,8 +338,11 @@ def _not_sent(story: Story, operation: Operation, evidence: Evidence, failure: F
     if desk.at >= operation.created_at + timedelta(seconds=limits.operation_window_seconds):
         return _failed(story, operation, evidence, failure)
     before = operation.pursuit or Pursuit(since=desk.at)
-    pursuit = Pursuit(since=before.since, steps=before.steps + 1, early=before.early)
-    retry = desk.look_at(limits.operation_retry_seconds, before.steps)
+    # A sending before its time takes no step; its timer was moved to the moment of that very change (`bring_forward`).
+    early = before.early > 0 and operation.next_action_at == operation.updated_at
+    steps = before.steps if early else before.steps + 1
+    pursuit = Pursuit(since=before.since, steps=steps, early=before.early)
+    retry = desk.look_at(limits.operation_retry_seconds, max(steps - 1, 0))
     return story.operation(
         Name.EVIDENCE_RECORDED, operation, OperationState.REQUESTED, evidence=evidence,
         next_action_at=max(retry, evidence.retry_after or retry), pursuit=pursuit,

@@ -271,6 +271,10 @@ class ConnectorWorld:
             await self._heard.wait()
         return self._answers[subject_id].pop(0)
 
+    def heard_nothing(self) -> bool:
+        """Whether nothing came back of any call."""
+        return not self._answers
+
     async def call(self, kind: CallKind = CallKind.AUTHORIZE, **how: Any) -> Evidence:
         """One call from its beginning to its end."""
         return await self.answer(self.send(kind, **how))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from actors.admission import Admission, CallKind, Changed, Refused, judge, unavailable
-from actors.breaker import Mode, Permit, Verdict
+from actors.breaker import Mode, Permit, Reason, Verdict
 from payorch.domain.outcome import (
     Absent,
     Approved,
@@ -147,12 +147,47 @@ def test_a_psp_that_can_be_asked_again_is_tried_at_once_with_payments_too() -> N
     assert not watched.call(CallKind.AUTHORIZE, G, 69)
 
 
-def test_recovery_fills_the_retry_budget_up() -> None:
+def test_the_end_of_an_outage_fills_the_retry_budget_up() -> None:
     watched = Watched()
     for _ in range(5):
         watched.call(CallKind.AUTHORIZE, B, 1, repeat=True)
-    watched.one.reset(CallKind.AUTHORIZE, 1, "operator:ann", "act_1")
-    assert watched.one.budget.tokens(1) == 5
+    assert not watched.one.budget.may_take(1)
+    watched.calls(CallKind.AUTHORIZE, "gg", 6)
+    assert watched.one.view(CallKind.AUTHORIZE, 6).reason is Reason.PROBES_SUCCEEDED
+    assert watched.one.budget.tokens(6) >= 5
+
+
+@pytest.mark.parametrize("kind", CallKind)
+def test_an_answer_after_a_failure_does_not_fill_it_up(kind: CallKind) -> None:
+    """Otherwise a PSP that loses one call in ten would be sent all the repeats that are wanted."""
+    watched = Watched()
+    passed = 0
+    for n in range(200):
+        watched.calls(kind, "bggggggggg", n * 0.1)
+        passed += sum(watched.call(CallKind.CAPTURE, N, n * 0.1, repeat=True) for _ in range(3))
+    first_calls = 0 if kind is CallKind.LOOKUP else 2000
+    assert passed <= 5 + first_calls * 0.1 + 1
+    assert len(watched.well) == 200
+
+
+@pytest.mark.parametrize("how", ["reset", "expired", "forced closed"])
+def test_what_an_operator_kept_closed_to_calls_was_ill_since_then(how: str) -> None:
+    """Its payments have waited, and go on when it is over, as after an outage."""
+    watched = Watched()
+    kind = CallKind.CAPTURE
+    watched.one.force(kind, Mode.FORCED_OPEN, 100, 1, "operator:ann", "act_1")
+    assert not watched.one.is_well(kind, 50)
+    assert not watched.one.wants_probe(kind, 99)
+    if how == "reset":
+        watched.one.reset(kind, 60, "operator:ann", "act_2")
+    elif how == "expired":
+        assert watched.one.wants_probe(kind, 100)
+        watched.calls(kind, "gg", 101)
+    else:
+        watched.one.force(kind, Mode.FORCED_CLOSED, 100, 60, "operator:ann", "act_2")
+        assert watched.one.wants_probe(kind, 60), "nobody knows yet whether it is answered"
+        watched.calls(kind, "g", 61)
+    assert watched.well == [(kind, 1)]
 
 
 def test_a_probe_is_wanted_where_nobody_brings_one() -> None:

@@ -217,14 +217,37 @@ def test_signs_of_recovery_bring_the_next_probe_forward_once() -> None:
 
 def test_it_stays_open_until_the_psp_wants_to_be_asked_again() -> None:
     one = circuit()
-    one.hold_off(40, 10)
+    for until in (20, 40, 30):
+        one.hold_off(until, 10)
+        call(one, Verdict.BAD, 10)
+        assert not one.refuses(10), "one answer is about one call"
+    calls(one, "bb", now=10)
     assert (one.view(10).reason, one.view(10).until) == (Reason.RETRY_AFTER, 40)
     one.hold_off(20, 11)
     assert one.refuses(39)
-    calls(one, "gg", now=40)
-    assert one.view(40).mode is Mode.CLOSED
-    one.hold_off(39, 40)
-    assert not one.refuses(40)
+    one.hold_off(50, 12)
+    assert one.refuses(49)
+    calls(one, "gg", now=50)
+    assert one.view(50).mode is Mode.CLOSED
+    one.hold_off(49, 50)
+    assert not one.refuses(50)
+
+
+def test_an_answer_takes_the_psps_word_back() -> None:
+    one = circuit()
+    one.hold_off(1000, 10)
+    calls(one, "bgbbbbb", now=10)
+    assert (one.view(10).mode, one.view(10).reason) == (Mode.OPEN, Reason.FAILURES_IN_A_ROW)
+    assert not one.refuses(10 + LIMITS.open_seconds)
+
+
+def test_a_probe_that_is_turned_away_opens_it_until_then() -> None:
+    one = opened()
+    permit = one.enter(100)
+    assert permit is not None
+    one.hold_off(150, 100)
+    one.ended(permit, Verdict.BAD, 100)
+    assert (one.view(100).reason, one.view(100).until) == (Reason.RETRY_AFTER, 150)
 
 
 def test_a_failed_probe_does_not_come_before_the_psps_word() -> None:

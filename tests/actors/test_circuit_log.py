@@ -17,7 +17,7 @@ from actors.breaker import Circuit, CircuitView, Mode, Permit, Reason, Verdict
 from actors.circuit_log import CircuitLog, CircuitRecord, remember, stream_id, worth_telling
 from actors.mailbox import AskTimeout
 from actors.moments import Moments
-from payorch.domain.outcome import Approved, ErrorClass, Evidence, Failure, Source, Unknown
+from payorch.domain.outcome import Approved, ErrorClass, Evidence, Failure, NotExecuted, Source, Unknown
 from payorch.store.connector_reads import RecentCall, connector_events
 from payorch.store.items import Appended, Conflict, Entry, Refused, Result
 from payorch.store.journal import JournalUnavailable
@@ -258,8 +258,10 @@ async def test_what_an_operator_forced_survives_until_it_expires(autojump_clock:
     remember(one, rows, [], Moments(WorldClock()), replays_errors=True)
     assert one.view(CallKind.REFUND, trio.current_time()).by == "operator:ann"
     assert one.refusal(CallKind.REFUND, trio.current_time(), repeat=False) is not None
+    assert not one.is_well(CallKind.REFUND, trio.current_time())
     await trio.sleep(60)
     assert one.refusal(CallKind.REFUND, trio.current_time(), repeat=False) is None
+    assert one.wants_probe(CallKind.REFUND, trio.current_time())
 
 
 async def test_the_last_word_of_each_circuit_counts(autojump_clock: trio.testing.MockClock) -> None:
@@ -301,6 +303,46 @@ async def test_recent_calls_fill_windows_and_budget(autojump_clock: trio.testing
     assert not one.is_well(CallKind.AUTHORIZE, now)
     assert one.is_well(CallKind.REFUND, now)
     assert one.remembered
+
+
+async def test_replays_that_were_kept_back_cost_no_token(autojump_clock: trio.testing.MockClock) -> None:
+    await trio.sleep(100)
+
+    def replay(code: str) -> RecentCall:
+        why = Failure(error_class=ErrorClass.NOT_SENT, code=code, message="no")
+        evidence = Evidence(source=Source.REPLAY, finding=NotExecuted(failure=why, sent=False), at=START + timedelta(seconds=99))
+        return RecentCall(subject_id="att_1", evidence=evidence)
+
+    one = an_admission(trio.current_time())
+    remember(one, [], [replay("circuit_open"), replay("retry_budget_spent")], Moments(WorldClock()), replays_errors=True)
+    assert one.budget.tokens(trio.current_time()) == 5
+    again = an_admission(trio.current_time())
+    remember(again, [], [replay("connect")], Moments(WorldClock()), replays_errors=True)
+    assert again.budget.tokens(trio.current_time()) == pytest.approx(4, abs=0.1)
+
+
+def test_a_psp_that_asks_again_and_again_to_be_left_alone_is_told_of_in_few_records() -> None:
+    one, now, told, last = Circuit(LIMITS.circuit, 0), 0.0, list[CircuitView](), None
+    transitions = 0
+    for _ in range(1000):
+        for verdict in [Verdict.BAD] * 5 + [Verdict.GOOD] * 2:
+            if verdict is Verdict.BAD:
+                one.hold_off(now + 40, now)
+            elif one.refuses(now):
+                now += 40
+            permit = one.enter(now)
+            assert permit is not None
+            one.ended(permit, verdict, now)
+            for view in one.take_transitions():
+                transitions += 1
+                if worth_telling(view, last):
+                    last = view.mode
+                    told.append(view)
+    assert transitions == 3000
+    assert len(told) < 50
+    modes = [view.mode for view in told]
+    assert modes[:3] == [Mode.OPEN, Mode.HALF_OPEN, Mode.CLOSED]
+    assert modes[-1] is Mode.CLOSED, "what was told to be open is told to be closed again"
 
 
 def test_what_this_program_does_not_understand_is_not_remembered() -> None:

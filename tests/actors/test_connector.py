@@ -277,6 +277,65 @@ async def test_repeats_that_wait_for_a_token_become_inquiries_when_none_will_com
         assert looks[4:] == [pytest.approx(2)] * 2, "they waited as long as they may, and no longer"
 
 
+async def test_a_repeat_waits_for_tokens_once_and_not_anew_after_each_turn(autojump_clock: trio.testing.MockClock) -> None:
+    """Two are given a turn for the one token, behind first calls: the one that comes too late has waited for long enough already."""
+    limits = replace(CONNECTOR_LIMITS, connections=2)
+    async with connector(limits=limits, initial=1, most=1, earned_per_call=0, earned_per_minute=0) as world:
+        repeats = [world.replay() for _ in range(3)]
+        slow = {f"key_{one}" for one in repeats}
+
+        def psp(request: HttpRequest) -> Answer:
+            return FINE if request.path == "/look" else Answer(after_seconds=1.5 if request.headers[0][1] in slow else 1)
+
+        world.wire.answers = psp
+        for _ in range(4):
+            world.send()
+        assert [(await world.answer(one)).source for one in repeats] == [Source.REPLAY, Source.REPLAY, Source.INQUIRY]
+        (look,) = [at for at, request in world.wire.asked if request.path == "/look"]
+        assert look == pytest.approx(3)
+
+
+async def test_waiting_for_tokens_starts_no_tasks(autojump_clock: trio.testing.MockClock) -> None:
+    async with connector(initial=1, most=1, earned_per_call=0, earned_per_minute=0) as world:
+
+        def tasks() -> int:
+            return trio.lowlevel.current_statistics().tasks_living
+
+        await trio.testing.wait_all_tasks_blocked()
+        before = tasks()
+        for _ in range(100):
+            for one in [world.replay() for _ in range(3)]:
+                await world.answer(one)
+        await trio.testing.wait_all_tasks_blocked()
+        assert tasks() == before
+
+
+async def test_an_exchange_that_breaks_down_is_never_surely_not_sent(autojump_clock: trio.testing.MockClock) -> None:
+    """Only a request that cannot be built is; whatever else goes wrong may have come after the first byte."""
+
+    def odd(request: HttpRequest) -> Answer:
+        raise ValueError("a bug of ours behind the first byte")
+
+    world = ConnectorWorld(CONNECTOR_LIMITS, LIMITS)
+    async with trio.open_nursery() as nursery:
+        life = world.begin(nursery)
+        world.wire.answers = odd
+        world.send()
+        with trio.fail_after(60):
+            await life.wait_ended()
+    (death,) = world.owner.deaths
+    assert isinstance(death, ExceptionGroup)
+    assert death.subgroup(ValueError) is not None
+    assert world.heard_nothing()
+
+
+async def test_a_call_that_cannot_be_written_as_http_is_not_sent(autojump_clock: trio.testing.MockClock) -> None:
+    async with connector() as world:
+        world.wire.answers = [Answer(error=NotSent("unsendable", "psp"))]
+        assert [refusal(one)[0] for one in await world.calls(10)] == ["unsendable"] * 10
+        assert mode(world) is Mode.CLOSED
+
+
 async def test_an_answered_repeat_costs_nothing(autojump_clock: trio.testing.MockClock) -> None:
     async with connector(initial=1, earned_per_minute=0) as world:
         for _ in range(20):
@@ -340,9 +399,9 @@ async def test_with_circuits_it_gets_far_less(autojump_clock: trio.testing.MockC
 @pytest.mark.parametrize("status", [429, 503])
 async def test_the_psp_is_left_alone_until_it_wants_to_be_asked(status: int, autojump_clock: trio.testing.MockClock) -> None:
     async with connector() as world:
-        world.wire.answers = [Answer(status=status, headers=(("retry-after", "20"),)), FINE]
-        evidence = await world.call()
-        assert evidence.retry_after == START + timedelta(seconds=20.1)
+        world.wire.answers = [*[Answer(status=status, after_seconds=0, headers=(("retry-after", "20"),))] * 5, FINE]
+        for evidence in await world.calls(5):
+            assert evidence.retry_after == START + timedelta(seconds=20)
         code, words = refusal(await world.call())
         assert code == "circuit_open"
         assert words.endswith("until 2027-03-01 12:00:20 UTC: it asked to be left alone until then.")
@@ -352,6 +411,18 @@ async def test_the_psp_is_left_alone_until_it_wants_to_be_asked(status: int, aut
         await trio.sleep(1.1)
         await world.calls(2)
         assert mode(world) is Mode.CLOSED
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_one_call_that_is_turned_away_closes_the_door_for_no_other(status: int, autojump_clock: trio.testing.MockClock) -> None:
+    """Its own repeats wait; a limit per second is over for the next payment."""
+    async with connector() as world:
+        turned_away = Answer(status=status, headers=(("retry-after", "60"),))
+        for _ in range(10):
+            world.wire.answers = [turned_away, FINE]
+            assert (await world.call()).retry_after is not None
+            assert all(isinstance(one.finding, Approved) for one in await world.calls(5))
+        assert world.changes == []
 
 
 async def test_a_retry_after_is_believed_up_to_a_bound(autojump_clock: trio.testing.MockClock) -> None:

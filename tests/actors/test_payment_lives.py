@@ -41,7 +41,7 @@ async def pay(shared: Shared, **how: str) -> str:
 
 async def ask(shared: Shared, payment_id: str, what: str) -> int:
     answer = await shared.store.post(f"/v1/payments/{payment_id}/{what}", body={}, idempotency=new_id("evt"))
-    return answer.status_code
+    return int(answer.status_code)
 
 
 async def later(platform: Platform, payment_id: str, seconds: float) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import pytest
+
 from actors.admission import Admission, CallKind, Refused
 from actors.breaker import Verdict
+from actors.child import TooManyChildren
 from actors.messages import AnswersAgain
 from actors.pull_forward import PullForward
 from payorch.domain.records import OperationKind
@@ -22,14 +25,21 @@ class World:
         self.woken: list[tuple[str, AnswersAgain]] = []
         self.counted: list[tuple[str, int]] = []
         self.queries = 0
+        self.room = 10**6
         self.admission = Admission("psp", LIMITS, 0, changed=lambda changed: None, well_again=self._well_again)
         self.one = PullForward(
             admissions={"psp": self.admission},
             unresolved=self.unresolved,
-            wake=lambda *what: self.woken.append(what),
+            wake=self._wake,
             limit=3,
+            operations_rarer=4,
             pulled=lambda *what: self.counted.append(what),
         )
+
+    def _wake(self, payment_id: str, message: AnswersAgain) -> None:
+        if len(self.woken) >= self.room:
+            raise TooManyChildren("payments")
+        self.woken.append((payment_id, message))
 
     def _well_again(self, kind: CallKind, since: float) -> None:
         self.one.begin("psp", kind, START + timedelta(seconds=since))
@@ -105,6 +115,21 @@ async def test_a_wave_stands_still_while_the_psp_is_ill_and_forgets_nobody() -> 
     world.end(CallKind.LOOKUP, Verdict.GOOD, 1.8)
     assert [await world.step(now) for now in (2, 2.5, 3)] == [["pay_3", "pay_4", "pay_5"], ["pay_6"], ["pay_0", "pay_1", "pay_2"]]
     assert await world.step(3.5) == ["pay_3", "pay_4", "pay_5"], "since a wave over everything was cut short, the next is one as well"
+
+
+async def test_a_full_house_stops_a_wave_and_nobody_is_woken_twice_or_forgotten() -> None:
+    world = World()
+    world.payments["lookup"] = [f"pay_{n}" for n in range(5)]
+    world.one.begin("psp", CallKind.LOOKUP, None)
+    world.room = 2
+    for now in (1.0, 1.5, 2.0):
+        with pytest.raises(TooManyChildren):
+            await world.step(now)
+    assert world.one.woken == {"psp": 2}
+    world.room = 100
+    await world.step(2.5)
+    await world.step(3)
+    assert [payment_id for payment_id, _ in world.woken] == [f"pay_{n}" for n in range(5)]
 
 
 async def test_after_a_start_everything_is_looked_at_once() -> None:

@@ -37,6 +37,7 @@ LIMITS = Limits(
     action_deadline_seconds=900, action_looks_seconds=(60,), pending_deadline_seconds=3600, pending_looks_seconds=(60,),
     unknown_looks_seconds=(2, 5), unknown_budget_seconds=600, resync_budget_seconds=60, authorization_look_seconds=86400,
     operation_retry_seconds=(2, 5), operation_window_seconds=600, inquire_first_seconds=3.0,
+    early_tries=20, session_closings=3,
 )  # fmt: skip
 
 

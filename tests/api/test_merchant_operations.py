@@ -13,7 +13,7 @@ import trio
 
 from actors.connector import Execute
 from payorch.api.shapes import OperationAnswerShape
-from payorch.domain.outcome import Approved, Declined, ErrorClass, Failure, Finding, NotExecuted, Pending, Unknown
+from payorch.domain.outcome import Approved, Declined, ErrorClass, Failure, Finding, NextAction, NotExecuted, Pending, Unknown
 from payorch.domain.records import Attempt, Operation
 from payorch.store.journal import JournalUnavailable
 from tests.api.actor_world import Shared, charges, platforms
@@ -247,6 +247,27 @@ async def test_a_second_wish_is_answered_like_the_first(autojump_clock: trio.tes
         first, second = await ask(shared, f"{path}/voids"), await ask(shared, f"{path}/voids")
         assert (first.status_code, second.status_code, second.seen["id"]) == (202, 202, None)
         assert second.seen["payment"]["version"] == first.seen["payment"]["version"]
+
+
+async def test_a_second_wish_under_another_name_is_refused(autojump_clock: trio.testing.MockClock) -> None:
+    """It would be answered with the first one's reference. Said again in the same words it is the same wish."""
+    async with shop(psp_seconds=20) as shared:
+        path = f"/v1/payments/{(await shared.store.post(body=charge(capture='manual'))).seen['id']}"
+        first = await ask(shared, f"{path}/voids", {"reference": "v-1"}, "wish")
+        refused(await ask(shared, f"{path}/voids", {"reference": "v-2"}), 409, "operation_not_allowed", ["cancel", "void"])
+        same = await ask(shared, f"{path}/voids", {"reference": "v-1"})
+        assert (same.status_code, same.seen["reference"]) == (202, "v-1")
+        assert (await ask(shared, f"{path}/voids", {"reference": "v-1"}, "wish")).raw == first.raw
+
+
+async def test_a_cancel_that_could_not_end_it_at_once_is_not_answered_as_done(autojump_clock: trio.testing.MockClock) -> None:
+    """The PSP would not close the shopper's session: the wish stands, and so does the payment."""
+    async with shop() as shared:
+        waits = Pending(action=NextAction(url="https://psp.example/challenge"))
+        shared.psp = psp(authorize=waits, void=REFUSED)
+        path = f"/v1/payments/{(await shared.store.post(body=charge())).seen['id']}"
+        answer = await shared.store.post(f"{path}/cancel", body={}, idempotency=new_id("evt"))
+        assert (answer.status_code, answer.seen["state"], answer.seen["cancel_requested"]) == (202, "REQUIRES_ACTION", True)
 
 
 # --- what is not allowed

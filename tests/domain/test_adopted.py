@@ -281,6 +281,146 @@ def test_a_total_that_stood_for_two_refunds_explains_both() -> None:
     assert sorted((str(one.psp_reference), one.amount.minor) for one in adopted(payment)) == [("None", 1000), ("re_3", 50)]
 
 
+# --- ours, after a total made it somebody else's
+
+
+def in_review(world: World) -> tuple[Payment, str]:
+    """A refund of ours whose search is spent, so that people have it."""
+    payment = world.answer_operation(refunding(world, charged(world), 500), REFUND, LOST)
+    ours = payment.operations[-1].id
+    world.later(seconds=8 * DAY)
+    payment = world.weigh(payment, ours, LOST, Source.INQUIRY)
+    assert payment.operation(ours).in_review
+    return payment, ours
+
+
+def believed_failed(world: World, total: int) -> tuple[Payment, str]:
+    """A refund of ours that was refused, as far as we know, and then a total with somebody else's in it."""
+    payment = world.answer_operation(refunding(world, charged(world), 500), REFUND, NO)
+    ours = payment.operations[-1].id
+    world.later(seconds=60)
+    payment = seen(world, payment, refunded=total, whole=False)
+    assert [one.amount for one in adopted(payment)] == [eur(total)]
+    return payment, ours
+
+
+def test_a_list_that_names_ours_ends_its_review() -> None:
+    world = World()
+    payment, ours = in_review(world)
+    payment = seen(world, payment, given(1, 500, ours=ours))
+    refund = payment.operation(ours)
+    assert (refund.state, refund.in_review, refund.psp_reference, adopted(payment)) == (S.SUCCEEDED, False, "re_1", [])
+    assert (payment.refunded_minor, payment.refund_reserved_minor) == (500, 0)
+
+
+@pytest.mark.parametrize("listed", [None, given(2, 500), given(2, 500, ours="ref_other")])
+def test_while_people_have_a_refund_of_ours_nothing_is_adopted_and_nobody_asks(listed: GivenBack | None) -> None:
+    world = World()
+    payment, ours = in_review(world)
+    for _ in range(3):
+        world.later(seconds=HOUR)
+        payment = seen(world, payment, *([] if listed is None else [listed]), refunded=500, whole=listed is not None)
+    assert (adopted(payment), payment.operation(ours).in_review, payment.due_at) == ([], True, None)
+    assert (payment.refunded_minor, payment.refund_reserved_minor) == (0, 500)
+    # Once it is known that ours was never done, it was somebody else's.
+    payment = world.weigh(payment, ours, NO, Source.INQUIRY)
+    payment = seen(world, payment, refunded=500, whole=False)
+    assert (len(adopted(payment)), payment.refunded_minor, payment.refund_reserved_minor) == (1, 500, 0)
+
+
+def test_a_review_for_another_amount_is_not_ended_by_the_same_list_again() -> None:
+    world = World()
+    payment = world.answer_operation(refunding(world, charged(world), 500), REFUND, LOST)
+    ours = payment.operations[-1].id
+    for _ in range(2):
+        payment = seen(world, payment, given(1, 600, ours=ours))
+    assert (payment.operation(ours).in_review, payment.operation(ours).state, adopted(payment)) == (True, S.UNKNOWN, [])
+    assert world.names.count("OperationReviewRaised") == 1
+
+
+@pytest.mark.parametrize("total", [500, 800])
+def test_what_was_adopted_from_a_total_is_taken_back_when_a_list_names_ours(total: int) -> None:
+    world = World()
+    payment, ours = believed_failed(world, total)
+    theirs = [given(2, total - 500)] if total > 500 else []
+    for _ in range(2):
+        world.later(seconds=HOUR)
+        payment = seen(world, payment, given(1, 500, ours=ours), *theirs)
+    assert payment.operation(ours).state is S.SUCCEEDED
+    states = [(one.state, one.amount.minor, one.psp_reference) for one in adopted(payment)]
+    assert states == [(S.REVERSED, total, None), *([(S.SUCCEEDED, 300, "re_2")] if theirs else [])]
+    assert (payment.refunded_minor, payment.due_at) == (total, None)
+    assert not [one for one in world.events if isinstance(one.data, Discrepancy)]
+
+
+@pytest.mark.parametrize("total", [500, 1000])
+def test_a_late_success_of_ours_has_the_total_asked_for(total: int) -> None:
+    """By itself it does not say whether the adopted one was it, or whether there are two."""
+    world = World()
+    payment, ours = believed_failed(world, 500)
+    payment = world.weigh(payment, ours, DONE, Source.WEBHOOK, psp_reference="re_1", amount=eur(500))
+    assert (payment.refunded_minor, world.looks(payment)) == (500, {payment.attempts[0].id: Means.INQUIRE})
+    world.later(seconds=1)
+    payment = seen(world, payment, refunded=total, whole=False)
+    assert (payment.refunded_minor, payment.due_at) == (total, None)
+
+
+def test_a_total_that_has_room_for_both_leaves_both() -> None:
+    world = World()
+    payment, ours = believed_failed(world, 500)
+    payment = seen(world, payment, given(1, 500, ours=ours), given(2, 500))
+    assert ([one.state for one in payment.operations], payment.refunded_minor) == ([S.SUCCEEDED, S.SUCCEEDED], 1000)
+
+
+def test_what_was_adopted_by_the_psps_id_is_not_booked_again_as_ours() -> None:
+    world = World()
+    payment = world.answer_operation(refunding(world, charged(world), 500), REFUND, NO)
+    ours = payment.operations[-1].id
+    payment = seen(world, payment, given(1, 500))
+    payment = world.weigh(payment, ours, DONE, Source.WEBHOOK, psp_reference="re_1", amount=eur(500))
+    assert ([one.state for one in payment.operations], payment.refunded_minor) == ([S.SUCCEEDED, S.REVERSED], 500)
+
+
+def test_an_adopted_refund_from_before_ours_is_not_ours() -> None:
+    world = World()
+    payment = seen(world, charged(world), refunded=500, whole=False)
+    world.later(seconds=60)
+    payment = world.answer_operation(refunding(world, payment, 500), REFUND, DONE, psp_reference="re_2")
+    assert ([one.state for one in payment.operations], payment.refunded_minor) == ([S.SUCCEEDED, S.SUCCEEDED], 1000)
+
+
+# --- less at the PSP than in our books
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "named", "ours"])
+def test_a_total_below_our_books_is_shown_to_people_once(whose: str) -> None:
+    world = World()
+    payment = charged(world)
+    if whose == "ours":
+        payment = world.answer_operation(refunding(world, payment, 500), REFUND, DONE, psp_reference="re_1")
+    else:
+        payment = seen(world, payment, given(1, 500), whole=whose == "named")
+    for whole in (False, True, False):
+        world.later(seconds=HOUR)
+        payment = seen(world, payment, refunded=0, whole=whole)
+    raised = [one.data for one in world.events if isinstance(one.data, Discrepancy)]
+    assert [one.kind for one in raised] == ["refunded_less_than_known"]
+    [refund] = payment.operations
+    assert (refund.state, refund.in_review, payment.refunded_minor) == (S.SUCCEEDED, True, 500)
+
+
+def test_a_look_from_before_a_refund_was_done_is_no_contradiction() -> None:
+    world = World()
+    payment = world.answer_operation(refunding(world, charged(world), 500), REFUND, DONE, psp_reference="re_1")
+    attempt = payment.attempts[0].id
+    world.later(seconds=1)
+    payment = world.weigh(payment, attempt, CHARGED, Source.INQUIRY, captured=eur(2000), refunded=eur(0), latency_ms=1500)
+    payment = world.weigh(payment, attempt, CHARGED, Source.WEBHOOK, captured=eur(2000), refunded=eur(0))
+    assert not [one for one in world.events if isinstance(one.data, Discrepancy)]
+    world.weigh(payment, attempt, CHARGED, Source.INQUIRY, captured=eur(2000), refunded=eur(0), latency_ms=500)
+    assert [one.data.kind for one in world.events if isinstance(one.data, Discrepancy)] == ["refunded_less_than_known"]
+
+
 # --- how it is noticed
 
 
@@ -470,8 +610,10 @@ def test_in_whatever_order_the_books_end_as_the_psps(lists: bool | None) -> None
                     ours = payment.operations[-1].id
                     done = dice.random() < 0.7
                     made = psp.make(50, ours) if done else None
+                    believed = made if dice.random() < 0.8 else None  # a no that was none: done all the same
                     if dice.random() < 0.5:
-                        payment = world.weigh(payment, ours, DONE if made else NO, psp_reference=made.psp_reference if made else None)
+                        said = DONE if believed else NO
+                        payment = world.weigh(payment, ours, said, psp_reference=believed.psp_reference if believed else None)
                     else:
                         payment = world.weigh(payment, ours, LOST)
                         lost[ours] = psp.refunds.index(made) if made is not None else -1

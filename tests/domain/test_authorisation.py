@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from msgspec.structs import replace
 
 from payorch.domain import decide
-from payorch.domain.events import HoldEnded, HoldSet
+from payorch.domain.events import Discrepancy, HoldEnded, HoldSet
 from payorch.domain.intent import CaptureMode, Initiator
 from payorch.domain.money import Money
-from payorch.domain.outcome import POLICY, Approved, ErrorClass, Kind, Pending, Released, Source
+from payorch.domain.outcome import POLICY, Approved, ErrorClass, Finding, Kind, Pending, Released, Source
 from payorch.domain.payment import AttemptState, Name, OperationState, State
 from payorch.domain.proof import Means
 from payorch.domain.records import CancellationReason, Hold, OperationKind, Payment
@@ -470,13 +472,77 @@ def test_the_void_of_a_payment_that_was_taken_back_is_made_anew_where_it_never_t
         payment = world.answer_operation(payment, OperationKind.VOID, ABSENT, Source.INQUIRY)
     assert payment.state is State.AUTHORIZED
     assert world.names.count("AutoVoid") == world.limits.session_closings
+    assert payment.due_at is not None
+    assert payment.due_at <= world.at + timedelta(days=1)
 
 
-def test_a_void_that_the_psp_refuses_is_not_made_anew() -> None:
+def taken_back(world: World, connector: str = "strong") -> Payment:
+    """VOIDING: the hold came after its merchant had taken the payment back"""
+    wish = world.command(world.pay(capture=MANUAL, connector=connector), decide.cancel)
+    return world.answer(wish, Approved(), psp_reference="psp_1", expires_at=START + timedelta(days=6))
+
+
+def discrepancies(world: World) -> list[str]:
+    return [one.data.kind for one in world.events if isinstance(one.data, Discrepancy)]
+
+
+@pytest.mark.parametrize("refusal", [declined(ErrorClass.OPERATION_NOT_ALLOWED), rejected(ErrorClass.INVALID_REQUEST)])
+def test_a_void_that_the_psp_refuses_is_not_made_anew_but_people_see_it(refusal: Finding) -> None:
     world = World()
-    payment = world.answer(world.command(world.pay(capture=MANUAL), decide.cancel), Approved())
-    payment = world.answer_operation(payment, OperationKind.VOID, declined(ErrorClass.OPERATION_NOT_ALLOWED))
+    payment = world.answer_operation(taken_back(world), OperationKind.VOID, refusal)
     assert payment.state is State.AUTHORIZED
+    assert discrepancies(world) == ["cancel_not_done"]
+    # The PSP is asked at once how it stands; where the hold stands as before, it is looked at again when it should have expired.
+    (attempt,) = payment.attempts
+    assert world.looks(payment) == {attempt.id: Means.INQUIRE}
+    payment = world.weigh(payment, attempt.id, Approved(), Source.INQUIRY)
+    assert (payment.state, payment.due_at) == (State.AUTHORIZED, attempt.expires_at)
+    world.to_next_timer(payment)
+    payment = world.weigh(payment, attempt.id, Approved(), Source.INQUIRY)
+    assert (payment.state, world.names.count("AutoVoid"), len(discrepancies(world))) == (State.AUTHORIZED, 1, 1)
+    world.to_next_timer(payment)
+    assert world.weigh(payment, attempt.id, Released(expired=True), Source.INQUIRY).state is State.CANCELED
+
+
+def test_what_is_taken_back_is_not_captured_and_its_merchant_may_void_it_himself() -> None:
+    world = World()
+    payment = world.answer_operation(taken_back(world), OperationKind.VOID, declined(ErrorClass.OPERATION_NOT_ALLOWED))
+    assert decide.allowed(payment) == ("void",)
+    with pytest.raises(decide.Refused, match="is being taken back"):
+        world.command(payment, lambda story: decide.capture(story, None))
+    assert world.command(payment, decide.void).state is State.VOIDING
+
+
+@pytest.mark.parametrize("connector", ["strong", "blind"])
+@pytest.mark.parametrize("refusal", [NOT_SENT, declined(ErrorClass.SOFT_RETRY_LATER), rejected(ErrorClass.CONFIGURATION)])
+def test_the_void_of_a_payment_taken_back_is_tried_for_days_and_then_people_see_it(refusal: Finding, connector: str) -> None:
+    """By the hold's own timer, which is durable; at its slowest pace, and not without end."""
+    world = World()
+    payment = taken_back(world, connector)
+    attempt_id, began, made = payment.attempts[0].id, world.at, []
+    while world.at < began + timedelta(days=30):
+        if payment.state is State.VOIDING:
+            made.append(world.at)
+            world.later(seconds=world.limits.operation_window_seconds)
+            payment = world.answer_operation(payment, OperationKind.VOID, refusal)
+        elif payment.state is State.AUTHORIZED:
+            world.to_next_timer(payment)
+            payment = world.weigh(payment, attempt_id, Approved() if connector == "strong" else LOST, Source.INQUIRY)
+    assert payment.state is State.AUTHORIZED
+    assert made[-1] - began > timedelta(days=5)
+    assert len(made) <= world.limits.session_closings + 8
+    told = discrepancies(world)
+    assert told == ["cancel_not_done"] * (1 if refusal is NOT_SENT else 2)  # of a refusal at once, and of the end of trying
+    assert payment.due_at is not None
+
+
+def test_a_later_void_of_a_payment_taken_back_ends_it() -> None:
+    world = World()
+    payment = world.answer_operation(taken_back(world), OperationKind.VOID, declined(ErrorClass.SOFT_RETRY_LATER))
+    assert world.to_next_timer(payment) == {payment.attempts[0].id: Means.INQUIRE}
+    payment = world.weigh(payment, payment.attempts[0].id, Approved(), Source.INQUIRY)
+    assert payment.state is State.VOIDING
+    assert world.answer_operation(payment, OperationKind.VOID, Approved()).state is State.CANCELED
 
 
 def test_a_wish_to_cancel_stops_every_new_attempt() -> None:

@@ -256,8 +256,13 @@ def test_an_operation_is_due_before_it_is_sent_out_of_turn() -> None:
     assert capture.pursuit is not None
     assert (capture.pursuit.steps, capture.pursuit.early) == (1, 1)
     payment = world.answer_operation(payment, OperationKind.CAPTURE, NOT_SENT)
-    assert payment.operations[0].pursuit is not None
-    assert payment.operations[0].pursuit.early == 1
+    (capture,) = payment.operations
+    assert capture.pursuit is not None
+    assert (capture.pursuit.steps, capture.pursuit.early) == (1, 1)  # it took no step: the wait is the one that it had cut short
+    assert capture.next_action_at == world.at + timedelta(seconds=world.limits.operation_retry_seconds[0])
+    world.to_next_timer(payment)
+    payment = world.answer_operation(payment, OperationKind.CAPTURE, NOT_SENT)
+    assert payment.operations[0].next_action_at == world.at + timedelta(seconds=world.limits.operation_retry_seconds[1])
 
 
 def test_operations_are_not_brought_forward_without_end() -> None:

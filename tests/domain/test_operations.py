@@ -195,6 +195,45 @@ def test_a_spent_search_for_a_capture_goes_to_people_who_may_look_again() -> Non
     assert world.answer_operation(payment, CAPTURE, DONE, Source.INQUIRY).state is State.CAPTURED
 
 
+def second_capture_lost(world: World) -> Payment:
+    """500 are captured, and the answer to a capture of 300 more got lost."""
+    payment = world.command(authorized(world), lambda story: decide.capture(story, 500, final=False))
+    payment = world.answer_operation(payment, CAPTURE, Approved(captured=True))
+    payment = world.command(payment, lambda story: decide.capture(story, 300, final=False))
+    return world.answer_operation(payment, CAPTURE, LOST)
+
+
+@pytest.mark.parametrize(("total", "state"), [(500, OperationState.FAILED), (800, OperationState.SUCCEEDED)])
+def test_a_lost_capture_that_the_psp_cannot_tell_apart_is_told_by_the_total(total: int, state: OperationState) -> None:
+    world = World()
+    payment = second_capture_lost(world)
+    world.later(seconds=MINUTE)
+    payment = world.answer_operation(payment, CAPTURE, LOST, Source.INQUIRY, captured=Money(total, "EUR"))
+    assert payment.state is State.PARTIALLY_CAPTURED
+    assert (payment.operations[-1].state, payment.captured_minor) == (state, total)
+
+
+@pytest.mark.parametrize("total", [400, 700, 900])
+def test_another_total_tells_nothing(total: int) -> None:
+    world = World()
+    payment = second_capture_lost(world)
+    world.later(seconds=MINUTE)
+    payment = world.answer_operation(payment, CAPTURE, LOST, Source.INQUIRY, captured=Money(total, "EUR"))
+    assert payment.state is State.OUTCOME_UNKNOWN
+
+
+def test_a_total_tells_nothing_while_another_capture_is_under_way() -> None:
+    world = World()
+    payment = world.command(authorized(world), lambda story: decide.capture(story, 500, final=False))
+    payment = world.answer_operation(payment, CAPTURE, Approved(captured=True))
+    payment = world.command(payment, lambda story: decide.capture(story, 300, final=False))
+    payment = world.command(payment, lambda story: decide.capture(story, 200, final=False))
+    payment = world.answer_operation(payment, CAPTURE, LOST)
+    world.later(seconds=MINUTE)
+    payment = world.answer_operation(payment, CAPTURE, LOST, Source.INQUIRY, captured=Money(500, "EUR"))
+    assert payment.state is State.OUTCOME_UNKNOWN
+
+
 def test_a_crash_makes_a_capture_unknown() -> None:
     world = World()
     payment = world.restart(capturing(world))
@@ -556,6 +595,17 @@ def test_a_void_before_the_outcome_is_a_wish_whose_words_the_later_void_carries(
     (void,) = payment.operations
     assert (void.origin, void.reference, void.metadata) == (Origin.SYSTEM, "mine", {"a": "b"})
     assert void.id != "void_mine"
+
+
+def test_a_wish_has_one_name() -> None:
+    """The void that comes of it bears one reference, so it cannot have been asked for under two."""
+    world = World()
+    payment = world.command(world.pay(), lambda story: decide.void(story, reference="mine", metadata={"a": "b"}))
+    assert world.command(payment, lambda story: decide.void(story, reference="mine", metadata={"a": "b"})) == payment
+    assert world.command(payment, decide.cancel) == payment
+    for reference, metadata in (("other", {"a": "b"}), ("mine", {}), (None, None)):
+        with pytest.raises(decide.Refused, match="under another reference"):
+            world.command(payment, lambda story, r=reference, m=metadata: decide.void(story, reference=r, metadata=m))  # type: ignore[misc]
 
 
 def test_nobody_is_named_for_what_nobody_asked_for() -> None:

@@ -69,6 +69,8 @@ LIMITS = Limits(
     operation_retry_seconds=(5, 60),
     operation_window_seconds=600,
     inquire_first_seconds=3,
+    early_tries=20,
+    session_closings=3,
 )
 
 _CURRENCIES = frozenset({"EUR", "JPY"})

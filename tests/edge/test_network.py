@@ -310,8 +310,9 @@ async def test_what_is_not_http_is_a_bug_and_is_not_sent(start: Any, request_: H
     server = await start(answering(OK))
     channel = channel_to(server)
     await channel.exchange(post(), timeouts=TIMEOUTS)
-    with pytest.raises(ValueError, match=r"cannot be written|set by the channel") as caught:
+    with pytest.raises(NotSent) as caught:
         await channel.exchange(request_, timeouts=TIMEOUTS)
+    assert caught.value.reason == "unsendable"
     assert_no_secret(caught.value)
     assert (await channel.exchange(post(), timeouts=TIMEOUTS)).body == b"ok"
     assert len(server.requests) == 2
@@ -651,3 +652,10 @@ async def test_closing_under_an_exchange_loses_it_and_the_channel_still_works(st
 def test_requests_and_answers_do_not_show_what_is_secret() -> None:
     assert SECRET not in repr(post())
     assert "amount" not in repr(post())
+
+
+async def test_a_number_that_python_refuses_to_read_is_an_outcome_lost(start: Any) -> None:
+    """Everything has been sent by then: whatever our own libraries make of the answer, it is not the sender's fault."""
+    server = await start(answering(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nok"))
+    assert await lost(channel_to(server)) == "malformed_http"
+    assert len(server.requests) == 1

@@ -78,9 +78,11 @@ def one_payment(world: World, payment: Payment, token: str) -> None:
 
 
 def for_people_soon(world: World, payment: Payment, token: str) -> bool:
-    """Whether it may still be searched for: what somebody or a late failure did there is for people, once the search is spent."""
-    captures = [one for attempt in payment.attempts for one in world.psp.foreign.get(attempt.id, []) if one.kind is RequestKind.CAPTURE]
-    confusing = bool(captures) or token == CAPTURE_FAILS
+    """Whether it may still be searched for: what somebody, a late failure or a lie made of it is for people, once the search is spent."""
+    attempts = {attempt.id for attempt in payment.attempts}
+    captures = [one for attempt in attempts for one in world.psp.foreign.get(attempt, []) if one.kind is RequestKind.CAPTURE]
+    lied = not world.psp.lied.isdisjoint(attempts | {one.id for one in payment.operations})
+    confusing = bool(captures) or lied or token == CAPTURE_FAILS
     return payment.state is State.OUTCOME_UNKNOWN and confusing and world.fate.healing_seconds < SEARCH_SECONDS
 
 

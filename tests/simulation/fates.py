@@ -102,7 +102,7 @@ def drawn(dice: Random) -> Fate:
         ends=tuple(sorted((dice.random() * 80, dice.choice(list(End))) for _ in range(dice.choice((0, 1, 2, 3, 4))))),
         night_seconds=night,
         # Most unknown outcomes are proved once the PSP's key window is over; the longer ones see authorisations expire.
-        healing_seconds=dice.choice((26 * HOUR, 26 * HOUR, 26 * HOUR, 8 * 24 * HOUR)),
+        healing_seconds=dice.choice((26 * HOUR, 26 * HOUR, 26 * HOUR, 10 * 24 * HOUR)),
         meddling=sometimes(0.25),
         search_lag_seconds=dice.choice((0.0, 20.0, 60.0, 150.0)),
         pending_seconds=dice.choice((3.0, 40.0, 2 * HOUR)),

@@ -87,7 +87,8 @@ def call_of(one: Operation) -> PreparedCall:
 
 def payment_intent(status: str, **changes: Any) -> dict[str, Any]:
     """A PaymentIntent of 19.99 euro as Stripe shows it, with totals that fit the status."""
-    held = 1999 if status == "requires_capture" else 0
+    amounts = {"amount": 1999, "amount_received": 0} | changes
+    held = amounts["amount"] - amounts["amount_received"] if status == "requires_capture" else 0
     values: dict[str, Any] = {
         "id": INTENT_ID,
         "object": "payment_intent",

@@ -32,6 +32,7 @@ from payorch.domain.outcome import (
     Unknown,
 )
 from payorch.domain.records import Attempt, Operation, OperationKind
+from payorch.domain.weigh_nothing import conflict_of
 from tests.connectors.stripe import stripe_cases as cases
 
 E = ErrorClass
@@ -173,6 +174,34 @@ def test_another_amount_or_reference_is_reported_as_it_is() -> None:
     shown = cases.payment_intent("requires_capture", amount=1, metadata={"payorch_attempt": "att_other"})
     evidence = cases.read(cases.attempt(reference=None), 200, shown)
     assert (evidence.finding, evidence.amount, evidence.our_reference) == (Approved(), Money(1, "EUR"), "att_other")
+
+
+@pytest.mark.parametrize("source", [RESPONSE, REPLAY, INQUIRY])
+@pytest.mark.parametrize(("capturable", "received"), [(999, 0), (0, 0), (2100, 0), (1000, 500), (1999, 500)])
+def test_a_hold_of_another_amount_than_asked_for_is_told_by_what_is_held(capturable: int, received: int, source: Source) -> None:
+    """A partial authorisation leaves `amount` as it was asked for; the domain has to see that it is not what the issuer agreed to."""
+    shown = cases.payment_intent("requires_capture", amount_capturable=capturable, amount_received=received)
+    evidence = cases.read(cases.attempt(), 200, shown, source=source)
+    assert (evidence.finding, evidence.amount) == (Approved(captured=False), Money(capturable + received, "EUR"))
+    assert conflict_of(cases.attempt(), evidence) is not None
+
+
+def test_a_hold_of_which_captures_took_a_part_is_whole() -> None:
+    shown = cases.payment_intent("requires_capture", amount_capturable=1499, amount_received=500)
+    evidence = cases.read(cases.attempt(), 200, shown, source=INQUIRY)
+    assert (evidence.finding, evidence.amount, evidence.captured) == (Approved(captured=False), Money(1999, "EUR"), Money(500, "EUR"))
+    assert conflict_of(cases.attempt(), evidence) is None
+
+
+@pytest.mark.parametrize("source", [RESPONSE, REPLAY, INQUIRY])
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [("succeeded", "amount_received"), ("requires_capture", "amount_received"), ("requires_capture", "amount_capturable")],
+)
+def test_money_that_stripe_does_not_put_a_number_on_is_no_success(status: str, name: str, source: Source) -> None:
+    shown = cases.payment_intent(status)
+    for body in (*(shown | {name: value} for value in (None, "1999", 19.99, True, -1)), {key: shown[key] for key in shown if key != name}):
+        assert is_unknown(cases.read(cases.attempt(), 200, body, source=source))
 
 
 # --- an attempt: errors -----------------------------------------------------------------------------------------------------------------
