@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import signal
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from tests.simulation.runner import WORKERS, Job, Outcome, Summary, commit, crew, not_equal, summarised
 from tests.simulation.sometimes import missing as never_met
+
+SEEDS_PER_WORD: Final = 100
+"""How often somebody who waits for thousands of them is told how far it is."""
+_done: Final = itertools.count(1)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the seeds asked for, tells of failures as they come, and sums up."""
     asked = _parsed(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server and the workers end with this process
     seeds = range(asked.first, asked.first + asked.seeds)
     with crew(asked.workers) as workers:
         told = _quiet if asked.json else _tell
@@ -44,6 +52,8 @@ def _quiet(_: Outcome) -> None:
 
 
 def _tell(outcome: Outcome) -> None:
+    if (done := next(_done)) % SEEDS_PER_WORD == 0:
+        sys.stderr.write(f"{done} seeds\n")
     if outcome.failed:
         sys.stdout.write(outcome.report() + "\n\n")
         sys.stdout.flush()

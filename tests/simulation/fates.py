@@ -62,7 +62,7 @@ class Outage:
 class Fate:
     """One seed's misfortunes.
 
-    crash, psp: per occasion, by point and by kind of fault. belated: a request that the PSP executes long after we have given it up.
+    crash, psp: per occasion, by point and by kind of fault. belated: a call that the PSP executes long after we have given it up.
     database_lost_before, database_lost_after: a statement's connection breaks before it is sent, or when it has been executed.
     ends: (seconds after a day's beginning, how a life ends). night_seconds: between the two days; 0 for a single day.
     meddling: how likely somebody acts on an order at the PSP itself. The last four set up the PSP.
@@ -94,7 +94,7 @@ def drawn(dice: Random) -> Fate:
     return Fate(
         crash={point: sometimes(0.004 if point in OFTEN else 0.05) for point in CRASH_POINTS},
         psp={kind: sometimes(0.03 if kind is FaultKind.WRONG_AMOUNT else 0.12) for kind in PSP_FAULTS},
-        belated=sometimes(0.08),
+        belated=sometimes(0.2),
         database_lost_before=sometimes(0.02),
         database_lost_after=sometimes(0.02),
         outages=tuple(_outages(dice, night)),

@@ -70,7 +70,7 @@ class SimulatedChannel:
             raise NotSent("connect", "the PSP")
         psp.witness(request)
         kind = psp.dialect.kind(request)
-        if world.strikes(world.fate.belated):
+        if request.method == "POST" and world.strikes(world.fate.belated):
             world.fault("psp belated")
             psp.belated(request)
             return await self._hang(timeouts)
