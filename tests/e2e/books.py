@@ -78,7 +78,8 @@ async def unresolved(stack: Stack, orders: Iterable[Order]) -> list[str]:
 async def check(stack: Stack, orders: Iterable[Order] = (), wishes: Iterable[Wish] = ()) -> Counter[str]:
     """Waits until everything is settled, and raises AssertionError with the first thing that is wrong. How many payments ended how."""
     payments = await settled(stack)
-    theirs, entries = await stack.ledger()
+    others = await _attempts_of_others(stack, payments)
+    theirs, entries = ([one for one in kind if one["our_reference"] not in others] for kind in await stack.ledger())
     for payment in payments.values():
         watch(payment)
     _heard_is_true(list(orders), payments)
@@ -93,6 +94,12 @@ async def check(stack: Stack, orders: Iterable[Order] = (), wishes: Iterable[Wis
     theirs_too = await payorch("books", "check", "--json", "--data-dir", str(stack.folder))
     assert (theirs_too.code, theirs_too.data["whole"], theirs_too.data["compared"]) == (0, True, ["stripe"]), theirs_too
     return Counter(payment["state"] for payment in payments.values())
+
+
+async def _attempts_of_others(stack: Stack, payments: dict[str, dict[str, Any]]) -> set[str]:
+    """Attempts for merchants whom this judge does not see. The product's own judge sees them all."""
+    rows = await stack.rows("SELECT payment_id, id FROM payorch.attempts")
+    return {text("att", attempt_id) for payment_id, attempt_id in rows if text("pay", payment_id) not in payments}
 
 
 def _heard_is_true(orders: list[Order], payments: dict[str, dict[str, Any]]) -> None:
