@@ -39,9 +39,9 @@ async def all_payments(stack: Stack) -> dict[str, dict[str, Any]]:
             parameters["cursor"] = page["next_cursor"]
 
 
-async def settled(stack: Stack, within_seconds: float = 60.0) -> dict[str, dict[str, Any]]:
+async def settled(stack: Stack, within_seconds: float = 150.0) -> dict[str, dict[str, Any]]:
     """Waits until nothing is on its way any more: each payment and operation is at its end, with people, or its next look is scheduled
-    for later than a minute."""
+    for later than a minute. An operation that was surely not sent may wait a minute for its next try, and that one for a circuit."""
     left: list[tuple[Any, ...]] = []
     with trio.move_on_after(within_seconds):
         while left := await stack.rows(_ON_THEIR_WAY):  # noqa: ASYNC110  (another process's database is all there is to ask)
