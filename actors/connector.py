@@ -106,7 +106,7 @@ class ConnectorStatistics:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
     """A call on its way: `execute` as it came, and what is really sent of it, which may be the inquiry instead. patient_until: of a repeat
-    that has waited for a token, the end of all its waiting.
+    that has waited for a token, the end of all its waiting; no end for one that has not.
     """
 
     execute: Execute
@@ -115,7 +115,7 @@ class _Job:
     source: Source
     kind: CallKind
     repeat: bool
-    patient_until: float | None = None
+    patient_until: float = math.inf
 
     @classmethod
     def of(cls, execute: Execute, arrived: float) -> _Job:
@@ -172,7 +172,7 @@ class ConnectorActor(Actor[Message]):
         self._observe = observe
         self._report_refused = refused
         self._payments, self._lookups = Bulkhead[_Job](), Bulkhead[_Job]()
-        self._for_tokens: deque[tuple[float, _Job]] = deque()  # repeats that wait for a token, and until when
+        self._for_tokens: deque[_Job] = deque()  # repeats that wait for a token
         self._one_more_waits = trio.Event()
         self._repeats_under_way = 0
         self._sharing_out = False
@@ -246,9 +246,9 @@ class ConnectorActor(Actor[Message]):
         and a PSP that answers them is not to be spared.
         """
         now = trio.current_time()
-        until = job.patient_until if job.patient_until is not None else now + self._limits.token_patience_seconds
+        until = min(job.patient_until, now + self._limits.token_patience_seconds)
         if refused.code == BUDGET_SPENT and self._repeats_under_way and now < until and len(self._for_tokens) < self._limits.waiting:
-            self._for_tokens.append((until, replaced(job, patient_until=until)))
+            self._for_tokens.append(replaced(job, patient_until=until))
             self._one_more_waits.set()
             return
         self._refuse(job, refused)
@@ -268,15 +268,15 @@ class ConnectorActor(Actor[Message]):
             return
         self._sharing_out = True
         now, tokens = trio.current_time(), int(self._admission.budget.tokens(trio.current_time()))
-        kept: deque[tuple[float, _Job]] = deque()
+        kept: deque[_Job] = deque()
         while self._for_tokens:
-            until, job = self._for_tokens.popleft()
+            job = self._for_tokens.popleft()
             refused = self._admission.refusal(job.kind, now, repeat=True)
             if refused is None and tokens > 0:
                 tokens -= 1
                 self._take(job)
-            elif now < until and (refused is None or (refused.code == BUDGET_SPENT and self._repeats_under_way)):
-                kept.append((until, job))
+            elif now < job.patient_until and (refused is None or (refused.code == BUDGET_SPENT and self._repeats_under_way)):
+                kept.append(job)
             else:
                 # Where there were tokens, others who had waited for longer were given them all.
                 self._refuse(job, refused or Refused(code=BUDGET_SPENT, kind=job.kind, view=self._admission.view(job.kind, now)))
@@ -287,7 +287,7 @@ class ConnectorActor(Actor[Message]):
         """Beside the message loop, for ever: tells repeats that have waited for a token as long as they may."""
         while True:
             self._one_more_waits = trio.Event()
-            with trio.CancelScope(deadline=min((until for until, _ in self._for_tokens), default=math.inf)) as patience:
+            with trio.CancelScope(deadline=min((job.patient_until for job in self._for_tokens), default=math.inf)) as patience:
                 await self._one_more_waits.wait()
             if patience.cancelled_caught:
                 self._share_tokens()

@@ -10,14 +10,14 @@ from typing import assert_never
 
 from actors.office import Office
 from payorch.domain.outcome import Source
-from payorch.domain.payment import AttemptState, OperationState
+from payorch.domain.payment import ON_THE_WIRE_ATTEMPT, ON_THE_WIRE_OPERATION
 from payorch.domain.proof import Look, Means
 from payorch.domain.records import Attempt, Operation, Payment, PreparedCall
 
 
 def subject_of(payment: Payment, subject_id: str) -> Attempt | Operation:
     """The attempt or operation of that id. KeyError where the payment has neither."""
-    operation = next((one for one in payment.operations if one.id == subject_id), None)
+    operation = payment.find_operation(subject_id)
     return operation if operation is not None else payment.attempt(subject_id)
 
 
@@ -55,6 +55,6 @@ def maybe_on_the_wire(payment: Payment, gone_at: datetime) -> list[str]:
 
     One that waits to be sent again counts if that was due by then: what came due later nobody can have sent.
     """
-    attempts = [one.id for one in payment.attempts if one.state in (AttemptState.PREPARED, AttemptState.SENT)]
-    waiting = [one for one in payment.operations if one.state in (OperationState.REQUESTED, OperationState.SENT)]
+    attempts = [one.id for one in payment.attempts if one.state in ON_THE_WIRE_ATTEMPT]
+    waiting = [one for one in payment.operations if one.state in ON_THE_WIRE_OPERATION]
     return attempts + [one.id for one in waiting if one.pursuit is None or (one.next_action_at or gone_at) <= gone_at]

@@ -10,12 +10,11 @@ from typing import Final
 
 from actors.mailbox import Reply
 from actors.messages import Given, KeyTaken, Verdict
-from payorch.domain.payment import TERMINAL, UNCONFIRMED, OperationState, State
+from payorch.domain.payment import ON_THE_WIRE_OPERATION, TERMINAL, UNCONFIRMED, OperationState, State
 from payorch.domain.records import Payment
 from payorch.store.items import Answer, Claim
 
 _MOVING: Final = frozenset({State.ROUTING, State.AUTHORIZING, State.CAPTURING, State.VOIDING})
-_ON_ITS_WAY: Final = frozenset({OperationState.REQUESTED, OperationState.SENT})
 _SETTLED: Final = frozenset({OperationState.SUCCEEDED, OperationState.FAILED, OperationState.REVERSED})
 
 
@@ -51,10 +50,10 @@ class Waiting:
 
 
 def _of_operation(payment: Payment, operation_id: str) -> int | None:
-    operation = next((one for one in payment.operations if one.id == operation_id), None)
+    operation = payment.find_operation(operation_id)
     if operation is None:
         # A void where there was nothing to void: it has ended the payment, or is a wish for when the outcome is known.
         return 201 if payment.state is State.CANCELED else 202
-    if operation.state in _ON_ITS_WAY:
+    if operation.state in ON_THE_WIRE_OPERATION:
         return None
     return 201 if operation.state in _SETTLED else 202

@@ -55,7 +55,7 @@ def operation_json(payment: Payment, operation_id: str) -> bytes:
 
     A void that came while money might still be moving has no operation of its own: it is shown as the wish that it is, without an id.
     """
-    operation = next((one for one in payment.operations if one.id == operation_id), None)
+    operation = payment.find_operation(operation_id)
     if operation is not None:
         view = operation_view(operation)
     elif operation_id.startswith(f"{OPERATION_PREFIX[OperationKind.VOID]}_"):
@@ -106,7 +106,7 @@ def payment_view(payment: Payment) -> View:
         "currency": intent.amount.currency,
         "amount_authorized": payment.authorized_minor,
         "amount_captured": captured,
-        "amount_capturable": 0 if payment.cancel_requested else payment.capturable_minor,  # a hold that is to be given back is not taken
+        "amount_capturable": payment.capturable_minor,
         "amount_refunded": payment.refunded_minor,
         "amount_refundable": payment.refundable_minor,
         "capture": intent.capture,

@@ -54,7 +54,7 @@ def rest_is_gone(payment: Payment, attempt: Attempt, evidence: Evidence) -> bool
 def adopt_void(story: Story, attempt: Attempt) -> None:
     """A hold was voided at the PSP: a void of nobody's here, unless one of ours did it or may have done it."""
     ours = OPEN_OPERATION | {OperationState.SUCCEEDED}
-    mine = (one for one in story.payment.operations if one.kind is OperationKind.VOID and one.attempt_id == attempt.id)
+    mine = story.payment.operations_on(attempt.id, OperationKind.VOID)
     if not any(one.state in ours for one in mine):
         _adopt(story, OperationKind.VOID, attempt, zero(attempt.amount.currency), None, Approved())
 
@@ -102,16 +102,13 @@ def _will_end(payment: Payment, attempt: Attempt) -> bool:
 
 def _under_way(payment: Payment, attempt: Attempt) -> list[Operation]:
     """The refunds of ours that may or may not be part of what the PSP gave back: also those that people have."""
-    return [one for one in _refunds_of(payment, attempt) if one.state in OPEN_OPERATION and one.origin is not Origin.PROVIDER]
-
-
-def _refunds_of(payment: Payment, attempt: Attempt) -> list[Operation]:
-    return [one for one in payment.operations if one.kind is OperationKind.REFUND and one.attempt_id == attempt.id]
+    refunds = payment.operations_on(attempt.id, OperationKind.REFUND)
+    return [one for one in refunds if one.state in OPEN_OPERATION and one.origin is not Origin.PROVIDER]
 
 
 def _known(payment: Payment, attempt: Attempt, listed: GivenBack) -> Operation | None:
     """Our record of that refund: by our own id where the PSP reports it, else by the PSP's."""
-    refunds = _refunds_of(payment, attempt)
+    refunds = payment.operations_on(attempt.id, OperationKind.REFUND)
     ours = next((one for one in refunds if one.id == listed.our_reference), None)
     return ours or next((one for one in refunds if one.psp_reference == listed.psp_reference), None)
 
@@ -148,7 +145,7 @@ def _is_news(operation: Operation, listed: GivenBack) -> bool:
 
 def _take_back(story: Story, before: Payment, attempt: Attempt, evidence: Evidence) -> None:
     """Of each refund of ours that this evidence showed to be done: what was adopted in its place."""
-    for ours in _refunds_of(story.payment, attempt):
+    for ours in story.payment.operations_on(attempt.id, OperationKind.REFUND):
         if ours.origin is Origin.PROVIDER or ours.state is not OperationState.SUCCEEDED:
             continue
         known = before.operation(ours.id).state is OperationState.SUCCEEDED
@@ -165,7 +162,8 @@ def _adopted_for(payment: Payment, attempt: Attempt, ours: Operation, evidence: 
     With a total at hand it may have stood for others as well, and their part is adopted anew; but where the total has room for both, both
     were done.
     """
-    done = [one for one in _refunds_of(payment, attempt) if one.origin is Origin.PROVIDER and one.state is OperationState.SUCCEEDED]
+    refunds = payment.operations_on(attempt.id, OperationKind.REFUND)
+    done = [one for one in refunds if one.origin is Origin.PROVIDER and one.state is OperationState.SUCCEEDED]
     if ours.psp_reference is not None and (same := next((one for one in done if one.psp_reference == ours.psp_reference), None)):
         return same
     if evidence.refunded is not None and _surplus(payment, attempt, evidence) >= 0:
@@ -182,7 +180,7 @@ def _doubt_ours(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     Only an inquiry that began after all of them were done can say so: a webhook or an answer tells of some moment before.
     """
     began = evidence.at - timedelta(milliseconds=evidence.latency_ms or 0)
-    done = [one for one in _refunds_of(story.payment, attempt) if one.state is OperationState.SUCCEEDED]
+    done = [one for one in story.payment.operations_on(attempt.id, OperationKind.REFUND) if one.state is OperationState.SUCCEEDED]
     books, total = sum(one.amount.minor for one in done), evidence.refunded
     if story.payment.hold is not None or evidence.source is not Source.INQUIRY or total is None or books <= total.minor:
         return
@@ -206,7 +204,7 @@ def _surplus(payment: Payment, attempt: Attempt, evidence: Evidence) -> int:
     total = evidence.refunded
     if total is None or total.currency != attempt.amount.currency or _contradicted(payment, attempt, evidence):
         return 0
-    return total.minor - sum(one.amount.minor for one in _refunds_of(payment, attempt) if _counts(one))
+    return total.minor - sum(one.amount.minor for one in payment.operations_on(attempt.id, OperationKind.REFUND) if _counts(one))
 
 
 def _contradicted(payment: Payment, attempt: Attempt, evidence: Evidence) -> bool:
@@ -232,7 +230,7 @@ def _strangers(payment: Payment, attempt: Attempt, evidence: Evidence) -> list[G
 
 def _parts(payment: Payment, attempt: Attempt, evidence: Evidence, surplus: int) -> list[tuple[str | None, Money, Finding]]:
     """What the surplus consists of: (the PSP's id, amount, finding). What the list does not explain of it has no id."""
-    counted = [one for one in _refunds_of(payment, attempt) if one.origin is Origin.PROVIDER and _counts(one)]
+    counted = [one for one in payment.operations_on(attempt.id, OperationKind.REFUND) if one.origin is Origin.PROVIDER and _counts(one)]
     unnamed = [one.amount for one in counted if one.psp_reference is None]
     parts: list[tuple[str | None, Money, Finding]] = []
     for one in _strangers(payment, attempt, evidence):

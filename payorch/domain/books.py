@@ -211,7 +211,7 @@ def position(payment: Payment, attempt: Attempt) -> Position:
 
 
 def _done(payment: Payment, attempt: Attempt, kind: OperationKind) -> int:
-    mine = (one for one in payment.operations if one.attempt_id == attempt.id and one.kind is kind)
+    mine = payment.operations_on(attempt.id, kind)
     return sum(one.amount.minor for one in mine if one.state is OperationState.SUCCEEDED)
 
 

@@ -37,7 +37,7 @@ def _conflicting_total(payment: Payment, operation: Operation, total: Money | No
         return None
     least = most = captured_by(payment, operation.attempt_id)
     if operation.kind is OperationKind.CAPTURE:
-        captures = [one for one in payment.operations if one.kind is OperationKind.CAPTURE and one.attempt_id == operation.attempt_id]
+        captures = payment.operations_on(operation.attempt_id, OperationKind.CAPTURE)
         others = [one for one in captures if one.id != operation.id and one.state in OPEN_OPERATION | {OperationState.SUCCEEDED}]
         before = [one for one in others if one.state is OperationState.SUCCEEDED and one.updated_at < operation.created_at]
         least = sum(one.amount.minor for one in before) + operation.amount.minor
@@ -53,7 +53,7 @@ def captured_by(payment: Payment, attempt_id: str) -> int:
     attempt = payment.attempt(attempt_id)
     if attempt.state is AttemptState.CHARGED:
         return attempt.amount.minor
-    mine = (one for one in payment.operations if one.kind is OperationKind.CAPTURE and one.attempt_id == attempt_id)
+    mine = payment.operations_on(attempt_id, OperationKind.CAPTURE)
     return sum(one.amount.minor for one in mine if one.state is OperationState.SUCCEEDED)
 
 
@@ -66,7 +66,7 @@ def told_by_the_total(payment: Payment, operation: Operation, evidence: Evidence
     looked = isinstance(evidence.finding, Unknown) and evidence.source is Source.INQUIRY
     if not looked or operation.kind is not OperationKind.CAPTURE or operation.state is not OperationState.UNKNOWN:
         return evidence
-    captures = [one for one in payment.operations if one.kind is OperationKind.CAPTURE and one.attempt_id == operation.attempt_id]
+    captures = payment.operations_on(operation.attempt_id, OperationKind.CAPTURE)
     before, total = captured_by(payment, operation.attempt_id), evidence.captured
     alone = not any(one.state in OPEN_OPERATION for one in captures if one.id != operation.id)
     if total is None or total.currency != operation.amount.currency or not before or not alone:

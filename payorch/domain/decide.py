@@ -58,7 +58,7 @@ def allowed(payment: Payment) -> tuple[Command, ...]:
         legal = legal - {Command.CANCEL, Command.VOID}
     if payment.refundable_minor == 0:
         legal = legal - {Command.REFUND}
-    if payment.capturable_minor == 0 or payment.cancel_requested:
+    if payment.capturable_minor == 0:
         legal = legal - {Command.CAPTURE}
     return tuple(command for command in Command if command in legal)
 
@@ -192,7 +192,7 @@ def close_session(story: Story, attempt: Attempt, *, origin: Origin, operation_i
 
 def may_close_session(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
     """Whether a call can close it: the PSP has one, and did not refuse it for this attempt. One that it never executed may be made anew."""
-    voids = (one for one in payment.operations if one.kind is OperationKind.VOID and one.attempt_id == attempt.id)
+    voids = payment.operations_on(attempt.id, OperationKind.VOID)
     failures = [one.failure for one in voids if one.state is OperationState.FAILED]
     refused = any(failure is None or failure.error_class is not ErrorClass.NOT_SENT for failure in failures)
     return desk.manifests[attempt.connector].session_cancel and not refused and len(failures) < desk.limits.session_closings

@@ -243,7 +243,7 @@ def _correct(payment: Payment, correction: e.Correction, event: e.Event) -> Paym
         changed = replace(attempt, state=state, updated_at=event.at, next_action_at=look, pursuit=None, action=None, held_since=held_since)
         payment = _with_attempt(payment, changed)
     if correction.operation is not None:
-        known = any(one.id == correction.operation.id for one in payment.operations)
+        known = payment.find_operation(correction.operation.id) is not None
         payment = (
             _with_operation(payment, correction.operation)
             if known

@@ -19,7 +19,7 @@ from payorch.domain.capability import Lookup, Manifest
 from payorch.domain.decide import wanted
 from payorch.domain.desk import Desk
 from payorch.domain.outcome import Evidence, NotExecuted, Source
-from payorch.domain.payment import OPEN_OPERATION, AttemptState, OperationState, State
+from payorch.domain.payment import ON_THE_WIRE_ATTEMPT, OPEN_OPERATION, AttemptState, OperationState, State
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment, Pursuit
 
 
@@ -126,7 +126,7 @@ def _due(subject: Attempt | Operation, at: datetime) -> bool:
 def attempt_means(payment: Payment, attempt: Attempt, desk: Desk) -> Means:
     """How to look at that attempt now."""
     manifest = desk.manifests[attempt.connector]
-    if attempt.state in (AttemptState.PREPARED, AttemptState.SENT):
+    if attempt.state in ON_THE_WIRE_ATTEMPT:
         return Means.LOST
     if attempt.state is not AttemptState.UNKNOWN:
         return _inquiry(manifest, attempt.psp_reference)
@@ -147,7 +147,7 @@ def _replay_is_legal(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
 def operation_means(payment: Payment, operation: Operation, desk: Desk) -> Means:
     """How to look at that operation now. A capture, void or refund is wanted until it is known, so it is replayed in its window."""
     manifest = desk.manifests[payment.attempt(operation.attempt_id).connector]
-    if operation.state in (OperationState.REQUESTED, OperationState.SENT) and operation.pursuit is None:
+    if operation.on_the_wire:
         return Means.LOST
     if operation.state is OperationState.PENDING or _is_frozen(payment, operation):
         return _inquiry(manifest, operation.psp_reference)

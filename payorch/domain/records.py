@@ -182,10 +182,18 @@ class Payment(Struct, frozen=True, kw_only=True, gc=False):
 
     def operation(self, operation_id: str) -> Operation:
         """That operation; KeyError where the payment has none of that id."""
-        for operation in self.operations:
-            if operation.id == operation_id:
-                return operation
-        raise KeyError(operation_id)
+        operation = self.find_operation(operation_id)
+        if operation is None:
+            raise KeyError(operation_id)
+        return operation
+
+    def find_operation(self, operation_id: str) -> Operation | None:
+        """That operation; None where the payment has none of that id."""
+        return next((one for one in self.operations if one.id == operation_id), None)
+
+    def operations_on(self, attempt_id: str, kind: OperationKind) -> tuple[Operation, ...]:
+        """The operations of that kind on that attempt, in whatever state, oldest first."""
+        return tuple(one for one in self.operations if one.kind is kind and one.attempt_id == attempt_id)
 
     @property
     def open_attempt(self) -> Attempt | None:
@@ -237,8 +245,10 @@ class Payment(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def capturable_minor(self) -> int:
-        """Minor units that a capture may still ask for; zero once the capture side is closed, or a final capture is about to close it."""
-        if self.state not in (State.AUTHORIZED, State.CAPTURING, State.PARTIALLY_CAPTURED):
+        """Minor units that a capture may still ask for; zero once the capture side is closed, or a final capture is about to close it, and
+        for a hold that is to be given back.
+        """
+        if self.cancel_requested or self.state not in (State.AUTHORIZED, State.CAPTURING, State.PARTIALLY_CAPTURED):
             return 0
         if self.state is State.CAPTURING and self.final_capture_made(OPEN_OPERATION | {OperationState.SUCCEEDED}):
             return 0

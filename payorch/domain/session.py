@@ -127,7 +127,7 @@ def give_back_again(story: Story, attempt: Attempt) -> None:
 
 def _voids_of_hold(payment: Payment, attempt: Attempt) -> list[Operation]:
     """The voids of what the attempt holds. Those from before were to close its session."""
-    voids = [one for one in payment.operations if one.kind is OperationKind.VOID and one.attempt_id == attempt.id]
+    voids = payment.operations_on(attempt.id, OperationKind.VOID)
     return [one for one in voids if attempt.held_since is not None and one.created_at >= attempt.held_since]
 
 

@@ -57,7 +57,7 @@ _AWAITING_ANSWER: Final = frozenset({State.AUTHORIZING, State.REQUIRES_ACTION, S
 def weigh(payment: Payment, subject_id: str, evidence: Evidence, desk: Desk) -> Story:
     """What this evidence about that attempt or operation of the payment makes happen. KeyError where the payment has no such subject."""
     story = Story(payment, desk)
-    operation = next((one for one in payment.operations if one.id == subject_id), None)
+    operation = payment.find_operation(subject_id)
     if operation is not None:
         attempt_id, conflict = operation.attempt_id, conflict_of_operation(payment, operation, evidence)
         weigh_operation(story, operation, evidence)
