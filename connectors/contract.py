@@ -2,9 +2,11 @@
 
 A connector turns what the domain wants into a `PreparedCall` (stored, byte for byte, before anything is sent), turns a stored call into an
 `HttpRequest` at the moment of sending (adding authentication and the PSP's idempotency header, which are never stored), and turns the
-PSP's `HttpResponse` into `Evidence`. What it can do is its manifest: data, not methods that raise.
+PSP's `HttpResponse` into `Evidence`. What a PSP posts to us it takes apart in two steps: `receive` says whether the bytes are the PSP's and
+which notices are in them, so that they can be stored and acknowledged, and `testify` says later what a stored notice means for the payment
+that it is about. What a connector can do is its manifest: data, not methods that raise.
 
-Not here: sending (the connector actor), retrying, choosing between connectors.
+Not here: sending (the connector actor), retrying, choosing between connectors; storing notices and finding their payments (the inbox).
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from payorch.domain.capability import Manifest
 from payorch.domain.intent import Intent
 from payorch.domain.money import Money
 from payorch.domain.outcome import Evidence, Source
-from payorch.domain.records import Attempt, Operation, PreparedCall
+from payorch.domain.records import Attempt, Operation, Payment, PreparedCall
+from payorch.domain.testimony import Testimony
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,46 @@ class OperationOrder:
     capture: Operation | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A webhook as it came in: the body byte for byte, since signatures are over bytes, and its headers (lower-case names)."""
+
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def all(self, name: str) -> list[str]:
+        """Every value of that header (lower-case name), in order: a second signature must not hide behind the first."""
+        return [value for key, value in self.headers if key == name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One thing that a PSP told, out of a delivery that is surely the PSP's: what is stored, once.
+
+    identity: by which the PSP itself tells its events apart (with the account, where it has several); None where it has nothing of the
+    kind, and the bytes are the identity. kind: the PSP's word for the event. psp_references: the PSP's ids of the payment and the operation
+    it is about, the most telling first; our_references: the ids of ours that it reports back, well-formed ones only. content: the item's
+    bytes, which `testify` reads. relevant: False where it is about nothing that a payment keeps (a payout, a customer). problem: in words,
+    why the item cannot be understood although it is genuine; None where it can.
+    """
+
+    identity: str | None
+    kind: str
+    content: bytes = field(repr=False)
+    psp_references: tuple[str, ...] = ()
+    our_references: tuple[str, ...] = ()
+    occurred_at: datetime | None = None
+    relevant: bool = True
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forged:
+    """Not the PSP's, or outside of the time in which such a delivery is taken. `reason` in our words: nothing of what was sent."""
+
+    reason: str
+
+
 class NotSupported(Exception):
     """This connector cannot build that call: routing and legality should have known. Nothing was sent."""
 
@@ -108,5 +151,26 @@ class Connector(Protocol):
 
         `source` tells an answer to the first sending (RESPONSE) from one to the same bytes again (REPLAY) and from one to `inquire`
         (INQUIRY). Never raises on any bytes: what cannot be understood is Unknown.
+        """
+        ...
+
+    @property
+    def acknowledgement(self) -> HttpResponse:
+        """What the PSP is answered once its delivery is durable."""
+        ...
+
+    def receive(self, delivery: Delivery, *, secrets: tuple[str, ...], at: datetime) -> tuple[Notice, ...] | Forged:
+        """The notices in a delivery, each with a signature of its own where the PSP signs items. `secrets`: all that are valid now.
+
+        Never raises on any bytes or headers. Whatever is not surely signed with one of the secrets is Forged; so is everything where there
+        is no secret.
+        """
+        ...
+
+    def testify(self, content: bytes, payment: Payment, *, at: datetime) -> Testimony:
+        """What a stored notice says about this payment, in the order in which it is to be weighed. Only what is signed decides anything.
+
+        Evidence is of Source.WEBHOOK and has `at`. A notice shows a moment that may be long past: what it says can be implied by now, and
+        an absence is never said. Never raises on any bytes.
         """
         ...
