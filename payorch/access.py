@@ -14,9 +14,10 @@ from payorch import keys
 from payorch.domain import identifiers
 from payorch.keys import KeyKind, KeyMode, MintedKey, Secret
 from payorch.ports import Clock, Entropy
-from payorch.store import identities
+from payorch.store import entries, identities
 from payorch.store.driver import Connection
-from payorch.store.identities import Change, Merchant, MerchantKey, Operator
+from payorch.store.entries import Change
+from payorch.store.identities import Merchant, MerchantKey, Operator
 from payorch.store.items import Entry, MerchantKeyRow, MerchantRow, OperatorRow, OperatorTokenRow, Result
 
 PEPPER_PURPOSE: Final = "api-keys"
@@ -58,13 +59,13 @@ class Registrar:
         self._cause = cause
 
     async def add_merchant(self, name: str, mode: KeyMode) -> Granted:
-        """A new merchant with its first key. Raises IdentityRefused."""
+        """A new merchant with its first key. Raises ChangeRefused."""
         row = MerchantRow(id=self._new_id("mer"), name=name, created_at=self._clock.now())
         await self._write(identities.merchant_added(row))
         return await self.add_merchant_key(row.id, mode)
 
     async def add_merchant_key(self, merchant_id: str, mode: KeyMode) -> Granted:
-        """Another key of a merchant; two of a mode may be live. Raises NotFound, IdentityRefused."""
+        """Another key of a merchant; two of a mode may be live. Raises NotFound, ChangeRefused."""
         merchant = await self.merchant(merchant_id)
         minted = keys.mint(KeyKind.MERCHANT, mode, self._entropy.secret(keys.ENTROPY_BYTES))
         row = MerchantKeyRow(
@@ -86,7 +87,7 @@ class Registrar:
         return key
 
     async def add_operator(self, name: str, person: str, role: Role, mode: KeyMode) -> Granted:
-        """A new operator's account with its token. Raises IdentityRefused where the name is taken."""
+        """A new operator's account with its token. Raises ChangeRefused where the name is taken."""
         row = OperatorRow(id=self._new_id("opr"), name=name, person=person, created_at=self._clock.now())
         await self._write(identities.operator_added(row))
         return await self.add_operator_token(row.id, name, role, mode)
@@ -138,9 +139,9 @@ class Registrar:
         return identifiers.text(prefix, self._entropy.identifier())
 
     async def _write(self, change: Change) -> None:
-        await identities.changed(
+        await entries.changed(
             self._connection, self._visit, change, at=self._clock.now(), actor=self._actor, cause=self._cause
         )  # fmt: skip
 
     async def _visit(self, entry: Entry) -> Result:
-        return await identities.visit(self._connection, entry)
+        return await entries.visit(self._connection, entry)

@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-PREFIXES: Final = frozenset({"pay", "att", "cap", "ref", "void", "evt", "act", "whe", "dlq", "dsp", "bat", "mer", "opr", "con"})
+PREFIXES: Final = frozenset({"pay", "att", "cap", "ref", "void", "evt", "act", "whe", "dlq", "dsp", "bat", "mer", "opr", "con", "ntc"})
 """payment, attempt, capture, refund, void, event for merchants, operator act, webhook endpoint, dead letter, dispute, settlement batch,
-merchant, operator, connector."""
+merchant, operator, connector, notice of a PSP."""
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH: Final = 26
@@ -68,6 +68,12 @@ def of_name(prefix: str, name: str) -> str:
     """The identifier of something that is known by a name and never made: the same for ever, and older than all others."""
     digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:10], "big")
     return text(prefix, UUID(int=digest & ~_MARKS | _MARKS_OF_V7))
+
+
+def child_of(parent: UUID, name: str) -> UUID:
+    """The UUIDv7 of something that belongs to `parent` and is told from its like by `name`: as old as it, and always the same."""
+    digest = int.from_bytes(hashlib.sha256(parent.bytes + name.encode()).digest()[:10], "big")
+    return UUID(int=(parent.int >> 80 << 80 | digest) & ~_MARKS | _MARKS_OF_V7)
 
 
 def created_at(uuid: UUID) -> datetime:

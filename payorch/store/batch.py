@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from typing import Any, Final, assert_never
+from uuid import UUID
 
 from msgspec import Struct
 from psycopg.types.numeric import Int8
@@ -17,21 +18,19 @@ from payorch.domain.identifiers import bytes_of
 from payorch.domain.payment import AttemptState, Name
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment
 from payorch.store import audit, rows
+from payorch.store.entry_rows import arrival, entry_row, erasures, notice
 from payorch.store.items import (
     PAYMENT_STREAM,
     STREAMS,
     Answer,
     Append,
+    Arrival,
     Claim,
+    Delivery,
     Entry,
-    IdentityRow,
+    Erasure,
     Item,
-    MerchantKeyRevoked,
-    MerchantKeyRow,
-    MerchantRow,
-    OperatorRow,
-    OperatorTokenRevoked,
-    OperatorTokenRow,
+    NoticeMark,
     OutboxRow,
     is_exclusive,
 )
@@ -61,7 +60,8 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 class Encoded(Struct, frozen=True, kw_only=True, gc=False):
     """An item as rows. `touches`: what no other item of the same statement may touch, since a statement changes a row once.
 
-    answer: the row of an answer to a key that was claimed before. answered_claim: the answer is part of the claim's own row.
+    answer: the row of an answer to a key that was claimed before. answered_claim: the answer is part of the claim's own row. arrival: the
+    id of the notice that is to be stored.
     """
 
     records: tuple[Record, ...]
@@ -70,6 +70,7 @@ class Encoded(Struct, frozen=True, kw_only=True, gc=False):
     claim: Claim | None = None
     answer: Row | None = None
     answered_claim: bool = False
+    arrival: UUID | None = None
 
 
 class Batch(Struct, frozen=True, kw_only=True, gc=False):
@@ -97,8 +98,28 @@ def encode(item: Item) -> Encoded:
             return Encoded(records=(), rows=(), touches=frozenset({(answer[0], item.key)}), answer=answer)
         case Entry():
             return _entry(item)
+        case Arrival():
+            id = bytes_of(item.id)
+            named = frozenset({(item.connector, item.identity)})  # of two in one statement the second must meet the first
+            return Encoded(records=(), rows=((rows.INBOX, arrival(item)),), touches=named, arrival=UUID(bytes=id))
+        case NoticeMark() | Delivery():
+            table, row = entry_row(item)
+            return Encoded(records=(), rows=((table, row),), touches=_touched(item))
+        case Erasure():
+            return Encoded(records=(), rows=erasures(item), touches=frozenset({Erasure}))
         case _ as never:
             assert_never(never)
+
+
+def _touched(row: object) -> frozenset[Hashable]:
+    """What a row of an entry or a mark must have to itself within a statement. Rows of streams are covered by their stream."""
+    match row:
+        case NoticeMark():
+            return frozenset({uuid(bytes_of(row.notice_id))})
+        case Delivery():
+            return frozenset({(row.event_id, row.endpoint_id)})
+        case _:
+            return frozenset()
 
 
 def link(items: Sequence[Encoded], head: Head) -> Batch:
@@ -169,6 +190,9 @@ def _append(item: Append) -> Encoded:
     if claim is not None:
         made.append((rows.CLAIMS, _claim(claim, payment_id, answer if answered_claim else None)))
         touches.add((merchant_id, claim.key))
+    if item.notice is not None:
+        made.append((rows.NOTICES, notice(item.notice)))
+        touches |= _touched(item.notice)
     answer_row = None if answer is None or answered_claim else _answer(answer)
     if answer is not None and answer_row is not None:
         touches.add((answer_row[0], answer.key))
@@ -239,7 +263,8 @@ def _entry(item: Entry) -> Encoded:
     what = (words(item.stream), stream_id, integer(item.sequence), words(item.name))
     by_whom = (words(item.actor), words(item.cause), raw(item.body))
     record = _record(stream_id, item.sequence, what, rows.milliseconds(item.at), by_whom)
-    return Encoded(records=(record,), rows=tuple([_identity(row) for row in item.rows]), touches=frozenset({stream_id}))
+    touches = frozenset({stream_id}).union(*[_touched(row) for row in item.rows])
+    return Encoded(records=(record,), rows=tuple([entry_row(row) for row in item.rows]), touches=touches)
 
 
 def _payment(payment: Payment, payment_id: bytes, merchant_id: bytes, previous_version: int) -> Row:
@@ -351,25 +376,3 @@ def _answer(answer: Answer) -> Row:
         integer(answer.status),
         raw(answer.body),
     )
-
-
-def _identity(row: IdentityRow) -> tuple[Table, Row]:
-    match row:
-        case MerchantRow():
-            return rows.MERCHANTS, (uuid(bytes_of(row.id)), words(row.name), moment(row.created_at))
-        case MerchantKeyRow():
-            owner = uuid(bytes_of(row.merchant_id))
-            times = (moment(row.created_at), moment(row.expires_at))
-            return rows.MERCHANT_KEYS, (words(row.lookup_id), owner, raw(row.digest), words(row.mode), *times)
-        case OperatorRow():
-            return rows.OPERATORS, (uuid(bytes_of(row.id)), words(row.name), words(row.person), moment(row.created_at))
-        case OperatorTokenRow():
-            owner = uuid(bytes_of(row.operator_id))
-            times = (moment(row.created_at), moment(row.expires_at))
-            return rows.OPERATOR_TOKENS, (words(row.lookup_id), owner, raw(row.digest), words(row.role), *times)
-        case MerchantKeyRevoked():
-            return rows.REVOKED_MERCHANT_KEYS, (words(row.lookup_id), moment(row.at))
-        case OperatorTokenRevoked():
-            return rows.REVOKED_OPERATOR_TOKENS, (words(row.lookup_id), moment(row.at))
-        case _ as never:
-            assert_never(never)

@@ -1,61 +1,29 @@
 """Merchants, their API keys, operators and their tokens: who may knock. Every change is an entry of the journal, written with its rows.
 
-There is one write path: a change is built here as an `Entry` and goes to the journal, either through the running writer or, from the
-command line, by `visit`. Of a key only the digest and the lookup id ever come here (`payorch.keys`).
-
-A merchant's or operator's entries are numbered from 1; `changed` reads the next number, and tries again where somebody was faster.
+A change is built here and written by `entries`. Of a key only the digest and the lookup id ever come here (`payorch.keys`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-import msgspec
 import psycopg
 
 from payorch.domain import identifiers
 from payorch.domain.identifiers import uuid_of
-from payorch.store import rows
-from payorch.store.batch import Head, encode, link
 from payorch.store.driver import Connection
+from payorch.store.entries import Change
 from payorch.store.items import (
-    Appended,
-    Conflict,
-    Entry,
-    IdentityRow,
     MerchantKeyRevoked,
     MerchantKeyRow,
     MerchantRow,
     OperatorRow,
     OperatorTokenRevoked,
     OperatorTokenRow,
-    Refused,
-    Result,
 )
-from payorch.store.journal import Fenced, is_about_an_item, verdict
-
-WriteEntry: TypeAlias = Callable[[Entry], Awaitable[Result]]
-
-_TRIES: Final = 5
-"""Two people at the same merchant at the same moment are rare; five times in a row is something else."""
-
-
-class IdentityRefused(Exception):
-    """The change was not made: a rule of the database forbids it (a name twice, a third live key, an unknown merchant)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """One change to write: what happened to whom, with the rows that follow from it. `detail` is told in the audit record: no secrets."""
-
-    stream: str
-    stream_id: str
-    name: str
-    rows: tuple[IdentityRow, ...]
-    detail: Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,61 +113,6 @@ def operator_token_revoked(operator_id: str, lookup_id: str, at: datetime) -> Ch
     return Change(stream="operator", stream_id=operator_id, name="OperatorTokenRevoked", rows=(row,), detail={"lookup_id": lookup_id})
 
 
-async def changed(connection: Connection, write: WriteEntry, change: Change, *, at: datetime, actor: str, cause: str) -> int:
-    """Writes the change and returns its position in the journal. `connection` is only read from.
-
-    Raises IdentityRefused, and whatever `write` raises.
-    """
-    for _ in range(_TRIES):
-        entry = Entry(
-            stream=change.stream,
-            stream_id=change.stream_id,
-            sequence=await _next_sequence(connection, change.stream_id),
-            name=change.name,
-            at=at,
-            actor=actor,
-            cause=cause,
-            body=msgspec.json.encode(change.detail),
-            rows=change.rows,
-        )
-        match await write(entry):
-            case Appended(position):
-                return position
-            case Conflict():
-                continue
-            case Refused(reason):
-                raise IdentityRefused(reason)
-            case unexpected:
-                raise AssertionError(f"an entry claims nothing, and yet: {unexpected}")
-    raise IdentityRefused("somebody else keeps changing the same merchant or operator")
-
-
-async def visit(connection: Connection, entry: Entry) -> Result:
-    """Writes one entry from outside the writing process, while that runs or while none does: for the command line.
-
-    It goes through the same statement and moves the same head, whose row it locks for the length of its transaction; the writer then
-    follows. Entries only: a payment's steps belong to the process that owns the journal. Raises psycopg errors; where the connection was
-    lost, whether the entry was written is not known, and the caller says so.
-    """
-    encoded = encode(entry)
-    rows.register(connection)
-    try:
-        async with connection.transaction(), psycopg.AsyncRawCursor(connection) as cursor:
-            await cursor.execute("SELECT position, hash, epoch FROM payorch.journal_head FOR UPDATE", binary=True)
-            found = await cursor.fetchone()
-            if found is None:
-                raise Fenced("the journal has no head: the schema is damaged")
-            batch = link([encoded], Head(position=found[0], hash=found[1], epoch=found[2]))
-            await cursor.execute(batch.statement, batch.parameters)
-            if await cursor.fetchone() is None:
-                raise AssertionError("the journal's head moved although its row is locked")
-    except psycopg.Error as error:
-        if not is_about_an_item(error):
-            raise
-        return verdict(error)
-    return Appended(batch.head.position)
-
-
 async def merchants(connection: Connection) -> list[Merchant]:
     """All merchants, oldest first."""
     found = await _all(connection, "SELECT id, name, created_at FROM payorch.merchants ORDER BY id", [])
@@ -241,11 +154,6 @@ _OPERATOR_TOKENS: Final = (
     "SELECT lookup_id, operator_id, name, person, digest, role, t.created_at, expires_at, revoked_at"
     " FROM payorch.operator_tokens AS t JOIN payorch.operators AS o ON o.id = t.operator_id"
 )
-
-
-async def _next_sequence(connection: Connection, stream_id: str) -> int:
-    found = await _all(connection, "SELECT coalesce(max(sequence), 0) + 1 FROM payorch.journal WHERE stream_id = $1", [uuid_of(stream_id)])
-    return int(found[0][0])
 
 
 async def _all(connection: Connection, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -7,6 +7,7 @@ how they are committed (`journal`).
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -51,11 +52,155 @@ class OutboxRow(Struct, frozen=True, kw_only=True, gc=False):
     body: bytes
 
 
+class NoticeState(StrEnum):
+    """Where a PSP's notice stands. The first two are still to be tried; `dead` waits for people."""
+
+    RECEIVED = "received"
+    PARKED = "parked"  # about nothing that is known here yet
+    APPLIED = "applied"
+    IGNORED = "ignored"  # about nothing that a payment keeps
+    DEAD = "dead"
+
+
+class Arrival(Struct, frozen=True, kw_only=True, gc=False):
+    """A notice of a PSP, to be stored once: under its identity (and connector) nothing else ever is.
+
+    digest: SHA-256 of its bytes. sealed: those bytes, encrypted. refers: JSON, the ids by which its payment is found. state: RECEIVED, with
+    the time of the first try, or what it is from the start.
+    """
+
+    id: str
+    connector: str
+    identity: str
+    digest: bytes
+    kind: str
+    sealed: bytes
+    refers: bytes
+    received_at: datetime
+    request_id: str
+    occurred_at: datetime | None = None
+    state: NoticeState = NoticeState.RECEIVED
+    next_try_at: datetime | None = None
+    outcome: str | None = None
+
+
+class NoticeMark(Struct, frozen=True, kw_only=True, gc=False):
+    """What became of a notice. One that is APPLIED or IGNORED takes no other mark: whatever comes with a second is not written.
+
+    outcome: in one word, for people. next_try_at: of one that is still to be tried, and only of such a one.
+    """
+
+    notice_id: str
+    state: NoticeState
+    outcome: str
+    at: datetime
+    tries: int = 0
+    next_try_at: datetime | None = None
+    payment_id: str | None = None
+
+
+class DeliveryState(StrEnum):
+    """Where the delivery of one event to one endpoint stands."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD = "dead"  # no try has brought it there: people decide
+    CANCELED = "canceled"  # its endpoint was deleted
+
+
+class Delivery(Struct, frozen=True, kw_only=True, gc=False):
+    """The delivery of one event to one endpoint, as it stands. An item of its own: the row is made or changed to be this."""
+
+    payment_id: str
+    event_id: str
+    endpoint_id: str
+    merchant_id: str
+    type: str
+    state: DeliveryState
+    created_at: datetime
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    last_attempt_at: datetime | None = None
+    last_status: int | None = None
+    last_error: str | None = None
+    delivered_at: datetime | None = None
+
+
+class EndpointState(StrEnum):
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    DELETED = "deleted"
+
+
+class Endpoint(Struct, frozen=True, kw_only=True, gc=False):
+    """A merchant's address for events. events: types, or `*` alone for all. The secrets are sealed, the previous one valid until then."""
+
+    id: str
+    merchant_id: str
+    url: str
+    events: tuple[str, ...]
+    state: EndpointState
+    secret: bytes
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    description: str | None = None
+    disabled_reason: str | None = None
+    previous_secret: bytes | None = None
+    previous_until: datetime | None = None
+
+
+class DeadLetterKind(StrEnum):
+    WEBHOOK_IN = "webhook_in"
+    WEBHOOK_OUT = "webhook_out"
+
+
+class DeadLetterState(StrEnum):
+    OPEN = "open"
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
+    """What needs people. `id` follows from what died, so that it is the same letter when it dies again after a replay.
+
+    origin: the connector or the endpoint. subject: JSON, what a replay needs to know. reason_class: one word; fingerprint: the same for all
+    that failed alike. payload: redacted.
+    """
+
+    id: str
+    kind: DeadLetterKind
+    origin: str
+    subject: bytes
+    reason_class: str
+    reason: str
+    fingerprint: str
+    payload: str
+    attempts: int
+    first_failed_at: datetime
+    last_failed_at: datetime
+    merchant_id: str | None = None
+    payment_id: str | None = None
+    state: DeadLetterState = DeadLetterState.OPEN
+    resolved_at: datetime | None = None
+    resolved_by: str | None = None
+    resolution: str | None = None
+
+
+class Erasure(Struct, frozen=True, kw_only=True, gc=False):
+    """Forget the contents, not the rows: of notices settled and dead letters resolved before these moments. At most `limit` each."""
+
+    notices_before: datetime
+    dead_letters_before: datetime
+    limit: int
+
+
 class Append(Struct, frozen=True, kw_only=True, gc=False):
     """One payment's step: its events, with everything that follows from them.
 
-    payment: as it is afterwards. expected_version: before the first event; the events are numbered from there. attempts, operations: those
-    that the events made or changed. No events: nothing of the payment changes, and only a claim or an answer is written.
+    payment: as it is afterwards. expected_version: before the first event; the events are numbered from there. attempts, operations,
+    disputes: those that the events made or changed. notice: the PSP's notice that this step settles. No events: nothing of the payment
+    changes, and only a claim, an answer or a mark is written.
     """
 
     payment: Payment
@@ -66,6 +211,7 @@ class Append(Struct, frozen=True, kw_only=True, gc=False):
     claim: Claim | None = None
     answer: Answer | None = None
     outbox: tuple[OutboxRow, ...] = ()
+    notice: NoticeMark | None = None
 
 
 class MerchantRow(Struct, frozen=True, kw_only=True, gc=False):
@@ -114,6 +260,7 @@ class OperatorTokenRevoked(Struct, frozen=True, kw_only=True, gc=False):
 
 
 IdentityRow: TypeAlias = MerchantRow | MerchantKeyRow | OperatorRow | OperatorTokenRow | MerchantKeyRevoked | OperatorTokenRevoked
+EntryRow: TypeAlias = IdentityRow | Endpoint | Delivery | NoticeMark | DeadLetter
 
 
 class Entry(Struct, frozen=True, kw_only=True, gc=False):
@@ -130,20 +277,23 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False):
     actor: str
     cause: str
     body: bytes = b"{}"
-    rows: tuple[IdentityRow, ...] = ()
+    rows: tuple[EntryRow, ...] = ()
 
 
-Item: TypeAlias = Append | Answer | Entry
+Item: TypeAlias = Append | Answer | Entry | Arrival | NoticeMark | Delivery | Erasure
 
 PAYMENT_STREAM = "payment"
 CONNECTOR_STREAM = "connector"
+DEAD_LETTER_STREAM = "dead_letter"
+ENDPOINT_STREAM = "webhook_endpoint"
 STREAMS = {
     PAYMENT_STREAM: "pay",
     "merchant": "mer",
     "operator": "opr",
     "act": "act",
     "dispute": "dsp",
-    "dead_letter": "dlq",
+    DEAD_LETTER_STREAM: "dlq",
+    ENDPOINT_STREAM: "whe",
     "batch": "bat",
     CONNECTOR_STREAM: "con",
 }
@@ -154,11 +304,16 @@ class Appended(Struct, frozen=True, gc=False):
     """It is durable. `position` of its last event or entry in the journal; where it had none, of the journal's end at that moment.
 
     answer_stored: its answer is the stored one. False where it had none, where another was stored before it, or where nobody claimed
-    the key.
+    the key. arrived: the notice is the stored one. False where its identity was stored before it.
     """
 
     position: int
     answer_stored: bool = False
+    arrived: bool = False
+
+
+class SettledBefore(Struct, frozen=True, gc=False):
+    """The notice of this item has been settled already. Nothing was written, and nothing is to be: it has had its effect."""
 
 
 class ClaimLost(Struct, frozen=True, gc=False):
@@ -175,7 +330,7 @@ class Refused(Struct, frozen=True, gc=False):
     reason: str
 
 
-Result: TypeAlias = Appended | ClaimLost | Conflict | Refused
+Result: TypeAlias = Appended | SettledBefore | ClaimLost | Conflict | Refused
 
 _DEFINITIVE_NO = frozenset({AttemptState.DECLINED, AttemptState.REJECTED, AttemptState.NOT_SENT, AttemptState.ABSENT, AttemptState.VOIDED})
 

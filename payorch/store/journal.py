@@ -46,6 +46,7 @@ from payorch.store.items import (
     OutboxRow,
     Refused,
     Result,
+    SettledBefore,
 )
 from payorch.store.line import Connect, Line, WhileAway, passes
 
@@ -228,7 +229,9 @@ class Journal:
                 if not passes(error):
                     raise
                 if await self._line.regain(partial(self._find, batch), after=error):
-                    return _appended(items, batch, await self._stored_answers(batch))
+                    # Whether a notice of it was there before is not asked: to look at one twice is harmless.
+                    arrived = frozenset(one.arrival for one in items if one.arrival is not None)
+                    return _appended(items, batch, await self._stored_answers(batch), arrived)
                 continue
             if row is None:
                 await self._look(self._follow_head)
@@ -236,10 +239,11 @@ class Journal:
             self._head = batch.head
             self._batches += 1
             stored = frozenset(number - 1 for number in row[1] or ())
+            arrived = frozenset(UUID(bytes=one.bytes) for one in row[2] or ())
             if len(stored) < len(batch.answers) and self._line.lost_total > self._lost_before:
                 # It may have been stored by ourselves, in a try whose answer was lost.
                 stored = await self._stored_answers(batch)
-            return _appended(items, batch, stored)
+            return _appended(items, batch, stored, arrived)
 
     # ---- the head
 
@@ -268,7 +272,7 @@ class Journal:
         return await self._adopt(row)
 
     async def _follow_head(self) -> Head:
-        """The head was not where we left it: a visitor's entry (`identities.visit`) moved it, or we are fenced."""
+        """The head was not where we left it: a visitor's entry (`entries.visit`) moved it, or we are fenced."""
         row = await self._line.run(
             "SELECT position, hash, epoch FROM payorch.journal_head WHERE writer = $1 AND epoch = $2",
             [self._writer, Int8(self._known.epoch)],
@@ -350,10 +354,10 @@ class Journal:
                 await self._line.regain(self._continue, after=error)
 
 
-def _appended(items: list[Encoded], batch: Batch, stored: frozenset[int]) -> list[Result]:
+def _appended(items: list[Encoded], batch: Batch, stored: frozenset[int], arrived: frozenset[UUID]) -> list[Result]:
     answered = {number for n, number in enumerate(batch.answering) if n in stored}
     return [
-        Appended(position, item.answered_claim or number in answered)
+        Appended(position, item.answered_claim or number in answered, item.arrival in arrived)
         for number, (item, position) in enumerate(zip(items, batch.positions, strict=True))
     ]
 
@@ -378,6 +382,8 @@ def _is_about_a_key(error: psycopg.Error) -> bool:
 
 def verdict(error: psycopg.Error) -> Result:
     """What the database's refusal means for the one item it was about. The server's detail is left out: it quotes the row."""
+    if error.diag.constraint_name == "inbox_settled_once":
+        return SettledBefore()
     follows = error.diag.constraint_name == "payments_version_follows"
     sequence_taken = isinstance(error, psycopg.errors.UniqueViolation) and (error.diag.table_name or "").startswith("journal")
     if follows or sequence_taken:

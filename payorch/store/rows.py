@@ -260,7 +260,7 @@ OUTBOX: Final = Table(
     rank=5,
     name="outbox",
     columns=_columns(payment_id=Uuids, sequence=Integers, event_id=Uuids, merchant_id=Uuids, type=Texts, body=Jsons, created_at=Moments),
-    template=_insert("outbox"),
+    template=_insert("outbox", "RETURNING payment_id, event_id, merchant_id, type, created_at"),
 )
 
 CLAIMS: Final = Table(
@@ -318,6 +318,93 @@ REVOKED_OPERATOR_TOKENS: Final = Table(
     template=_REVOKE.format(table="operator_tokens"),
 )
 
+INBOX: Final = Table(
+    rank=14,
+    name="arrivals",
+    columns=_columns(
+        id=Uuids, connector=Texts, identity=Texts, digest=Blobs, kind=Texts, content=Blobs, refers=Jsons, occurred_at=Moments,
+        received_at=Moments, request_id=Texts, state=Texts, tries=Integers, next_try_at=Moments, outcome=Texts, settled_at=Moments,
+    ),
+    template=_insert("inbox", "ON CONFLICT (connector, identity) DO NOTHING RETURNING id"),
+)  # fmt: skip
+NOTICES: Final = Table(
+    rank=15,
+    name="notices",
+    columns=_columns(
+        id=Uuids, state=Texts, tries=Integers, next_try_at=Moments, payment_id=Uuids, outcome=Texts, settled_at=Moments
+    ),
+    template=(
+        "UPDATE payorch.inbox AS old SET state = new.state, tries = new.tries, next_try_at = new.next_try_at,"
+        " payment_id = new.payment_id, outcome = new.outcome, settled_at = new.settled_at FROM {source} WHERE old.id = new.id"
+    ),
+)  # fmt: skip
+ENDPOINTS: Final = Table(
+    rank=16,
+    name="endpoints",
+    columns=_columns(
+        id=Uuids, merchant_id=Uuids, url=Texts, events=Texts, description=Texts, state=Texts, disabled_reason=Texts, secret=Blobs,
+        previous_secret=Blobs, previous_until=Moments, version=Integers, created_at=Moments, updated_at=Moments,
+    ),
+    template=_upsert(
+        "webhook_endpoints",
+        "id",
+        "url events description state disabled_reason secret previous_secret previous_until version updated_at",
+    ),
+)  # fmt: skip
+DELIVERIES: Final = Table(
+    rank=17,
+    name="deliveries",
+    columns=_columns(
+        payment_id=Uuids, event_id=Uuids, endpoint_id=Uuids, merchant_id=Uuids, type=Texts, state=Texts, attempts=Integers,
+        next_attempt_at=Moments, last_attempt_at=Moments, last_status=Integers, last_error=Texts, delivered_at=Moments, created_at=Moments,
+    ),
+    template=_upsert(
+        "deliveries",
+        "payment_id, event_id, endpoint_id",
+        "state attempts next_attempt_at last_attempt_at last_status last_error delivered_at",
+    ),
+)  # fmt: skip
+DEAD_LETTERS: Final = Table(
+    rank=18,
+    name="dead_letters",
+    columns=_columns(
+        id=Uuids, kind=Texts, origin=Texts, merchant_id=Uuids, payment_id=Uuids, subject=Jsons, reason_class=Texts, reason=Texts,
+        fingerprint=Texts, payload=Texts, attempts=Integers, first_failed_at=Moments, last_failed_at=Moments, state=Texts,
+        resolved_at=Moments, resolved_by=Texts, resolution=Texts,
+    ),
+    template=_upsert(
+        "dead_letters",
+        "id",
+        "reason_class reason fingerprint payload attempts last_failed_at state resolved_at resolved_by resolution",
+    ),
+)  # fmt: skip
+_ERASE: Final = (
+    "UPDATE payorch.{table} SET {column} = '' FROM {{source}} WHERE id IN (SELECT id FROM payorch.{table} AS old"
+    " WHERE {settled} < new.before AND {column} <> '' ORDER BY {settled}, id LIMIT new.most)"
+)
+ERASED_NOTICES: Final = Table(
+    rank=19,
+    name="erased_notices",
+    columns=_columns(before=Moments, most=Integers),
+    template=_ERASE.format(table="inbox", column="content", settled="settled_at"),
+)
+ERASED_DEAD_LETTERS: Final = Table(
+    rank=20,
+    name="erased_dead_letters",
+    columns=_columns(before=Moments, most=Integers),
+    template=_ERASE.format(table="dead_letters", column="payload", settled="resolved_at"),
+)
+
+# Each event becomes a delivery for each endpoint of its merchant that wants it, in the same statement: none is forgotten, and nobody has to
+# follow the events to find out.
+_FAN_OUT: Final = (
+    "fanned_out AS (INSERT INTO payorch.deliveries"
+    " (payment_id, event_id, endpoint_id, merchant_id, type, state, attempts, next_attempt_at, created_at)"
+    " SELECT told.payment_id, told.event_id, one.id, told.merchant_id, told.type, 'pending', 0, told.created_at, told.created_at"
+    " FROM outbox AS told JOIN payorch.webhook_endpoints AS one ON one.merchant_id = told.merchant_id AND one.state = 'enabled'"
+    " AND (told.type = ANY(one.event_types) OR one.events = '*'))"
+)
+
 # $1 position and $2 hash where we believe the head to be, $3 our epoch; $4 and $5 where it goes.
 _HEAD: Final = (
     "head AS (UPDATE payorch.journal_head SET position = $4, hash = $5 WHERE position = $1 AND hash = $2 AND epoch = $3"
@@ -330,11 +417,15 @@ _FIRST_COLUMN: Final = 6
 def statement(tables: tuple[Table, ...]) -> str:
     """The statement that moves the head and writes these tables, in order of rank. Nothing is written when the head is elsewhere.
 
-    Answers one row (position, numbers of the answers that were stored, from 1), or none when the head is elsewhere.
+    Answers one row (position, numbers of the answers that were stored, from 1, ids of the notices that were), or none when the head is
+    elsewhere.
     """
     pieces, parameter = [_HEAD], _FIRST_COLUMN
     for table in tables:
         pieces.append(table.piece(parameter))
         parameter += len(table.columns)
+    if OUTBOX in tables:
+        pieces.append(_FAN_OUT)
     stored = "(SELECT array_agg(n) FROM answers)" if ANSWERS in tables else "NULL::bigint[]"
-    return f"WITH {', '.join(pieces)} SELECT head.reached, {stored} FROM head"
+    arrived = "(SELECT array_agg(id) FROM arrivals)" if INBOX in tables else "NULL::uuid[]"
+    return f"WITH {', '.join(pieces)} SELECT head.reached, {stored}, {arrived} FROM head"

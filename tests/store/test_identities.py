@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from payorch.store import identities, reads
 from payorch.store.audit import verify
 from payorch.store.driver import Connection
-from payorch.store.identities import Change, IdentityRefused, changed, visit
+from payorch.store.entries import Change, ChangeRefused, changed, visit
 from payorch.store.items import Appended, Entry, MerchantKeyRow, MerchantRow, OperatorRow, OperatorTokenRow, Result
 from payorch.store.journal import Journal
 from tests.conftest import Database
@@ -93,7 +93,7 @@ async def test_two_keys_of_a_mode_may_be_live_and_a_third_may_not(journal: Journ
     await make(journal, connection, identities.merchant_added(MERCHANT))
     for n, mode in ((1, "test"), (2, "test"), (3, "live"), (4, "live")):
         await make(journal, connection, identities.merchant_key_added(replace(KEY, lookup_id=f"k{n}", mode=mode)))
-    with pytest.raises(IdentityRefused, match="revoke one first"):
+    with pytest.raises(ChangeRefused, match="revoke one first"):
         await make(journal, connection, identities.merchant_key_added(replace(KEY, lookup_id="k5")))
     assert await rows_of(connection, "SELECT count(*) FROM journal") == [(5,)]
     await make(journal, connection, identities.merchant_key_revoked(MERCHANT.id, "k1", START))
@@ -105,7 +105,7 @@ async def test_an_expired_key_makes_room(journal: Journal, connection: Connectio
     soon = START + timedelta(hours=1)
     for n in (1, 2):
         await make(journal, connection, identities.merchant_key_added(replace(KEY, lookup_id=f"k{n}", expires_at=soon)))
-    with pytest.raises(IdentityRefused):
+    with pytest.raises(ChangeRefused):
         await make(journal, connection, identities.merchant_key_added(replace(KEY, lookup_id="k3", created_at=soon - timedelta(seconds=1))))
     await make(journal, connection, identities.merchant_key_added(replace(KEY, lookup_id="k3", created_at=soon)))
 
@@ -125,7 +125,7 @@ async def test_an_expired_key_makes_room(journal: Journal, connection: Connectio
 async def test_what_does_not_fit_is_refused_with_its_record(journal: Journal, connection: Connection, change: Change) -> None:
     await make(journal, connection, identities.merchant_added(MERCHANT))
     await make(journal, connection, identities.operator_added(OPERATOR))
-    with pytest.raises(IdentityRefused):
+    with pytest.raises(ChangeRefused):
         await make(journal, connection, change)
     assert await rows_of(connection, "SELECT count(*) FROM journal") == [(2,)]
 
@@ -158,7 +158,7 @@ async def test_the_command_line_writes_while_the_platform_runs(journal: Journal,
         await journal.write([story.created()])
         assert await changed(connection, write, identities.merchant_added(MERCHANT), at=START, actor="cli", cause="c") == 2
         await journal.write([story.noted()])
-        with pytest.raises(IdentityRefused):
+        with pytest.raises(ChangeRefused):
             await changed(connection, write, identities.merchant_added(MERCHANT), at=START, actor="cli", cause="c")
         assert await changed(connection, write, identities.merchant_key_added(KEY), at=START, actor="cli", cause="c") == 4
     found = await verify(connection)

@@ -15,7 +15,7 @@ from payorch.store import embedded, reads
 from payorch.store.audit import verify
 from payorch.store.driver import Connection
 from payorch.store.embedded import Cluster
-from payorch.store.identities import visit
+from payorch.store.entries import visit
 from payorch.store.items import Append, Appended, ClaimLost, Conflict, Entry, Item, Result
 from payorch.store.journal import Fenced, Journal
 from payorch.store.migrate import migrate
