@@ -7,7 +7,8 @@
                           replay they say nothing about the first
     everything else       unknown: 3xx, 408, 409, idempotency errors, `lock_timeout`, 5xx, whatever cannot be read
 
-An inquiry that fails says nothing about the payment: unknown. Never raises on any bytes. Not here: HTTP itself, retries, our own states.
+An inquiry that fails says nothing about the payment: unknown. Never raises on any bytes. Not here: HTTP itself, retries, our own states;
+what a webhook says (`testimony`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
+
+from msgspec import structs
 
 from connectors.contract import HttpResponse
 from connectors.stripe import verdicts
@@ -64,8 +67,8 @@ class _Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Reading:
-    """What was found and in which object, if it is the one asked about."""
+class Reading:
+    """What was found and in which object, if it is the one that the subject is about."""
 
     finding: Finding
     intent: PaymentIntent | None = None
@@ -77,54 +80,58 @@ def read(subject: Attempt | Operation, call: PreparedCall, response: HttpRespons
     """What this answer to `call` says about the subject; see the module's table. Never raises on any bytes."""
     data = decode(response.body)
     case = _Case(subject=subject, call=call, status=response.status, data=data, source=source, at=at)
-    reading = _reading(case)
+    evidence = evidence_of(subject, _reading(case), source=source, at=at, http_status=response.status)
+    raw = redacted(response.status, data, len(response.body))
+    return structs.replace(evidence, psp_request_id=word(response.header("request-id")), raw=raw)
+
+
+def evidence_of(subject: Attempt | Operation, reading: Reading, *, source: Source, at: datetime, http_status: int | None) -> Evidence:
+    """What was read, and all that the object says besides. `http_status`: None where it came without one, in a webhook."""
     intent, given_back = reading.intent, reading.refund
     return Evidence(
         source=source,
         finding=reading.finding,
         at=at,
         psp_reference=given_back.id if given_back is not None else intent.id if intent is not None else None,
-        our_reference=_our_reference(case, reading),
-        amount=_amount(case, reading),
+        our_reference=_our_reference(subject, reading),
+        amount=_amount(subject, reading),
         captured=intent.received if intent is not None else None,
         refunded=intent.refunded if intent is not None else None,
-        refunds=_all_refunds(case, reading),
+        refunds=_all_refunds(reading, http_status),
         expires_at=intent.capturable_until if intent is not None else None,
-        psp_request_id=word(response.header("request-id")),
-        raw=redacted(response.status, data, len(response.body)),
     )
 
 
-def _our_reference(case: _Case, reading: _Reading) -> str | None:
+def _our_reference(subject: Attempt | Operation, reading: Reading) -> str | None:
     """The id of ours that Stripe reports back. A PaymentIntent names the last capture only: for another operation it says nothing."""
     if reading.refund is not None:
         return reading.refund.operation_id
     if reading.intent is None:
         return None
-    if isinstance(case.subject, Attempt):
+    if isinstance(subject, Attempt):
         return reading.intent.attempt_id
-    return case.subject.id if reading.intent.operation_id == case.subject.id else None
+    return subject.id if reading.intent.operation_id == subject.id else None
 
 
-def _amount(case: _Case, reading: _Reading) -> Money | None:
+def _amount(subject: Attempt | Operation, reading: Reading) -> Money | None:
     """The amount of the attempt or refund itself. Stripe has no figure for a single capture, only the totals.
 
     Of an open hold it is what the issuer agreed to: `amount` stays what was asked for, also where less is held, or nothing.
     """
     if reading.refund is not None:
         return reading.refund.amount
-    if reading.intent is not None and isinstance(case.subject, Attempt) and reading.intent.status == "requires_capture":
+    if reading.intent is not None and isinstance(subject, Attempt) and reading.intent.status == "requires_capture":
         return reading.intent.approved
-    is_capture = isinstance(case.subject, Operation) and case.subject.kind is OperationKind.CAPTURE
+    is_capture = isinstance(subject, Operation) and subject.kind is OperationKind.CAPTURE
     return reading.intent.amount if reading.intent is not None and not is_capture else None
 
 
-def _all_refunds(case: _Case, reading: _Reading) -> tuple[GivenBack, ...] | None:
+def _all_refunds(reading: Reading, http_status: int | None) -> tuple[GivenBack, ...] | None:
     """Every refund of the PaymentIntent, ours or not, each judged as an answer about it would be."""
     shown = reading.intent.refunds if reading.intent is not None else reading.refunds
     if shown is None:
         return None
-    judged = ((one, verdicts.of_refund(one, http_status=case.status)) for one in shown)
+    judged = ((one, verdicts.of_refund(one, http_status=http_status)) for one in shown)
     return tuple(
         GivenBack(psp_reference=one.id, amount=one.amount, finding=finding, our_reference=one.operation_id)
         for one, finding in judged
@@ -132,44 +139,44 @@ def _all_refunds(case: _Case, reading: _Reading) -> tuple[GivenBack, ...] | None
     )
 
 
-def _reading(case: _Case) -> _Reading:
+def _reading(case: _Case) -> Reading:
     if 200 <= case.status < 300:
         return _refund_shown(case) if case.is_refund else _intent_shown(case)
     if case.look is Look.SIGHT:
-        return _Reading(finding=unknown(case.status, error=stripe_error(case.data)))
+        return Reading(finding=unknown(case.status, error=stripe_error(case.data)))
     return _refused(case)
 
 
 # --- 2xx: the object --------------------------------------------------------------------------------------------------------------------
 
 
-def _intent_shown(case: _Case) -> _Reading:
+def _intent_shown(case: _Case) -> Reading:
     if case.look is Look.SIGHT and urlsplit(case.call.path).path.endswith("/search"):
         return _found(case)
     intent = payment_intent(case.data)
     if intent is None:
-        return _Reading(finding=unknown(case.status, code="not_a_payment_intent"))
+        return Reading(finding=unknown(case.status, code="not_a_payment_intent"))
     return _judged(case, intent, case.look)
 
 
-def _found(case: _Case) -> _Reading:
+def _found(case: _Case) -> Reading:
     """A search by our attempt id. Nothing found is an absence; more than one PaymentIntent for one attempt is for people."""
     page = listed(case.data)
     if page is None:
-        return _Reading(finding=unknown(case.status, code="not_a_search_result"))
+        return Reading(finding=unknown(case.status, code="not_a_search_result"))
     entries, more = page
     shown = [payment_intent(entry) for entry in entries]
     ours = [intent for intent in shown if intent is not None and intent.attempt_id == case.subject.id]
     if len(ours) == 1 and len(entries) == 1 and not more:
         return _judged(case, ours[0], Look.SIGHT)
     if not entries and not more:
-        return _Reading(finding=Absent())
-    return _Reading(finding=_ambiguous(case, len(ours)))
+        return Reading(finding=Absent())
+    return Reading(finding=_ambiguous(case, len(ours)))
 
 
-def _judged(case: _Case, intent: PaymentIntent, look: Look) -> _Reading:
+def _judged(case: _Case, intent: PaymentIntent, look: Look) -> Reading:
     if not _is_asked_about(case, intent):
-        return _Reading(finding=unknown(case.status, code="another_object"))
+        return Reading(finding=unknown(case.status, code="another_object"))
     subject = case.subject
     if isinstance(subject, Attempt):
         over = case.at >= subject.psp_key_safe_until
@@ -178,7 +185,7 @@ def _judged(case: _Case, intent: PaymentIntent, look: Look) -> _Reading:
         finding = verdicts.of_capture(subject, intent, look=look, http_status=case.status)
     else:
         finding = verdicts.of_void(intent, look=look, http_status=case.status)
-    return _Reading(finding=finding, intent=intent)
+    return Reading(finding=finding, intent=intent)
 
 
 def _is_asked_about(case: _Case, intent: PaymentIntent) -> bool:
@@ -187,30 +194,30 @@ def _is_asked_about(case: _Case, intent: PaymentIntent) -> bool:
     return all(expected in (None, intent.id) for expected in (target(case.call), known))
 
 
-def _refund_shown(case: _Case) -> _Reading:
+def _refund_shown(case: _Case) -> Reading:
     page = listed(case.data) if case.look is Look.SIGHT else None
     if page is not None:
         return _listed_refund(case, *page)
     shown = refund(case.data)
     if shown is None:
-        return _Reading(finding=unknown(case.status, code="not_a_refund"))
+        return Reading(finding=unknown(case.status, code="not_a_refund"))
     asked = target(case.call)
     seen = shown.intent_id if case.call.method == "POST" else shown.id
     if shown.operation_id not in (None, case.subject.id) or seen not in (None, asked):
-        return _Reading(finding=unknown(case.status, code="another_object"))
-    return _Reading(finding=verdicts.of_refund(shown, http_status=case.status), refund=shown)
+        return Reading(finding=unknown(case.status, code="another_object"))
+    return Reading(finding=verdicts.of_refund(shown, http_status=case.status), refund=shown)
 
 
-def _listed_refund(case: _Case, entries: list[object], more: bool) -> _Reading:
+def _listed_refund(case: _Case, entries: list[object], more: bool) -> Reading:
     """Our refund among all of the PaymentIntent's. Not on a page that has a next one: nobody knows."""
     shown = [refund(entry) for entry in entries]
     everything = all_refunds((entries, more), target(case.call))
     ours = [one for one in shown if one is not None and one.operation_id == case.subject.id]
     if len(ours) == 1 and ours[0].intent_id in (None, target(case.call)):
-        return _Reading(finding=verdicts.of_refund(ours[0], http_status=case.status), refund=ours[0], refunds=everything)
+        return Reading(finding=verdicts.of_refund(ours[0], http_status=case.status), refund=ours[0], refunds=everything)
     if ours or more or None in shown:
-        return _Reading(finding=_ambiguous(case, len(ours)))
-    return _Reading(finding=Absent(), refunds=everything)
+        return Reading(finding=_ambiguous(case, len(ours)))
+    return Reading(finding=Absent(), refunds=everything)
 
 
 def _ambiguous(case: _Case, ours: int) -> Unknown:
@@ -221,23 +228,23 @@ def _ambiguous(case: _Case, ours: int) -> Unknown:
 # --- refusals ---------------------------------------------------------------------------------------------------------------------------
 
 
-def _refused(case: _Case) -> _Reading:
+def _refused(case: _Case) -> Reading:
     """An answer to a call of ours that is not 2xx."""
     error, status = stripe_error(case.data), case.status
     if error is not None and error.kind == "idempotency_error":
-        return _Reading(finding=unknown(status, error_class=ErrorClass.DUPLICATE_AT_PSP, error=error))
+        return Reading(finding=unknown(status, error_class=ErrorClass.DUPLICATE_AT_PSP, error=error))
     if not 400 <= status < 500 or status in (408, 409):
-        return _Reading(finding=unknown(status, error=error))
+        return Reading(finding=unknown(status, error=error))
     code = error.codes.code if error is not None else None
     if status == 429 or (status == 400 and code == "rate_limit"):
-        return _Reading(finding=_turned_away(case, error, ErrorClass.RATE_LIMITED))
+        return Reading(finding=_turned_away(case, error, ErrorClass.RATE_LIMITED))
     if status in (401, 403):
-        return _Reading(finding=_turned_away(case, error, ErrorClass.CONFIGURATION))
+        return Reading(finding=_turned_away(case, error, ErrorClass.CONFIGURATION))
     if error is not None and error.kind == "card_error":
         return _card_error(case, error)
     if error is not None and error.kind == "invalid_request_error" and status in _REFUSED_MESSAGE:
         return _invalid_request(case, error)
-    return _Reading(finding=unknown(status, error=error))
+    return Reading(finding=unknown(status, error=error))
 
 
 def _turned_away(case: _Case, error: StripeError | None, error_class: ErrorClass) -> Finding:
@@ -249,7 +256,7 @@ def _turned_away(case: _Case, error: StripeError | None, error_class: ErrorClass
     return _not_executed(case, error, error_class)
 
 
-def _card_error(case: _Case, error: StripeError) -> _Reading:
+def _card_error(case: _Case, error: StripeError) -> Reading:
     intent = _embedded(case, error)
     if isinstance(case.subject, Attempt):
         finding = verdicts.of_refused_confirmation(error, look=case.look, http_status=case.status)
@@ -257,27 +264,27 @@ def _card_error(case: _Case, error: StripeError) -> _Reading:
         finding = unknown(case.status, error=error)  # a declined capture leaves a hold or nothing, never this
     else:
         finding = verdicts.declined(error, look=case.look, http_status=case.status)
-    return _Reading(finding=finding, intent=intent)
+    return Reading(finding=finding, intent=intent)
 
 
-def _invalid_request(case: _Case, error: StripeError) -> _Reading:
+def _invalid_request(case: _Case, error: StripeError) -> Reading:
     intent, code = _embedded(case, error), error.codes.code or ""
     if isinstance(case.subject, Attempt):
         if intent is not None and (code == "payment_intent_unexpected_state" or intent.status in verdicts.HELD_OR_TAKEN):
             return _refused_over(case, error, intent)
-        return _Reading(finding=_not_executed(case, error, REFUSALS.get(code, ErrorClass.INVALID_REQUEST)), intent=intent)
+        return Reading(finding=_not_executed(case, error, REFUSALS.get(code, ErrorClass.INVALID_REQUEST)), intent=intent)
     error_class = OPERATION_REFUSALS.get(code)
     if intent is not None and error_class in (ErrorClass.OPERATION_NOT_ALLOWED, ErrorClass.DUPLICATE_AT_PSP):
         return _refused_over(case, error, intent)
     if error_class is ErrorClass.DUPLICATE_AT_PSP:
-        return _Reading(finding=unknown(case.status, error_class=error_class, error=error))
+        return Reading(finding=unknown(case.status, error_class=error_class, error=error))
     if error_class is None:
-        return _Reading(finding=_not_executed(case, error, REFUSALS.get(code, ErrorClass.INVALID_REQUEST)), intent=intent)
+        return Reading(finding=_not_executed(case, error, REFUSALS.get(code, ErrorClass.INVALID_REQUEST)), intent=intent)
     no = failure(error_class, error.codes, message=error.message, http_status=case.status)
-    return _Reading(finding=Declined(failure=no), intent=intent)
+    return Reading(finding=Declined(failure=no), intent=intent)
 
 
-def _refused_over(case: _Case, error: StripeError, intent: PaymentIntent) -> _Reading:
+def _refused_over(case: _Case, error: StripeError, intent: PaymentIntent) -> Reading:
     """A refusal judged by the PaymentIntent inside it, in Stripe's own words for it."""
     reading = _judged(case, intent, Look.REFUSAL)
     match reading.finding:

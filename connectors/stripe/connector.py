@@ -1,4 +1,4 @@
-"""Stripe as a connector: the manifest, the four calls and the inquiry, the headers, and the reading of answers, tied together.
+"""Stripe as a connector: the manifest, the four calls and the inquiry, the headers, the reading of answers and of webhooks, tied together.
 
 Every method is pure. Not here: what any of them does in detail (the modules it names), or sending.
 """
@@ -10,14 +10,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, final
 
-from connectors.contract import AuthorizeOrder, HttpRequest, HttpResponse, NotSupported, OperationOrder
-from connectors.stripe import answers, options, requests
+from connectors.contract import AuthorizeOrder, Delivery, Forged, HttpRequest, HttpResponse, Notice, NotSupported, OperationOrder
+from connectors.stripe import answers, notices, options, requests, signatures, testimony
 from connectors.stripe.manifest import API_VERSION, MANIFEST, NAME
 from payorch.domain.capability import Manifest
 from payorch.domain.outcome import Evidence, Source
-from payorch.domain.records import Attempt, Operation, PreparedCall
+from payorch.domain.records import Attempt, Operation, Payment, PreparedCall
+from payorch.domain.testimony import Testimony
 
 _PRINTABLE: Final = re.compile(r"[!-~]+")
+_ACKNOWLEDGEMENT: Final = HttpResponse(status=200, headers=(("content-type", "application/json"),), body=b'{"received":true}')
 
 
 @final
@@ -80,6 +82,19 @@ class StripeConnector:
     def read(self, subject: Attempt | Operation, call: PreparedCall, response: HttpResponse, *, source: Source, at: datetime) -> Evidence:
         """What Stripe's answer to `call` says about the subject. Never raises on any bytes."""
         return answers.read(subject, call, response, source=source, at=at)
+
+    @property
+    def acknowledgement(self) -> HttpResponse:
+        """Any 2xx tells Stripe that it need not send the event again."""
+        return _ACKNOWLEDGEMENT
+
+    def receive(self, delivery: Delivery, *, secrets: tuple[str, ...], at: datetime) -> tuple[Notice, ...] | Forged:
+        """The one event in a delivery that is surely Stripe's. `secrets`: the endpoint's, each the whole `whsec_...`. Never raises."""
+        return signatures.forged(delivery, secrets=secrets, at=at) or (notices.notice(delivery.body),)
+
+    def testify(self, content: bytes, payment: Payment, *, at: datetime) -> Testimony:
+        """What a stored event says about this payment; nothing where it is about another one. Never raises on any bytes."""
+        return testimony.testify(content, payment, at=at)
 
 
 def _header_safe(value: str, what: str) -> str:

@@ -203,7 +203,7 @@ WORDS: Final[Mapping[ErrorClass, tuple[str, str]]] = MappingProxyType(
 """Our own code and sentence for each class that this connector gives: the first of a failure's three layers."""
 
 
-def failure(error_class: ErrorClass, codes: Codes, *, message: str | None, http_status: int) -> Failure:
+def failure(error_class: ErrorClass, codes: Codes, *, message: str | None, http_status: int | None) -> Failure:
     """The three layers: ours by class; Stripe's code and message; the network's codes or, where it gave none, Stripe's words for them."""
     ours = WORDS[error_class]
     network = NetworkDetail(

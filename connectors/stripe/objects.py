@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
@@ -86,6 +86,42 @@ class Refund:
     intent_id: str | None
     operation_id: str | None
     failure_reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """One charge. `returned` counts the release of a hold, or of its rest, as well as refunds; None where Stripe did not say."""
+
+    id: str
+    intent_id: str | None
+    attempt_id: str | None
+    amount: Money | None
+    captured: Money | None
+    returned: Money | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """One dispute; `respond_by` is None where nobody can answer it (any more)."""
+
+    id: str
+    status: str
+    intent_id: str | None
+    charge_id: str | None
+    amount: Money | None
+    reason: str | None
+    respond_by: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What a webhook holds: a snapshot (`subject`) of some object at the time of the event. `account`: whose, where there are several."""
+
+    id: str
+    kind: str
+    account: str | None
+    created: datetime | None
+    subject: Json = field(repr=False)
 
 
 def decode(body: bytes) -> Json | None:
@@ -166,15 +202,60 @@ def refund(value: object) -> Refund | None:
     identity, status = word(value.get("id")), word(value.get("status"))
     if identity is None or status is None:
         return None
-    owner = value.get("payment_intent")
     return Refund(
         id=identity,
         status=status,
         amount=from_wire(value.get("amount"), value.get("currency")),
-        intent_id=word(owner.get("id") if isinstance(owner, dict) else owner),
+        intent_id=_id_of(value.get("payment_intent")),
         operation_id=word(child(value, "metadata").get(OPERATION_KEY)),
         failure_reason=word(value.get("failure_reason")),
     )
+
+
+def charge(value: object) -> Charge | None:
+    """A charge by its own word (`object`) with an id; None for anything else."""
+    if not isinstance(value, dict) or value.get("object") != "charge":
+        return None
+    identity, currency = word(value.get("id")), value.get("currency")
+    if identity is None:
+        return None
+    return Charge(
+        id=identity,
+        intent_id=_id_of(value.get("payment_intent")),
+        attempt_id=word(child(value, "metadata").get(ATTEMPT_KEY)),
+        amount=from_wire(value.get("amount"), currency),
+        captured=from_wire(value.get("amount_captured"), currency),
+        returned=from_wire(value.get("amount_refunded"), currency),
+    )
+
+
+def dispute(value: object) -> Dispute | None:
+    """A dispute by its own word (`object`) with an id and a status; None for anything else."""
+    if not isinstance(value, dict) or value.get("object") != "dispute":
+        return None
+    identity, status = word(value.get("id")), word(value.get("status"))
+    if identity is None or status is None:
+        return None
+    return Dispute(
+        id=identity,
+        status=status,
+        intent_id=_id_of(value.get("payment_intent")),
+        charge_id=_id_of(value.get("charge")),
+        amount=from_wire(value.get("amount"), value.get("currency")),
+        reason=word(value.get("reason")),
+        respond_by=_moment(child(value, "evidence_details").get("due_by")),
+    )
+
+
+def event(data: Json | None) -> Event | None:
+    """An event by its own word (`object`) with an id, a type and an object; None for anything else."""
+    if data is None or data.get("object") != "event":
+        return None
+    identity, kind, account = word(data.get("id")), word(data.get("type")), data.get("account")
+    subject = child(data, "data").get("object")
+    if identity is None or kind is None or not isinstance(subject, dict) or (account is not None and word(account) is None):
+        return None
+    return Event(id=identity, kind=kind, account=word(account), created=_moment(data.get("created")), subject=subject)
 
 
 def listed(data: Json | None) -> tuple[list[object], bool] | None:
@@ -250,6 +331,14 @@ def _redirect(intent: Json) -> NextAction | None:
 
 
 def _capturable_until(charge: Json) -> datetime | None:
-    seconds = child(charge, "payment_method_details", "card").get("capture_before")
+    return _moment(child(charge, "payment_method_details", "card").get("capture_before"))
+
+
+def _id_of(value: object) -> str | None:
+    """The id of another object, which stands there by itself or, where it was expanded, inside the object."""
+    return word(value.get("id") if isinstance(value, dict) else value)
+
+
+def _moment(seconds: object) -> datetime | None:
     # The bounds keep a nonsense number from becoming a date that nothing can store.
     return datetime.fromtimestamp(seconds, UTC) if type(seconds) is int and 0 < seconds < 2**33 else None

@@ -1,4 +1,5 @@
-"""What is kept of Stripe's answer: the fields on the list, and nothing else. Evidence for people and for later versions of the tables.
+"""What is kept of Stripe's answer or event: the fields on the list, and nothing else. Evidence for people and for later versions of the
+tables.
 
 An allow-list, because a deny-list forgets what Stripe adds tomorrow. Names, addresses, e-mail, card digits and every secret (the client
 secret above all, which lets its holder finish a payment) are simply not on it. Text is kept only where it is one plain word.
@@ -14,7 +15,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from connectors.stripe.objects import Json, word
+from connectors.stripe.objects import Event, Json, word
 from connectors.stripe.requests import ATTEMPT_KEY, OPERATION_KEY, PAYMENT_KEY
 
 MAXIMUM_BYTES: Final = 8 * 1024
@@ -58,6 +59,20 @@ _TOP: Final = MappingProxyType(
         "data": _ANSWER,
     }
 )
+_DISPUTE: Final = _fields(
+    "id object status amount currency charge payment_intent reason created is_charge_refundable",
+    evidence_details=_fields("due_by has_evidence past_due submission_count"),
+    payment_method_details=_fields("type", card=_fields("network case_type network_reason_code")),
+)
+_SNAPSHOTS: Final[Mapping[str, _Allowed]] = MappingProxyType(
+    {
+        "payment_intent": _INTENT,
+        "refund": _REFUND,
+        "charge": MappingProxyType({**_CHARGE, **_fields("payment_intent", metadata=_METADATA)}),
+        "dispute": _DISPUTE,
+    }
+)
+_NOTHING: Final = _fields("object")
 
 
 def redacted(status: int, data: Json | None, size: int) -> str:
@@ -66,9 +81,23 @@ def redacted(status: int, data: Json | None, size: int) -> str:
     At most MAXIMUM_BYTES; where even the listed fields are more, the text says so instead.
     """
     body = _keep(data, _TOP) if data is not None else {"undecodable_bytes": size}
-    text = msgspec.json.encode({"http_status": status, "body": body})
+    return _short({"http_status": status, "body": body}, "body", size)
+
+
+def redacted_event(event: Event, size: int) -> str:
+    """The event as JSON text: its id, type and time, and the listed fields of the object that it shows. `size`: of all of it, in bytes.
+
+    At most MAXIMUM_BYTES, as for an answer.
+    """
+    created = int(event.created.timestamp()) if event.created is not None else None
+    shown = _keep(event.subject, _SNAPSHOTS.get(str(event.subject.get("object")), _NOTHING))
+    return _short({"event": event.id, "type": event.kind, "created": created, "object": shown}, "object", size)
+
+
+def _short(whole: dict[str, object], large: str, size: int) -> str:
+    text = msgspec.json.encode(whole)
     if len(text) > MAXIMUM_BYTES:
-        text = msgspec.json.encode({"http_status": status, "body": {"too_large_bytes": size}})
+        text = msgspec.json.encode(whole | {large: {"too_large_bytes": size}})
     return text.decode()
 
 

@@ -1,8 +1,10 @@
-"""What a PaymentIntent or a refund, as Stripe shows it, says about an attempt or an operation of ours: view -> finding.
+"""What a PaymentIntent, refund or dispute, as Stripe shows it, says about an attempt or operation of ours: view -> finding.
+
+`http_status` is that of the answer with the object in it; None for a webhook.
 
 Two kinds of look. An `answer` is what a call of ours got back, so the PSP has done all it will do for it; a `sight` is the object seen from
-outside (an inquiry, or the PaymentIntent that a refusal carries), when a call of ours may still be running or may never have arrived.
-Whatever does not fit is Unknown: only what is understood is definitive.
+outside (an inquiry, a webhook, or the PaymentIntent that a refusal carries), when a call of ours may still be running or may never have
+arrived. Whatever does not fit is Unknown: only what is understood is definitive.
 
 Not here: HTTP (`answers`), codes (`declines`), and whether amounts and references are ours: they are in the evidence and the domain
 compares them.
@@ -10,11 +12,13 @@ compares them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Final
 
 from connectors.stripe.declines import REFUND_FAILURES, Codes, classify, failure
-from connectors.stripe.objects import PaymentIntent, Refund, StripeError
+from connectors.stripe.objects import Dispute, PaymentIntent, Refund, StripeError
 from payorch.domain.outcome import (
     Absent,
     Approved,
@@ -27,29 +31,51 @@ from payorch.domain.outcome import (
     Unknown,
 )
 from payorch.domain.records import Operation
+from payorch.domain.testimony import DisputeStage, DisputeStatus
 
 _BY_ITSELF: Final = frozenset({"automatic", "expired"})
 HELD_OR_TAKEN: Final = frozenset({"requires_capture", "succeeded", "processing"})
 """Statuses under which money is, or is about to be, somebody else's."""
+
+DISPUTES: Final[Mapping[str, tuple[DisputeStage, DisputeStatus]]] = MappingProxyType(
+    {
+        "warning_needs_response": (DisputeStage.PRE_DISPUTE, DisputeStatus.OPENED),
+        "warning_under_review": (DisputeStage.PRE_DISPUTE, DisputeStatus.CHALLENGED),
+        "warning_closed": (DisputeStage.PRE_DISPUTE, DisputeStatus.CANCELLED),  # an inquiry that never became a dispute
+        "needs_response": (DisputeStage.DISPUTE, DisputeStatus.OPENED),
+        "under_review": (DisputeStage.DISPUTE, DisputeStatus.CHALLENGED),
+        "won": (DisputeStage.DISPUTE, DisputeStatus.WON),
+        "lost": (DisputeStage.DISPUTE, DisputeStatus.LOST),
+        "prevented": (DisputeStage.DISPUTE, DisputeStatus.CANCELLED),
+        # An appeal ends as `won` or `lost` like what it goes on from: a stage of its own would never be seen to end.
+        "appeal_needs_response": (DisputeStage.DISPUTE, DisputeStatus.OPENED),
+        "appeal_under_review": (DisputeStage.DISPUTE, DisputeStatus.CHALLENGED),
+    }
+)
+"""Stripe's status of a dispute -> stage and status. A status that is not here is for people: see `notices`."""
 
 
 class Look(Enum):
     """How the object came into view."""
 
     ANSWER = auto()  # our call's own 2xx
-    SIGHT = auto()  # an inquiry
+    SIGHT = auto()  # an inquiry, or a webhook: a sight of some moment before
     REFUSAL = auto()  # inside Stripe's refusal of our call, which therefore did nothing by itself
 
 
 def unknown(
-    http_status: int, *, error_class: ErrorClass = ErrorClass.UNKNOWN_OUTCOME, error: StripeError | None = None, code: str | None = None
+    http_status: int | None,
+    *,
+    error_class: ErrorClass = ErrorClass.UNKNOWN_OUTCOME,
+    error: StripeError | None = None,
+    code: str | None = None,
 ) -> Unknown:
     """Unknown, with what Stripe said, if anything; `code` names in one word what did not fit."""
     codes = error.codes if error is not None else Codes(code=code)
     return Unknown(failure=failure(error_class, codes, message=error.message if error is not None else None, http_status=http_status))
 
 
-def declined(error: StripeError, *, look: Look, http_status: int) -> Declined | Unknown:
+def declined(error: StripeError, *, look: Look, http_status: int | None) -> Declined | Unknown:
     """What a card error or a failed confirmation means. A duplicate is Unknown until it was looked up; then it is this attempt's no."""
     error_class = classify(error.codes)
     if error_class is ErrorClass.DUPLICATE_AT_PSP:
@@ -59,7 +85,7 @@ def declined(error: StripeError, *, look: Look, http_status: int) -> Declined | 
     return Declined(failure=failure(error_class, error.codes, message=error.message, http_status=http_status))
 
 
-def of_attempt(intent: PaymentIntent, *, look: Look, http_status: int, over: bool = False) -> Finding:
+def of_attempt(intent: PaymentIntent, *, look: Look, http_status: int | None, over: bool = False) -> Finding:
     """What a PaymentIntent says about the attempt that created it.
 
     over: the window of the attempt's PSP key is closed, so that no sending of ours can still be running at Stripe.
@@ -87,7 +113,7 @@ def of_attempt(intent: PaymentIntent, *, look: Look, http_status: int, over: boo
             return unknown(http_status, code="status_not_known")
 
 
-def _action(intent: PaymentIntent, http_status: int) -> Finding:
+def _action(intent: PaymentIntent, http_status: int | None) -> Finding:
     """A redirect is the shopper's turn. `use_stripe_sdk` needs Stripe's script and the client secret, which never leave this process:
     nobody can finish it, so it is a definitive no, and a step-up with a redirect may follow. Any other action may go on by itself."""
     if intent.action is not None:
@@ -98,7 +124,7 @@ def _action(intent: PaymentIntent, http_status: int) -> Finding:
     return Pending()
 
 
-def _canceled_attempt(intent: PaymentIntent, look: Look, http_status: int) -> Finding:
+def _canceled_attempt(intent: PaymentIntent, look: Look, http_status: int | None) -> Finding:
     if look is Look.ANSWER:
         return unknown(http_status, code="canceled_at_birth")  # no answer to a creation: somebody else was there, so look
     if intent.received is not None and intent.received.minor > 0 and intent.operation_id is None:
@@ -107,7 +133,7 @@ def _canceled_attempt(intent: PaymentIntent, look: Look, http_status: int) -> Fi
     return Released(expired=intent.cancellation_reason in _BY_ITSELF)
 
 
-def _unconfirmed(intent: PaymentIntent, http_status: int, *, final: bool) -> Finding:
+def _unconfirmed(intent: PaymentIntent, http_status: int | None, *, final: bool) -> Finding:
     """The PaymentIntent exists and its confirmation did not happen. Nothing is held; only we could confirm it, and never do.
 
     In the answer to our call that is final: the message was not carried out. Seen from outside the call may just be between its halves.
@@ -118,7 +144,7 @@ def _unconfirmed(intent: PaymentIntent, http_status: int, *, final: bool) -> Fin
     return NotExecuted(failure=failure(ErrorClass.INVALID_REQUEST, codes, message=None, http_status=http_status), sent=True)
 
 
-def of_refused_confirmation(error: StripeError, *, look: Look, http_status: int) -> Finding:
+def of_refused_confirmation(error: StripeError, *, look: Look, http_status: int | None) -> Finding:
     """What a card error says, unless the PaymentIntent inside it contradicts it by holding or moving money."""
     intent = error.payment_intent
     if intent is not None and intent.status in HELD_OR_TAKEN:
@@ -126,7 +152,7 @@ def of_refused_confirmation(error: StripeError, *, look: Look, http_status: int)
     return declined(error, look=look, http_status=http_status)
 
 
-def of_capture(operation: Operation, intent: PaymentIntent, *, look: Look, http_status: int) -> Finding:
+def of_capture(operation: Operation, intent: PaymentIntent, *, look: Look, http_status: int | None) -> Finding:
     """What a PaymentIntent says about one capture of it.
 
     Captures leave only totals behind, and the id of the last one in the metadata. So: done where that id is ours, or where the total is
@@ -159,7 +185,7 @@ def of_capture(operation: Operation, intent: PaymentIntent, *, look: Look, http_
             return _misfit(look, http_status, code=intent.status)
 
 
-def of_void(intent: PaymentIntent, *, look: Look, http_status: int) -> Finding:
+def of_void(intent: PaymentIntent, *, look: Look, http_status: int | None) -> Finding:
     """What a PaymentIntent says about the void of it (or of its rest)."""
     match intent.status:
         case "canceled":
@@ -176,7 +202,7 @@ def of_void(intent: PaymentIntent, *, look: Look, http_status: int) -> Finding:
             return _misfit(look, http_status, code=intent.status)
 
 
-def of_refund(refund: Refund, *, http_status: int) -> Finding:
+def of_refund(refund: Refund, *, http_status: int | None) -> Finding:
     """What a refund object says about the refund that created it."""
     codes = Codes(code=refund.failure_reason or refund.status)
     match refund.status:
@@ -193,21 +219,38 @@ def of_refund(refund: Refund, *, http_status: int) -> Finding:
             return unknown(http_status, code="status_not_known")
 
 
+def of_capture_taken_back(intent: PaymentIntent, *, http_status: int | None) -> Declined | None:
+    """What a PaymentIntent says about a capture of it that had succeeded: that it failed after all, or None where it does not say so.
+
+    It is back at the beginning then, with an error and with nothing received. It cannot have been there on the way to the capture: a
+    PaymentIntent that was declined is never confirmed again by us.
+    """
+    error, nothing = intent.error, intent.received is not None and not intent.received.minor
+    if intent.status != "requires_payment_method" or error is None or not nothing:
+        return None
+    return Declined(failure=failure(classify(error.codes), error.codes, message=error.message, http_status=http_status))
+
+
+def of_dispute(dispute: Dispute) -> tuple[DisputeStage, DisputeStatus] | None:
+    """The stage that a dispute has reached and where that stage stands; None for a word of Stripe's that is not known here."""
+    return DISPUTES.get(dispute.status)
+
+
 def _rest_released(intent: PaymentIntent) -> bool:
     amount, received = intent.amount, intent.received
     return amount is not None and received is not None and 0 < received.minor < amount.minor
 
 
-def _not_allowed(code: str, http_status: int) -> Declined:
+def _not_allowed(code: str, http_status: int | None) -> Declined:
     return Declined(failure=failure(ErrorClass.OPERATION_NOT_ALLOWED, Codes(code=code), message=None, http_status=http_status))
 
 
-def _gone(intent: PaymentIntent, http_status: int) -> Declined:
+def _gone(intent: PaymentIntent, http_status: int | None) -> Declined:
     """Nothing is left to capture. EXPIRED is the class from which the domain concludes that the authorisation is gone."""
     codes = Codes(code=intent.cancellation_reason or intent.status)
     return Declined(failure=failure(ErrorClass.EXPIRED, codes, message=None, http_status=http_status))
 
 
-def _misfit(look: Look, http_status: int, *, code: str) -> Declined | Unknown:
+def _misfit(look: Look, http_status: int | None, *, code: str) -> Declined | Unknown:
     """A refusal stays a refusal, whatever the object looks like; anything else that does not fit is unknown."""
     return _not_allowed(code, http_status) if look is Look.REFUSAL else unknown(http_status, code=code)
