@@ -5,8 +5,8 @@ Not here: what the actor makes of a message (`transaction`), how it is found (`d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from actors.mailbox import Reply
@@ -146,4 +146,40 @@ class ShopperReturned:
     reply_to: Reply[Payment | None]
 
 
-Message: TypeAlias = Create | Confirm | FollowUp | InquiryOver | Answered | Due | AnswersAgain | ShopperReturned
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """The notice has had its effect, now or before; `outcome` in one word: applied, or implied by what was known."""
+
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stranger:
+    """There is no such payment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unweighable:
+    """What it says could not be weighed: a bug of ours, or a PSP that says what cannot be. Nothing was written."""
+
+    why: str
+
+
+Outcome: TypeAlias = Settled | Stranger | Unweighable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notified:
+    """A PSP told something about this payment, which is stored and acknowledged. `told` hears, once, what became of it; it must not wait.
+
+    kind: the PSP's word for it. content: the bytes that its connector reads.
+    """
+
+    notice_id: str
+    connector: str
+    kind: str
+    content: bytes = field(repr=False)
+    told: Callable[[Outcome], None] = field(repr=False)
+
+
+Message: TypeAlias = Create | Confirm | FollowUp | InquiryOver | Answered | Due | AnswersAgain | ShopperReturned | Notified

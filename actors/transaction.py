@@ -36,14 +36,19 @@ from actors.messages import (
     KeyTaken,
     Message,
     NoSuchPayment,
+    Notified,
+    Outcome,
     Refund,
+    Settled,
     ShopperReturned,
+    Stranger,
+    Unweighable,
     Void,
 )
+from actors.steps import append_of
 from actors.surroundings import Surroundings, Unwritable
 from actors.waiting import Waiting
 from payorch.domain import decide
-from payorch.domain.announcements import ANNOUNCEMENTS_PER_EVENT, announcements
 from payorch.domain.desk import Desk, Story
 from payorch.domain.events import AttemptOpened, OperationOpened
 from payorch.domain.outcome import Absent, ErrorClass, Evidence, Failure, Finding, NotExecuted, Source, Unknown
@@ -52,7 +57,7 @@ from payorch.domain.proof import Look, Means, looks_ahead, looks_due, may_replay
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
 from payorch.domain.weigh import expire, weigh
 from payorch.domain.weigh_nothing import bring_forward, taught_nothing
-from payorch.store.items import Answer, Append, Appended, Claim, ClaimLost, OutboxRow, Result
+from payorch.store.items import Answer, Appended, Claim, ClaimLost, NoticeMark, NoticeState, Result, SettledBefore
 from payorch.store.journal import JournalUnavailable
 from payorch.store.pool import DatabaseUnavailable, PoolExhausted
 
@@ -117,6 +122,8 @@ class TransactionActor(Actor[Message]):
                 await self._look_ahead(message)
             case ShopperReturned():
                 await self._shopper_returned(message)
+            case Notified():
+                await self._notified(message)
             case _ as never:
                 assert_never(never)
         self._rest_if_idle()
@@ -244,6 +251,31 @@ class TransactionActor(Actor[Message]):
 
         await self._act(await self._patiently(once))
 
+    async def _notified(self, message: Notified) -> None:
+        """Weighs what a PSP told and settles its notice in the same commit. What cannot be weighed hurts nobody: nothing is written."""
+        if self._payment is None:
+            return message.told(Stranger())
+
+        async def once() -> tuple[Story, Outcome]:
+            payment, desk = self._payment, self._desk(actor=f"psp:{message.connector}", cause=message.notice_id)
+            assert payment is not None
+            try:
+                from payorch.domain.testimony import weigh_testimony
+
+                testimony = self._around.office.connectors[message.connector].testify(message.content, payment, at=desk.at)
+                story = weigh_testimony(payment, testimony, desk)
+            except Exception as bug:
+                return Story(payment, desk), Unweighable(why=f"{type(bug).__name__} while it was weighed")
+            said = bool(story.events) and not taught_nothing(payment, story)
+            story, outcome = (story, "applied") if said else (Story(payment, desk), "implied")
+            mark = NoticeMark(notice_id=message.notice_id, state=NoticeState.APPLIED, outcome=outcome, at=desk.at, payment_id=self._id)
+            settled_now = not isinstance(await self._append(story, notice=mark), SettledBefore)
+            return (story if settled_now else Story(payment, desk)), Settled(outcome=outcome)
+
+        story, outcome = await self._patiently(once)
+        message.told(outcome)
+        return await self._act(story)
+
     async def _due(self) -> None:
         """Timers: the payment's own, and a look at each child whose time has come."""
         if self._payment is None:
@@ -344,25 +376,17 @@ class TransactionActor(Actor[Message]):
 
     # --- commit, then act
 
-    async def _append(self, story: Story, claim: Claim | None = None, newcomer: Waiting | None = None) -> Result:
-        """One commit: events, view, children, announcements, the claim, and the answer to whoever can be answered now."""
+    async def _append(
+        self, story: Story, claim: Claim | None = None, newcomer: Waiting | None = None, notice: NoticeMark | None = None
+    ) -> Result:
+        """One commit: events, view, children, announcements, the claim, the notice, and the answer to whoever can be answered now."""
         before = self._payment
         payment = story.payment
         waiting = [one for one in (*self._waiting, *((newcomer,) if newcomer else ())) if not one.reply_to.settled]
         answers = self._answers(payment, waiting)
-        result = await self._around.write(
-            Append(
-                payment=payment,
-                expected_version=before.version if before is not None else 0,
-                events=tuple(story.events),
-                attempts=_changed(payment.attempts, before.attempts if before is not None else ()),
-                operations=_changed(payment.operations, before.operations if before is not None else ()),
-                claim=claim,
-                answer=answers[0][1] if answers else None,
-                outbox=self._announcements(before, story),
-            )
-        )
-        if isinstance(result, ClaimLost):
+        answer = answers[0][1] if answers else None
+        result = await self._around.write(append_of(before, story, self._around, claim=claim, answer=answer, notice=notice))
+        if isinstance(result, (ClaimLost, SettledBefore)):
             return result
         if not isinstance(result, Appended):
             raise Unwritable(f"{self._id}: {result}")
@@ -393,17 +417,6 @@ class TransactionActor(Actor[Message]):
                 body = self._around.present(payment, claim.subject_id)
                 answers.append((one, Answer(merchant_id=claim.merchant_id, key=claim.key, status=status, body=body, at=payment.updated_at)))
         return answers
-
-    def _announcements(self, before: Payment | None, story: Story) -> tuple[OutboxRow, ...]:
-        rows = []
-        for event, payment in zip(story.events, story.after, strict=True):
-            for place, name in enumerate(announcements(before, event, payment)):
-                event_id = self._around.office.identifier("evt")
-                sequence = payment.version * ANNOUNCEMENTS_PER_EVENT + place
-                body = self._around.announce(event_id, name, sequence, payment, event.at)
-                rows.append(OutboxRow(event_id=event_id, type=name, body=body, sequence=sequence))
-            before = payment
-        return tuple(rows)
 
     async def _act(self, story: Story) -> None:
         """After the commit: send the calls that the events prepared."""
@@ -490,12 +503,3 @@ def _nothing(_: Story) -> None:
 
 def _failure(code: str, message: str) -> Failure:
     return Failure(error_class=ErrorClass.UNKNOWN_OUTCOME, code=code, message=message)
-
-
-C = TypeVar("C", Attempt, Operation)
-
-
-def _changed(now: tuple[C, ...], before: tuple[C, ...]) -> tuple[C, ...]:
-    """The children that are new or not the very same records as before."""
-    known = {one.id: one for one in before}
-    return tuple(one for one in now if known.get(one.id) is not one)

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-import psycopg
 from psycopg.types.numeric import Int8
 
 from payorch.domain import identifiers
@@ -25,6 +24,7 @@ from payorch.domain.identifiers import uuid_of
 from payorch.domain.payment import IllegalTransition
 from payorch.domain.records import Payment
 from payorch.store.driver import Connection
+from payorch.store.query import all_rows
 
 SHOWN_LIMIT: Final = 1000
 """Rows that one question answers with at most. Where a thousand are wrong, the next thousand tell nothing new."""
@@ -67,23 +67,23 @@ async def one_moment(connection: Connection) -> AsyncIterator[None]:
 
 async def count(connection: Connection, first: UUID) -> int:
     """How many payments there are from that identifier on."""
-    rows = await _all(connection, "SELECT count(*) FROM payorch.payments WHERE id >= $1", [first])
+    rows = await all_rows(connection, "SELECT count(*) FROM payorch.payments WHERE id >= $1", [first])
     return int(rows[0][0])
 
 
 async def next_ids(connection: Connection, after: UUID, *, limit: int) -> list[UUID]:
     """The payments after that one, oldest first."""
-    rows = await _all(connection, "SELECT id FROM payorch.payments WHERE id > $1 ORDER BY id LIMIT $2", [after, Int8(limit)])
+    rows = await all_rows(connection, "SELECT id FROM payorch.payments WHERE id > $1 ORDER BY id LIMIT $2", [after, Int8(limit)])
     return [row[0] for row in rows]
 
 
 async def kept(connection: Connection, ids: Sequence[UUID]) -> list[Kept]:
     """Those payments, as journal and rows have them; one that is nowhere has neither. Give it a page."""
     wanted = list(ids)
-    events = await _all(connection, _EVENTS, [wanted])
-    views = {row[0]: _view(row[1:]) for row in await _all(connection, _VIEWS, [wanted])}
-    attempts = _grouped(await _all(connection, _ATTEMPTS, [wanted]))
-    operations = _grouped(await _all(connection, _OPERATIONS, [wanted]))
+    events = await all_rows(connection, _EVENTS, [wanted])
+    views = {row[0]: _view(row[1:]) for row in await all_rows(connection, _VIEWS, [wanted])}
+    attempts = _grouped(await all_rows(connection, _ATTEMPTS, [wanted]))
+    operations = _grouped(await all_rows(connection, _OPERATIONS, [wanted]))
     histories = _grouped(events)
     found = []
     for id_ in wanted:
@@ -107,7 +107,7 @@ async def strays(connection: Connection, after: UUID, last: UUID | None, ids: Se
     """(table, payment) of rows between two payments (the second included; None: to the end) that belong to none of the payments there."""
     found: list[tuple[str, str]] = []
     for table, query in _STRAYS.items():
-        rows = await _all(connection, query, [after, last or UUID(int=2**128 - 1), list(ids), Int8(SHOWN_LIMIT)])
+        rows = await all_rows(connection, query, [after, last or UUID(int=2**128 - 1), list(ids), Int8(SHOWN_LIMIT)])
         found += [(table, identifiers.text("pay", row[0])) for row in rows]
     return found
 
@@ -115,13 +115,13 @@ async def strays(connection: Connection, after: UUID, last: UUID | None, ids: Se
 async def versions(connection: Connection, payment_ids: Sequence[str]) -> dict[str, int]:
     """How far each payment's journal has come."""
     query = "SELECT stream_id, max(sequence) FROM payorch.journal WHERE stream_id = ANY($1::uuid[]) GROUP BY stream_id"
-    rows = await _all(connection, query, [[uuid_of(one) for one in payment_ids]])
+    rows = await all_rows(connection, query, [[uuid_of(one) for one in payment_ids]])
     return {identifiers.text("pay", row[0]): row[1] for row in rows}
 
 
 async def owners(connection: Connection, attempt_ids: Sequence[str]) -> dict[str, str]:
     """attempt -> its payment, of those attempts that exist. Reads the whole table: ask once, for all."""
-    rows = await _all(
+    rows = await all_rows(
         connection, "SELECT id, payment_id FROM payorch.attempts WHERE id = ANY($1::uuid[])", [[uuid_of(one) for one in attempt_ids]]
     )
     return {identifiers.text("att", row[0]): identifiers.text("pay", row[1]) for row in rows}
@@ -129,7 +129,7 @@ async def owners(connection: Connection, attempt_ids: Sequence[str]) -> dict[str
 
 async def totals(connection: Connection, first: UUID) -> list[Total]:
     """Per merchant and currency, over the payments from that identifier on."""
-    rows = await _all(
+    rows = await all_rows(
         connection,
         "SELECT merchant_id, currency, count(*), sum(authorized)::bigint, sum(captured)::bigint, sum(refunded)::bigint"
         " FROM payorch.payments WHERE id >= $1 GROUP BY merchant_id, currency ORDER BY merchant_id, currency",
@@ -146,30 +146,30 @@ async def totals(connection: Connection, first: UUID) -> list[Total]:
 
 async def merchant_names(connection: Connection) -> dict[str, str]:
     """merchant -> its name."""
-    return {identifiers.text("mer", row[0]): row[1] for row in await _all(connection, "SELECT id, name FROM payorch.merchants", [])}
+    return {identifiers.text("mer", row[0]): row[1] for row in await all_rows(connection, "SELECT id, name FROM payorch.merchants", [])}
 
 
 async def doubled_keys(connection: Connection, first: UUID) -> list[tuple[str, list[str]]]:
     """PSP keys that more than one attempt or operation has, with their payments."""
-    rows = await _all(connection, _DOUBLED_KEYS, [first, Int8(SHOWN_LIMIT)])
+    rows = await all_rows(connection, _DOUBLED_KEYS, [first, Int8(SHOWN_LIMIT)])
     return [(row[0], [identifiers.text("pay", one) for one in row[1]]) for row in rows]
 
 
 async def claims_astray(connection: Connection, first: UUID) -> list[tuple[str, str, str]]:
     """(merchant, key, payment) of idempotency keys that lead to no payment of that merchant."""
-    rows = await _all(connection, _CLAIMS_ASTRAY, [first, Int8(SHOWN_LIMIT)])
+    rows = await all_rows(connection, _CLAIMS_ASTRAY, [first, Int8(SHOWN_LIMIT)])
     return [(identifiers.text("mer", row[0]), row[1], identifiers.text("pay", row[2])) for row in rows]
 
 
 async def creations(connection: Connection, first: UUID, method_path: str) -> list[tuple[str, int]]:
     """Payments that were not made under exactly one idempotency key, and under how many."""
-    rows = await _all(connection, _CREATIONS, [first, method_path, Int8(SHOWN_LIMIT)])
+    rows = await all_rows(connection, _CREATIONS, [first, method_path, Int8(SHOWN_LIMIT)])
     return [(identifiers.text("pay", row[0]), row[1]) for row in rows]
 
 
 async def stored_answers(connection: Connection, first: UUID, after: tuple[UUID, str], *, limit: int) -> list[StoredAnswer]:
     """A page of idempotency keys with what they were answered, in order of merchant and key."""
-    rows = await _all(
+    rows = await all_rows(
         connection,
         "SELECT merchant_id, key, payment_id, subject_id, fingerprint, status, body FROM payorch.idempotency_keys"
         " WHERE (merchant_id, key) > ($1, $2) AND payment_id >= $3 ORDER BY merchant_id, key LIMIT $4",
@@ -224,12 +224,6 @@ SELECT payment.id, count(claim.key)::integer FROM payorch.payments AS payment
 LEFT JOIN payorch.idempotency_keys AS claim ON claim.payment_id = payment.id AND claim.method_path = $2
 WHERE payment.id >= $1 GROUP BY payment.id HAVING count(claim.key) <> 1 ORDER BY payment.id LIMIT $3
 """
-
-
-async def _all(connection: Connection, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    async with psycopg.AsyncRawCursor(connection) as cursor:
-        await cursor.execute(query, parameters, binary=True)
-        return await cursor.fetchall()
 
 
 def _grouped(rows: Sequence[tuple[Any, ...]]) -> dict[UUID, list[tuple[Any, ...]]]:

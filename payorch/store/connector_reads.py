@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-import psycopg
 from psycopg.types.numeric import Int8
 
 from payorch.domain import identifiers
@@ -21,6 +20,7 @@ from payorch.domain.identifiers import uuid_of
 from payorch.domain.outcome import Evidence, Source
 from payorch.store.driver import Connection
 from payorch.store.items import CONNECTOR_STREAM
+from payorch.store.query import all_rows
 from payorch.store.reads import JournalRow
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,7 +45,7 @@ async def unresolved_at(
     changed since then. The page begins after that payment. Without those on hold.
     """
     any_kind = "lookup" in kinds
-    rows = await _all(
+    rows = await all_rows(
         connection,
         "SELECT DISTINCT id FROM ("
         "SELECT a.payment_id AS id FROM payorch.attempts AS a"
@@ -71,7 +71,7 @@ async def unresolved_at(
 
 async def recent_calls(connection: Connection, connector: str, since: datetime, *, limit: int) -> list[RecentCall]:
     """What calls to that connector brought since then, oldest first, as far as the last `limit` records of the journal know."""
-    rows = await _all(
+    rows = await all_rows(
         connection,
         "SELECT name, at, actor, cause, body::text FROM payorch.journal"
         " WHERE position > (SELECT position FROM payorch.journal_head) - $3 AND actor = $1 AND at >= $2 AND stream = 'payment'"
@@ -94,7 +94,7 @@ async def recent_calls(connection: Connection, connector: str, since: datetime, 
 async def connector_events(connection: Connection, connector: str, *, limit: int, before: int | None = None) -> list[JournalRow]:
     """What happened to that connector's circuits, newest first; a page, from before that sequence on."""
     stream_id = identifiers.of_name("con", connector)
-    rows = await _all(
+    rows = await all_rows(
         connection,
         "SELECT position, sequence, name, at, actor, cause, body::text FROM payorch.journal"
         " WHERE stream_id = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3",
@@ -114,9 +114,3 @@ async def connector_events(connection: Connection, connector: str, *, limit: int
         )
         for row in rows
     ]
-
-
-async def _all(connection: Connection, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    async with psycopg.AsyncRawCursor(connection) as cursor:
-        await cursor.execute(query, parameters, binary=True)
-        return await cursor.fetchall()

@@ -5,12 +5,9 @@ A change is built here and written by `entries`. Of a key only the digest and th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
-
-import psycopg
 
 from payorch.domain import identifiers
 from payorch.domain.identifiers import uuid_of
@@ -24,6 +21,7 @@ from payorch.store.items import (
     OperatorTokenRevoked,
     OperatorTokenRow,
 )
+from payorch.store.query import all_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,37 +113,39 @@ def operator_token_revoked(operator_id: str, lookup_id: str, at: datetime) -> Ch
 
 async def merchants(connection: Connection) -> list[Merchant]:
     """All merchants, oldest first."""
-    found = await _all(connection, "SELECT id, name, created_at FROM payorch.merchants ORDER BY id", [])
+    found = await all_rows(connection, "SELECT id, name, created_at FROM payorch.merchants ORDER BY id", [])
     return [Merchant(id=identifiers.text("mer", row[0]), name=row[1], created_at=row[2].astimezone(UTC)) for row in found]
 
 
 async def operators(connection: Connection) -> list[Operator]:
     """All operators, oldest first."""
-    found = await _all(connection, "SELECT id, name, person, created_at FROM payorch.operators ORDER BY id", [])
+    found = await all_rows(connection, "SELECT id, name, person, created_at FROM payorch.operators ORDER BY id", [])
     return [Operator(id=identifiers.text("opr", row[0]), name=row[1], person=row[2], created_at=row[3].astimezone(UTC)) for row in found]
 
 
 async def merchant_key(connection: Connection, lookup_id: str) -> MerchantKey | None:
     """The key of that lookup id, live or not; None where there is none."""
-    found = await _all(connection, f"{_MERCHANT_KEYS} WHERE lookup_id = $1", [lookup_id])
+    found = await all_rows(connection, f"{_MERCHANT_KEYS} WHERE lookup_id = $1", [lookup_id])
     return _merchant_key(found[0]) if found else None
 
 
 async def merchant_keys(connection: Connection, merchant_id: str) -> list[MerchantKey]:
     """All keys that the merchant ever had, oldest first."""
-    found = await _all(connection, f"{_MERCHANT_KEYS} WHERE merchant_id = $1 ORDER BY created_at, lookup_id", [uuid_of(merchant_id)])
+    found = await all_rows(connection, f"{_MERCHANT_KEYS} WHERE merchant_id = $1 ORDER BY created_at, lookup_id", [uuid_of(merchant_id)])
     return [_merchant_key(row) for row in found]
 
 
 async def operator_token(connection: Connection, lookup_id: str) -> OperatorToken | None:
     """The token of that lookup id, live or not; None where there is none."""
-    found = await _all(connection, f"{_OPERATOR_TOKENS} WHERE lookup_id = $1", [lookup_id])
+    found = await all_rows(connection, f"{_OPERATOR_TOKENS} WHERE lookup_id = $1", [lookup_id])
     return _operator_token(found[0]) if found else None
 
 
 async def operator_tokens(connection: Connection, operator_id: str) -> list[OperatorToken]:
     """All tokens that the operator ever had, oldest first."""
-    found = await _all(connection, f"{_OPERATOR_TOKENS} WHERE operator_id = $1 ORDER BY t.created_at, lookup_id", [uuid_of(operator_id)])
+    found = await all_rows(
+        connection, f"{_OPERATOR_TOKENS} WHERE operator_id = $1 ORDER BY t.created_at, lookup_id", [uuid_of(operator_id)]
+    )
     return [_operator_token(row) for row in found]
 
 
@@ -154,12 +154,6 @@ _OPERATOR_TOKENS: Final = (
     "SELECT lookup_id, operator_id, name, person, digest, role, t.created_at, expires_at, revoked_at"
     " FROM payorch.operator_tokens AS t JOIN payorch.operators AS o ON o.id = t.operator_id"
 )
-
-
-async def _all(connection: Connection, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    async with psycopg.AsyncRawCursor(connection) as cursor:
-        await cursor.execute(query, parameters, binary=True)
-        return await cursor.fetchall()
 
 
 def _merchant_key(row: tuple[Any, ...]) -> MerchantKey:

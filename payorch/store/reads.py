@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-import psycopg
 from psycopg.types.numeric import Int8
 
 from payorch.domain import identifiers
@@ -23,6 +22,7 @@ from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.store.driver import Connection
 from payorch.store.items import STREAMS
+from payorch.store.query import all_rows
 
 # An identifier is made in the same moment as its payment, so a span of creation is a range of identifiers, and the index on them finds it.
 # The margin is for a clock that was set back; the exact comparison is on the column.
@@ -121,7 +121,7 @@ async def load_payment(connection: Connection, payment_id: str) -> Payment | Non
 
 async def load_events(connection: Connection, payment_id: str) -> list[Recorded]:
     """All events of the payment, in order; none where there is no such payment."""
-    rows = await _all(
+    rows = await all_rows(
         connection,
         "SELECT sequence, position, name, at, actor, cause, body::text FROM payorch.journal WHERE stream_id = $1 ORDER BY sequence",
         [uuid_of(payment_id)],
@@ -131,7 +131,7 @@ async def load_events(connection: Connection, payment_id: str) -> list[Recorded]
 
 async def load_many(connection: Connection, payment_ids: Sequence[str]) -> dict[str, Payment]:
     """Those of the payments that exist, by id, in one round trip. Give it a page, not everything."""
-    rows = await _all(
+    rows = await all_rows(
         connection,
         "SELECT stream_id, name, at, actor, cause, body::text FROM payorch.journal WHERE stream_id = ANY($1::uuid[])"
         " ORDER BY stream_id, sequence",
@@ -147,7 +147,7 @@ async def find_operation(connection: Connection, operation_id: str) -> str | Non
     """The payment that the capture, void or refund of that id belongs to; None where there is no such operation."""
     prefix, uuid = identifiers.parse(operation_id)
     kind = _OPERATION_KINDS.get(prefix)
-    rows = await _all(connection, "SELECT payment_id FROM payorch.operations WHERE id = $1 AND kind = $2", [uuid, kind])
+    rows = await all_rows(connection, "SELECT payment_id FROM payorch.operations WHERE id = $1 AND kind = $2", [uuid, kind])
     return identifiers.text("pay", rows[0][0]) if rows else None
 
 
@@ -162,7 +162,7 @@ async def search(connection: Connection, what: Search, *, limit: int, after: str
         conditions.append(f"id < ${len(parameters) + 1}")
         parameters.append(uuid_of(after))
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    rows = await _all(
+    rows = await all_rows(
         connection,
         f"SELECT {_PAYMENT_COLUMNS} FROM payorch.payments {where} ORDER BY id DESC LIMIT ${len(parameters) + 1}",
         [*parameters, Int8(limit + 1)],
@@ -173,7 +173,7 @@ async def search(connection: Connection, what: Search, *, limit: int, after: str
 
 async def stored_answer(connection: Connection, merchant_id: str, key: str) -> StoredClaim | None:
     """The claim of that key with its answer, if it has one; None where nobody took the key."""
-    rows = await _all(
+    rows = await all_rows(
         connection,
         "SELECT fingerprint, method_path, payment_id, subject_id, request_id, created_at, answered_at, status, body"
         " FROM payorch.idempotency_keys WHERE merchant_id = $1 AND key = $2",
@@ -199,7 +199,7 @@ async def stored_answer(connection: Connection, merchant_id: str, key: str) -> S
 
 async def due(connection: Connection, now: datetime, *, limit: int) -> list[str]:
     """Payments with a timer that is over, the longest overdue first. Without those on hold: nothing of theirs moves by itself."""
-    rows = await _all(
+    rows = await all_rows(
         connection,
         "SELECT id FROM payorch.payments WHERE due_at <= $1 AND NOT held ORDER BY due_at, id LIMIT $2",
         [now, Int8(limit)],
@@ -213,7 +213,7 @@ async def unfinished(connection: Connection, *, limit: int, after: str | None = 
     A page; the next one begins `after` its last. What becomes unfinished before the place reached is not seen: whoever does that in this
     process knows of it.
     """
-    rows = await _all(
+    rows = await all_rows(
         connection,
         "SELECT id FROM payorch.payments WHERE unfinished AND id > $1 ORDER BY id LIMIT $2",
         [UUID(int=0) if after is None else uuid_of(after), Int8(limit)],
@@ -226,7 +226,7 @@ async def unanswered(connection: Connection, after: str | None, *, limit: int) -
 
     While a process runs these are its calls under way; when it has just started they are what the last one left behind.
     """
-    rows = await _all(
+    rows = await all_rows(
         connection,
         "SELECT id FROM payorch.payments AS p WHERE unfinished AND NOT held AND id > $1 AND ("
         "EXISTS (SELECT FROM payorch.attempts AS a WHERE a.payment_id = p.id AND a.state IN ('PREPARED', 'SENT')) OR "
@@ -239,13 +239,13 @@ async def unanswered(connection: Connection, after: str | None, *, limit: int) -
 
 async def count_in(connection: Connection, state: State) -> int:
     """How many payments stand in that state."""
-    rows = await _all(connection, "SELECT count(*) FROM payorch.payments WHERE state = $1", [state.value])
+    rows = await all_rows(connection, "SELECT count(*) FROM payorch.payments WHERE state = $1", [state.value])
     return int(rows[0][0])
 
 
 async def tail(connection: Connection, after_position: int, *, limit: int) -> list[JournalRow]:
     """The records after that position, in order, without gaps: positions are dense and in commit order."""
-    rows = await _all(
+    rows = await all_rows(
         connection,
         "SELECT position, stream, stream_id, sequence, name, at, actor, cause, body::text FROM payorch.journal WHERE position > $1"
         " ORDER BY position LIMIT $2",
@@ -256,13 +256,13 @@ async def tail(connection: Connection, after_position: int, *, limit: int) -> li
 
 async def writer_now(connection: Connection) -> UUID | None:
     """Whose hand the journal is in: the id that its writer gave itself when it took over; None before the first one."""
-    rows = await _all(connection, "SELECT writer FROM payorch.journal_head", [])
+    rows = await all_rows(connection, "SELECT writer FROM payorch.journal_head", [])
     return None if rows[0][0] is None else UUID(bytes=rows[0][0].bytes)
 
 
 async def head_position(connection: Connection) -> int:
     """The journal's last position; 0 where it is empty."""
-    rows = await _all(connection, "SELECT position FROM payorch.journal_head", [])
+    rows = await all_rows(connection, "SELECT position FROM payorch.journal_head", [])
     return int(rows[0][0])
 
 
@@ -331,12 +331,6 @@ def _any_of(q: str, also: Any) -> None:
             also("id IN (SELECT payment_id FROM payorch.operations WHERE id = {0})", uuid)
         case _:
             also("false")
-
-
-async def _all(connection: Connection, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    async with psycopg.AsyncRawCursor(connection) as cursor:
-        await cursor.execute(query, parameters, binary=True)
-        return await cursor.fetchall()
 
 
 def _utc(at: datetime) -> datetime:
