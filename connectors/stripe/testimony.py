@@ -9,7 +9,7 @@
 Events come late, twice and in any order, so a snapshot may be of long ago. What is final in it is so for good: a PaymentIntent that is
 held, charged, declined or canceled was confirmed by us once and never will be again. Where a later event may have undone what the snapshot
 shows, or where it contradicts what is known, Stripe is asked what is true now: the total of a charge's refunds, a success of a refund that
-is known to have ended without, a decline of what is known to be held or charged.
+is known to have ended without, a hold of what is known to be closed, a decline of what is known to be held or charged.
 
 Not here: whether it is Stripe's (`signatures`), which payment it is about (`notices`), what follows from it (the domain).
 """
@@ -30,7 +30,7 @@ from connectors.stripe.objects import Charge, Dispute, Event, PaymentIntent, Ref
 from connectors.stripe.redaction import redacted_event
 from connectors.stripe.verdicts import Look
 from payorch.domain.outcome import Approved, Declined, Evidence, Finding, Pending, Released, Source
-from payorch.domain.payment import HOLDING_ATTEMPT, OPEN_OPERATION, OperationState
+from payorch.domain.payment import HOLDING_ATTEMPT, OPEN_OPERATION, AttemptState, OperationState, State
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment
 from payorch.domain.testimony import DisputeReport, Statement, Testimony
 
@@ -91,10 +91,17 @@ def _of_intent(hearing: _Hearing, intent: PaymentIntent) -> Testimony:
         return Testimony(look_at=(attempt.id,))  # a second PaymentIntent under our id: nothing that it says is said about the first
     finding = verdicts.of_attempt(intent, look=Look.SIGHT, http_status=None)
     statements = list(_of_operations(hearing, attempt, intent))
-    if isinstance(finding, _SAYS_SOMETHING):
+    older = _is_older(attempt, finding)
+    if isinstance(finding, _SAYS_SOMETHING) and not older:
         statements.append(hearing.statement(attempt, Reading(finding=finding, intent=intent)))
     lost = isinstance(finding, Declined) and attempt.state in HOLDING_ATTEMPT
-    return Testimony(statements=tuple(statements), look_at=(attempt.id,) if lost else ())
+    return Testimony(statements=tuple(statements), look_at=(attempt.id,) if lost or older else ())
+
+
+def _is_older(attempt: Attempt, finding: Finding) -> bool:
+    """Whether it shows a hold that a shopper's session led to just before it was closed, and which the closing gave back."""
+    never_held = attempt.state is AttemptState.VOIDED and attempt.held_since is None
+    return never_held and finding == Approved(captured=False)
 
 
 def _of_operations(hearing: _Hearing, attempt: Attempt, intent: PaymentIntent) -> Iterator[Statement]:
@@ -180,13 +187,14 @@ def _expired(hearing: _Hearing, attempt: Attempt, charge: Charge) -> Testimony:
 
 
 def _given_back_elsewhere(hearing: _Hearing, attempt: Attempt, charge: Charge) -> bool:
-    """Whether that total is more than our books can account for. It may hold the release of a rest as well, and refunds that have come back
-    since, so it is a reason to ask and no evidence. Of what was never captured nothing was given back but the hold."""
+    """Whether that total is more than our books can account for. It may hold refunds that have come back since, and the release of a rest,
+    so it is a reason to ask and no evidence. Of what was never captured nothing was given back but the hold."""
     if charge.captured is not None and not charge.captured.minor:
         return False
-    refunds = hearing.operations(attempt, OperationKind.REFUND)
+    refunds, payment = hearing.operations(attempt, OperationKind.REFUND), hearing.payment
     books = sum(one.amount.minor for one in refunds if one.state not in _ENDED_WITHOUT_SUCCESS)
-    return charge.returned is None or charge.returned.currency != attempt.amount.currency or charge.returned.minor > books
+    released = attempt.amount.minor - payment.captured_minor if payment.state is State.CAPTURED else 0
+    return charge.returned is None or charge.returned.currency != attempt.amount.currency or charge.returned.minor > books + released
 
 
 # --- a dispute --------------------------------------------------------------------------------------------------------------------------
