@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeAlias, assert_never
 
+import msgspec
 import trio
 
 from actors.actor import Actor
@@ -26,6 +27,7 @@ from actors.messages import Notified, Outcome, Settled, Stranger, Unweighable
 from payorch.domain import identifiers
 from payorch.domain.identifiers import uuid_of
 from payorch.ports import Clock
+from payorch.store.dead_letters import Subject
 from payorch.store.entries import Change, ChangeRefused
 from payorch.store.inbox_reads import Reference, Refers, StoredNotice
 from payorch.store.items import (
@@ -295,7 +297,7 @@ class InboxActor(Actor[Message]):
             id=dead_letter_of(notice.id),
             kind=DeadLetterKind.WEBHOOK_IN,
             origin=notice.connector,
-            subject=b'{"notice":"%b"}' % notice.id.encode(),
+            subject=msgspec.json.encode(Subject(notice=notice.id)),
             reason_class=reason_class,
             reason=reason,
             fingerprint=f"webhook_in/{notice.connector}/{reason_class}/{notice.kind}",

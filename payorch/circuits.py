@@ -24,7 +24,7 @@ from actors.moments import Moments
 from actors.recovery import WellAgain
 from connectors.contract import Connector
 from payorch.ports import Clock, Timeouts
-from payorch.settings import ActorSettings, ConnectorSettings
+from payorch.sections import ActorSettings, ConnectorSettings
 from payorch.store import connector_reads
 from payorch.store.driver import Connection
 from payorch.store.items import Entry, Result

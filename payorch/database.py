@@ -13,7 +13,7 @@ from typing import Final
 import psycopg
 
 from payorch.keys import Secret
-from payorch.settings import DatabaseSettings
+from payorch.sections import DatabaseSettings
 from payorch.store import migrate
 from payorch.store.driver import Connection, Session
 from payorch.store.pool import DatabaseUnavailable

@@ -35,7 +35,8 @@ from payorch import access, configuration, database, doctor, psp_process
 from payorch.folders import make_private_folder, only_one, write_private
 from payorch.keys import KeyMode, Secret
 from payorch.psp_process import Simulators
-from payorch.settings import DatabaseSettings, Settings, SettingsInvalid, load, origins
+from payorch.sections import DatabaseSettings
+from payorch.settings import Settings, SettingsInvalid, load, origins
 from payorch.store import embedded
 from payorch.store.driver import Connection
 from payorch.store.embedded import Cluster

@@ -8,26 +8,36 @@ A value is taken from the last of these that has it:
 
 Everything wrong is told at once, each with its file or variable, its key and what to do. pydantic checks the values; reading is
 `payorch.configuration`'s and not pydantic-settings', which would not tell where a value came from, keeps silent about misspelt variables,
-and takes secrets from files. Not here: what any setting is used for, or connecting to anything.
+and takes secrets from files. Not here: the sections' fields (`sections`), what any setting is used for, or connecting to anything.
 """
 
 from __future__ import annotations
 
 import difflib
-import itertools
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, PrivateAttr, SecretStr, ValidationError
 
 from payorch import configuration
 from payorch.configuration import Key, Origin, Read, told, variable
 from payorch.domain.desk import Limits
 from payorch.keys import SHORTEST_PEPPER_BYTES, Secret
+from payorch.sections import (
+    ActorSettings,
+    ConnectorSettings,
+    DatabaseSettings,
+    DeliverySettings,
+    HttpSettings,
+    InboxSettings,
+    JournalSettings,
+    PaymentSettings,
+    RoutingSettings,
+    Section,
+)
 
 REMOVED: Final = "(set, not shown)"
 
@@ -52,182 +62,7 @@ class SettingsInvalid(Exception):
         super().__init__("\n".join(self.faults))
 
 
-def _listed(value: object) -> object:
-    """`60,120,300` as the environment writes a list; `[60, 120, 300]` works there too."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    return json.loads(text) if text.startswith("[") else [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _rising(seconds: tuple[int, ...]) -> tuple[int, ...]:
-    if any(later <= earlier for earlier, later in itertools.pairwise(seconds)):
-        raise ValueError("each interval must be longer than the one before it")
-    return seconds
-
-
-def _base_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("must be http(s)://host[:port][/prefix], without user, query or fragment")
-    return url.rstrip("/")
-
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-WholeSeconds = Annotated[int, Field(ge=1)]
-Amount = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Tokens = Annotated[float, Field(ge=1, allow_inf_nan=False)]
-Schedule = Annotated[tuple[WholeSeconds, ...], Field(min_length=1), BeforeValidator(_listed), AfterValidator(_rising)]
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class HttpSettings(_Section):
-    """The edge: where it listens and what a client may do. `public_url` is never empty."""
-
-    host: str = Field(min_length=1)
-    port: int = Field(ge=0, le=65535)
-    public_url: BaseUrl
-    answer_within_seconds: Seconds
-    body_limit_bytes: int = Field(ge=1024)
-    body_deadline_seconds: Seconds
-    header_limit_bytes: int = Field(ge=1024)
-    header_deadline_seconds: Seconds
-    connections_limit: Amount
-    keep_alive_seconds: Seconds
-    json_depth_limit: Amount
-    drain_seconds: Seconds
-    requests_per_second_per_merchant: Seconds
-    requests_burst_per_merchant: Amount
-    page_limit: int = Field(ge=1, le=100)
-    page_default: int = Field(ge=1, le=100)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _where_shoppers_come_back(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or data.get("public_url") != "" or "host" not in data or "port" not in data:
-            return data
-        host = f"[{data['host']}]" if ":" in str(data["host"]) else data["host"]
-        return {**data, "public_url": f"http://{host}:{data['port']}"}
-
-
-class DatabaseSettings(_Section):
-    """Patience with PostgreSQL; see `payorch.store.pool` and `payorch.store.driver.Session`."""
-
-    pool_size: Amount
-    connect_timeout_seconds: Seconds
-    answer_within_seconds: Seconds
-    statement_timeout_seconds: Seconds
-    lock_timeout_seconds: Seconds
-    idle_in_transaction_timeout_seconds: Seconds
-    lease_within_seconds: Seconds
-
-
-class JournalSettings(_Section):
-    """The one writer."""
-
-    mailbox_capacity: Amount
-    batch_limit: Amount
-    pause_answer_after_seconds: Seconds
-
-
-class PaymentSettings(_Section):
-    """The fields of `payorch.domain.desk.Limits`, one by one."""
-
-    intent_expires_seconds: WholeSeconds
-    authorize_seconds: WholeSeconds
-    authorize_merchant_seconds: WholeSeconds
-    attempts_per_payment: Amount
-    call_lost_seconds: WholeSeconds
-    action_deadline_seconds: WholeSeconds
-    action_looks_seconds: Schedule
-    pending_deadline_seconds: WholeSeconds
-    pending_looks_seconds: Schedule
-    unknown_looks_seconds: Schedule
-    unknown_budget_seconds: WholeSeconds
-    resync_budget_seconds: WholeSeconds
-    authorization_look_seconds: WholeSeconds
-    operation_retry_seconds: Schedule
-    operation_window_seconds: WholeSeconds
-    inquire_first_seconds: Seconds
-    early_tries: Amount
-    session_closings: Amount
-
-
-class ActorSettings(_Section):
-    """Mailboxes and supervision."""
-
-    payment_mailbox_capacity: Amount
-    payments_limit: Amount
-    restart_intensity: int = Field(ge=0)
-    restart_period_seconds: Seconds
-    shutdown_seconds: Seconds
-    sweep_seconds: Seconds
-    sweep_limit: Amount
-    pull_forward_limit: Amount
-    lend_operations_rarer: Amount
-    recovery_mailbox_capacity: Amount
-    circuit_records_back: Amount
-    circuit_journal_back: Amount
-    circuit_retry_seconds: Seconds
-    payment_retry_seconds: Seconds
-
-
-class ConnectorSettings(_Section):
-    """One PSP: where it is, how much at once, how long to wait, and when to leave it alone. The secrets come from the environment only."""
-
-    enabled: bool
-    base_url: BaseUrl
-    connections: Amount
-    lookup_connections: Amount
-    mailbox_capacity: Amount
-    connect_timeout_seconds: Seconds
-    write_timeout_seconds: Seconds
-    read_timeout_seconds: Seconds
-    total_timeout_seconds: Seconds
-    least_call_seconds: Seconds
-    longest_retry_after_seconds: Seconds
-    circuit_window_calls: Amount
-    circuit_window_seconds: Seconds
-    circuit_minimum_calls: Amount
-    circuit_failure_rate: Share
-    circuit_slow_rate: Share
-    circuit_slow_seconds: Seconds
-    circuit_failures_in_a_row: Amount
-    circuit_open_seconds: Seconds
-    circuit_longest_open_seconds: Seconds
-    circuit_probes: Amount
-    circuit_successes_to_close: Amount
-    lookup_circuit_open_seconds: Seconds
-    lookup_circuit_longest_open_seconds: Seconds
-    retry_budget_initial: Tokens
-    retry_budget_most: Tokens
-    retry_budget_earned_per_call: float = Field(ge=0, le=1)
-    retry_budget_earned_per_minute: float = Field(ge=0, allow_inf_nan=False)
-    retry_budget_patience_seconds: Seconds
-    response_limit_bytes: int = Field(ge=1024)
-    keep_alive_seconds: Seconds
-    api_key: SecretStr | None = None
-    webhook_secret: SecretStr | None = None
-
-    def credentials(self) -> Mapping[str, str]:
-        """The secrets that are set, in the clear, as `connectors.contract.Connector.request` takes them."""
-        secrets = {"api_key": self.api_key, "webhook_secret": self.webhook_secret}
-        return {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
-
-
-class RoutingSettings(_Section):
-    """Which connector a payment goes to."""
-
-    version: str = Field(min_length=1, max_length=100)
-    default: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_listed)]
-
-
-class Settings(_Section):
+class Settings(Section):
     """The whole configuration. Made by `load`."""
 
     http: HttpSettings
@@ -235,6 +70,8 @@ class Settings(_Section):
     journal: JournalSettings
     payments: PaymentSettings
     actors: ActorSettings
+    inbox: InboxSettings
+    deliveries: DeliverySettings
     connectors: Annotated[Mapping[str, ConnectorSettings], AfterValidator(MappingProxyType)]
     routing: RoutingSettings
     database_url: SecretStr | None = None
@@ -359,7 +196,7 @@ def _names_in(key: Key) -> list[str]:
     if not key:
         return list(Settings.model_fields)
     section = Settings.model_fields[key[0]].annotation if key[0] in Settings.model_fields else None
-    return list(section.model_fields) if isinstance(section, type) and issubclass(section, _Section) else []
+    return list(section.model_fields) if isinstance(section, type) and issubclass(section, Section) else []
 
 
 # --- showing where it came from ---------------------------------------------------------------------------------------------------------

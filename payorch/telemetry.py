@@ -289,6 +289,22 @@ class Metrics:
     """by connector: repeats that may be sent before first calls or answers bring more"""
     payments_pulled_forward: Counter
     """by connector: payments looked at before their time, because their PSP answers again"""
+    notices: Counter
+    """what PSPs told, by connector and whether it was new or repeated"""
+    notices_refused: Counter
+    """deliveries that were not surely a PSP's, by connector"""
+    notices_settled: Counter
+    """by connector and what became of the notice: applied, implied, dead"""
+    notices_waiting: Gauge
+    """by state: received and parked"""
+    deliveries: Counter
+    """tries to tell a merchant, by what came of them: delivered, failed, dead"""
+    delivery_seconds: Histogram
+    """of a try to tell a merchant"""
+    deliveries_waiting: Gauge
+    """deliveries whose time has come"""
+    dead_letters_open: Gauge
+    """by kind: what waits for people"""
 
     @classmethod
     def create(cls) -> Self:
@@ -320,6 +336,14 @@ class Metrics:
             psp_calls_refused=make.counter("psp_calls_refused", "Calls that were kept back.", "connector", "operation", "reason"),
             retry_budget_tokens=make.gauge("retry_budget_tokens", "Repeats that may still be sent.", "connector"),
             payments_pulled_forward=make.counter("payments_pulled_forward", "Payments looked at before their time.", "connector"),
+            notices=make.counter("notices", "Notices of PSPs.", "connector", "novelty"),
+            notices_refused=make.counter("notices_refused", "Deliveries that were not surely a PSP's.", "connector"),
+            notices_settled=make.counter("notices_settled", "What became of notices.", "connector", "outcome"),
+            notices_waiting=make.gauge("notices_waiting", "Notices that are still to be applied.", "state"),
+            deliveries=make.counter("deliveries", "Tries to tell merchants.", "outcome"),
+            delivery_seconds=make.histogram("delivery_duration_seconds", "Time of a try to tell a merchant.", _SECONDS),
+            deliveries_waiting=make.gauge("deliveries_waiting", "Deliveries whose time has come."),
+            dead_letters_open=make.gauge("dead_letters_open", "Dead letters that wait for people.", "kind"),
         )
 
     def http_answered(self, route: str, status: int, seconds: float) -> None:

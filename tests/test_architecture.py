@@ -29,6 +29,10 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     "payorch.ports": ("connectors.contract",),
     "payorch.store": ("payorch.store", "payorch.domain", "payorch.ports"),
     "payorch.api": ("payorch.api", "payorch.domain", "payorch.ports", "payorch.store", "payorch.keys", "payorch.telemetry", "actors"),
+    "payorch.api.notices": (
+        *("payorch.api", "payorch.domain", "payorch.ports", "payorch.store", "payorch.telemetry", "actors"),
+        "connectors.contract",
+    ),
     "payorch.door": (),
     "payorch.network": ("payorch.ports", "connectors.contract"),
     "payorch.simulators": ("connectors", "payorch.ports", "payorch.system"),

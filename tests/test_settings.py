@@ -14,7 +14,8 @@ from actors.admission import CallKind
 from payorch.circuits import admission_limits, connector_limits
 from payorch.configuration import FILES, shipped_folder
 from payorch.domain.desk import Limits
-from payorch.settings import PaymentSettings, Settings, SettingsInvalid, ignored_variables, load, origins
+from payorch.sections import PaymentSettings
+from payorch.settings import Settings, SettingsInvalid, ignored_variables, load, origins
 
 KEY = "PAYORCH_CONNECTORS__STRIPE__API_KEY"
 

@@ -80,11 +80,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What the merchant is answered. `replayed`: this request executed nothing, the answer is that of an earlier one."""
+    """What the caller is answered. `replayed`: this request executed nothing, the answer is that of an earlier one."""
 
     status: int
     body: bytes
     replayed: bool = False
+    content_type: str = "application/json"
 
 
 def refusal_of(error: Exception, *, surely_nothing: bool) -> Refusal | None:

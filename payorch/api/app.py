@@ -16,15 +16,17 @@ from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from payorch.api.answering import CREATE
 from payorch.api.frame import HEADERS, Frame, fault
 from payorch.api.health import HealthApi
-from payorch.api.hot import HotRoute
+from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
+from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
 from payorch.api.problems import Code, Problem
 from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import ApiSurroundings
 
-__all__ = ["ApiSurroundings", "make_app"]
+__all__ = ["ApiSurroundings", "NoticeSurroundings", "make_app"]
 
 _CODES: Final[Mapping[int, Code]] = {
     HTTPStatus.NOT_FOUND: Code.NOT_FOUND,
@@ -36,7 +38,9 @@ _CODES: Final[Mapping[int, Code]] = {
 _NO_ROUTE: Final = "(none)"
 
 
-def make_app(around: ApiSurroundings, *, http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection) -> QuartTrio:
+def make_app(
+    around: ApiSurroundings, notices: NoticeSurroundings, *, http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection
+) -> QuartTrio:
     """The API as an ASGI app. Nothing is started and nothing is read before the first request.
 
     http_class: how a request meets the app. The composition root gives `payorch.door.LeanHTTPConnection`, which lets a command run to its
@@ -51,11 +55,26 @@ def make_app(around: ApiSurroundings, *, http_class: type[TrioASGIHTTPConnection
         PROVIDE_AUTOMATIC_OPTIONS=False,
         PROPAGATE_EXCEPTIONS=False,
     )
-    merchants, frame = MerchantApi(around), Frame(around)
-    for routes in (merchants.routes(), HealthApi(around).routes()):
+    merchants, psps, frame = MerchantApi(around), NoticeApi(notices), Frame(around)
+    for routes in (merchants.routes(), psps.routes(), HealthApi(around).routes()):
         _add(app, routes)
     _put_into(frame, app)
-    app.asgi_app = HotRoute(app.asgi_app, merchants.created, frame, around.http)  # type: ignore[method-assign, assignment]  # Quart's way
+    path = CREATE.partition(" ")[2]
+    create = Short(
+        path=path,
+        route=path,
+        run=merchants.created,
+        most_bytes=around.http.body_limit_bytes,
+        within_seconds=around.http.body_deadline_seconds,
+    )
+    receive = Short(
+        path=PATH,
+        route=ROUTE,
+        run=psps.received,
+        most_bytes=notices.body_limit_bytes,
+        within_seconds=notices.body_deadline_seconds,
+    )
+    app.asgi_app = HotRoute(app.asgi_app, (create, receive), frame)  # type: ignore[method-assign, assignment]  # Quart's way
     return app
 
 

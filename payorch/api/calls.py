@@ -222,6 +222,20 @@ CALLS: Final = (
         )
         for method, name in (("get", "shopperReturned"), ("post", "shopperReturnedByForm"))
     ),
+    Call(
+        method="post",
+        path="/webhooks/{connector}",
+        name="receiveNotice",
+        summary="Where a PSP posts its webhooks",
+        tells="Signed by the PSP, each in its own way. Answered once it is durable; the same again is answered alike and has no effect. "
+        "The answer's body is what that PSP expects.",
+        answers={200: ("It is stored.", None)},
+        codes=(
+            *(Code.SIGNATURE_REFUSED, Code.NOT_FOUND, Code.PAYLOAD_TOO_LARGE, Code.REQUEST_TIMEOUT),
+            *(Code.OVERLOADED, Code.UNAVAILABLE, Code.INTERNAL_ERROR),
+        ),
+        with_key=False,
+    ),
     Call(method="get", path="/livez", name="alive", summary="The process answers", answers={200: ("It does.", None)}, with_key=False),
     Call(
         method="get",

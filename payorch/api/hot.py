@@ -1,13 +1,15 @@
-"""The short way for the one call that there are thousands of a second: `POST /v1/payments`, read and answered without the framework.
+"""The short way for the two calls that there are thousands of a second, read and answered without the framework: `POST /v1/payments` of
+merchants, and `POST /webhooks/{connector}` of PSPs.
 
-It stands in front of the Quart application (`app.asgi_app`), hands it everything else, and runs the same command as its route does; a test
+It stands in front of the Quart application (`app.asgi_app`), hands it everything else, and runs the same command as its routes do; a test
 holds that both ways answer alike. The framework is for what it is good at, many routes; it was measured to cost a fifth of an
-authorisation. Not here: what the command does (`merchant`), what is common to all answers (`frame`).
+authorisation. Not here: what the commands do (`merchant`, `notices`), what is common to all answers (`frame`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, final
 
 import trio
@@ -17,41 +19,57 @@ from payorch.api.frame import HEADERS, Frame
 from payorch.api.headers import Headers, content_length
 from payorch.api.problems import Code
 from payorch.api.refusal import Refusal
-from payorch.api.surroundings import HttpLimits
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
-Create: TypeAlias = Callable[[Headers, Callable[[], Awaitable[bytes]], str], Awaitable[Said]]
-"""(headers, how to get the body, request id) -> the answer; raises Refusal. `merchant.MerchantApi.created`."""
+Run: TypeAlias = Callable[[str, Headers, Callable[[], Awaitable[bytes]], str], Awaitable[Said]]
+"""(the rest of the path, headers, how to get the body, request id) -> the answer; raises Refusal."""
 
-PATH: Final = "/v1/payments"
-
-_JSON: Final = (b"content-type", b"application/json")
 _REPLAYED: Final = (b"idempotency-replayed", b"true")
 _COMMON: Final = tuple((name.lower().encode(), value.encode()) for name, value in HEADERS)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Short:
+    """A call that goes the short way. path: the whole of it, or with a slash at its end what it begins with.
+
+    route: its pattern, as the framework has it. most_bytes, within_seconds: of its body.
+    """
+
+    path: str
+    route: str
+    run: Run
+    most_bytes: int
+    within_seconds: float
+
+    def rest(self, path: str) -> str | None:
+        """What follows in a path of this call, with no further slash; None for any other path."""
+        rest = path.removeprefix(self.path)
+        whole = self.path.endswith("/") and path.startswith(self.path) and bool(rest) and "/" not in rest
+        return rest if path == self.path or whole else None
+
+
 @final
 class HotRoute:
-    """An ASGI application around another one: `others` gets everything but a creation."""
+    """An ASGI application around another one: `others` gets everything but a POST of one of the short calls."""
 
-    def __init__(self, others: Application, create: Create, frame: Frame, limits: HttpLimits) -> None:
+    def __init__(self, others: Application, short: Sequence[Short], frame: Frame) -> None:
         self._others = others
-        self._create = create
+        self._short = tuple(short)
         self._frame = frame
-        self._most_bytes = limits.body_limit_bytes
-        self._within_seconds = limits.body_deadline_seconds
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST":
-            await self._answer(scope["headers"], receive, send)
-        else:
-            await self._others(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] == "POST":
+            for one in self._short:
+                rest = one.rest(scope["path"])
+                if rest is not None:
+                    return await self._answer(one, rest, scope["headers"], receive, send)
+        return await self._others(scope, receive, send)
 
-    async def _answer(self, headers: Headers, receive: Receive, send: Send) -> None:
-        read = await self._read(headers, receive)
+    async def _answer(self, one: Short, rest: str, headers: Headers, receive: Receive, send: Send) -> None:
+        read = await _read(one, headers, receive)
         if read is None:
             return
         began_at = trio.current_time()
@@ -63,33 +81,35 @@ class HotRoute:
             return read
 
         try:
-            said = await self._create(headers, body, request_id)
+            said = await one.run(rest, headers, body, request_id)
         except Exception as error:
-            refusal = self._frame.refusal(error, method="POST", route=PATH, request_id=request_id)
+            refusal = self._frame.refusal(error, method="POST", route=one.route, request_id=request_id)
             problem = refusal.problem(request_id)
             status, answer = problem.status, problem.as_json()
             own = [(name.lower().encode(), value.encode()) for name, value in problem.headers]
         else:
             status, answer = said.status, said.body
-            own = [_JSON, _REPLAYED] if said.replayed else [_JSON]
+            kind = (b"content-type", said.content_type.encode())
+            own = [kind, _REPLAYED] if said.replayed else [kind]
         about = ((b"content-length", b"%d" % len(answer)), (b"x-request-id", request_id.encode()))
-        self._frame.answered(PATH, status, began_at)
+        self._frame.answered(one.route, status, began_at)
         await send({"type": "http.response.start", "status": status, "headers": [*own, *about, *_COMMON]})
         await send({"type": "http.response.body", "body": answer, "more_body": False})
 
-    async def _read(self, headers: Headers, receive: Receive) -> bytes | Refusal | None:
-        """The whole body; the refusal of one too large or too slow, which the command meets in its turn; None where the client hung up."""
-        too_large = Refusal(Code.PAYLOAD_TOO_LARGE)
-        if content_length(headers) > self._most_bytes:
-            return too_large
-        data = b""
-        with trio.move_on_after(self._within_seconds):
-            while len(data) <= self._most_bytes:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return None
-                data += message.get("body", b"")
-                if not message.get("more_body", False):
-                    break
-            return data if len(data) <= self._most_bytes else too_large
-        return Refusal(Code.REQUEST_TIMEOUT)
+
+async def _read(one: Short, headers: Headers, receive: Receive) -> bytes | Refusal | None:
+    """The whole body; the refusal of one too large or too slow, which the command meets in its turn; None where the client hung up."""
+    too_large = Refusal(Code.PAYLOAD_TOO_LARGE)
+    if content_length(headers) > one.most_bytes:
+        return too_large
+    data = b""
+    with trio.move_on_after(one.within_seconds):
+        while len(data) <= one.most_bytes:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            data += message.get("body", b"")
+            if not message.get("more_body", False):
+                break
+        return data if len(data) <= one.most_bytes else too_large
+    return Refusal(Code.REQUEST_TIMEOUT)

@@ -83,10 +83,10 @@ class MerchantApi:
 
     async def create(self) -> Response:
         """Create a payment and, unless told otherwise, confirm it. `hot` is in front of this route and answers in its place."""
-        return _said(await self.created(request.scope["headers"], _body, g.request_id))
+        return said(await self.created("", request.scope["headers"], whole_body, g.request_id))
 
-    async def created(self, headers: Headers, body: Body, request_id: str) -> Said:
-        """The same without the framework. Raises Refusal."""
+    async def created(self, _: str, headers: Headers, body: Body, request_id: str) -> Said:
+        """The same without the framework (`hot.Run`). Raises Refusal."""
         asked, value = await self._asked(CREATE, "/v1/payments", headers, body, request_id, empty=False)
         intent, confirm = create_from(value, self._around.connectors)
         return await self._answering.create(asked, intent, confirm=confirm)
@@ -95,35 +95,35 @@ class MerchantApi:
         """Confirm a payment that was created without."""
         asked, value = await self._command(payment_id, "confirm")
         method, return_url = confirm_from(value, self._around.connectors)
-        return _said(await self._answering.confirm(asked, _id(payment_id, "pay"), method, return_url))
+        return said(await self._answering.confirm(asked, _id(payment_id, "pay"), method, return_url))
 
     async def cancel(self, payment_id: str) -> Response:
         """End a payment, now or as soon as its outcome is known."""
         asked, value = await self._command(payment_id, "cancel")
         check_cancel(value)
-        return _said(await self._answering.cancel(asked, _id(payment_id, "pay")))
+        return said(await self._answering.cancel(asked, _id(payment_id, "pay")))
 
     async def capture(self, payment_id: str) -> Response:
         """Take what is held, or part of it."""
         asked, value = await self._command(payment_id, "captures")
         body = capture_from(value)
-        return _said(await self._answering.capture(asked, _id(payment_id, "pay"), body))
+        return said(await self._answering.capture(asked, _id(payment_id, "pay"), body))
 
     async def void(self, payment_id: str) -> Response:
         """Release what is held, or what captures left of it."""
         asked, value = await self._command(payment_id, "voids")
         body = void_from(value)
-        return _said(await self._answering.void(asked, _id(payment_id, "pay"), body))
+        return said(await self._answering.void(asked, _id(payment_id, "pay"), body))
 
     async def refund(self, payment_id: str) -> Response:
         """Give back what was captured, or part of it."""
         asked, value = await self._command(payment_id, "refunds")
         body = refund_from(value)
-        return _said(await self._answering.refund(asked, _id(payment_id, "pay"), body))
+        return said(await self._answering.refund(asked, _id(payment_id, "pay"), body))
 
     async def _command(self, payment_id: str, what: str) -> tuple[Asked, JsonObject]:
         path = f"/v1/payments/{payment_id}/{what}"
-        return await self._asked(f"POST /v1/payments/{{id}}/{what}", path, request.scope["headers"], _body, g.request_id, empty=True)
+        return await self._asked(f"POST /v1/payments/{{id}}/{what}", path, request.scope["headers"], whole_body, g.request_id, empty=True)
 
     async def _asked(
         self, method_path: str, path: str, headers: Headers, body: Body, request_id: str, *, empty: bool
@@ -242,13 +242,15 @@ def _id(text: str, prefix: str) -> str:
     return text
 
 
-async def _body() -> bytes:
+async def whole_body() -> bytes:
+    """The body of the framework's present request, within the framework's limits."""
     return await request.get_data(cache=True, as_text=False, parse_form_data=False)
 
 
-def _said(said: Said) -> Response:
-    response = _json(said.body, said.status)
-    if said.replayed:
+def said(answer: Said) -> Response:
+    """That answer as the framework's."""
+    response = Response(answer.body, answer.status, content_type=answer.content_type)
+    if answer.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return response
 

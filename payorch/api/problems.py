@@ -39,6 +39,7 @@ class Code(StrEnum):
     VALIDATION_FAILED = "validation_failed"
     IDEMPOTENCY_KEY_MISSING = "idempotency_key_missing"
     IDEMPOTENCY_KEY_INVALID = "idempotency_key_invalid"
+    SIGNATURE_REFUSED = "signature_refused"
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
@@ -102,6 +103,12 @@ CATALOGUE: Final[Mapping[Code, Kind]] = {
         detail="The Idempotency-Key header is given twice, empty, too long or not printable ASCII. Nothing was "
         "executed and no money moved. Send it once, with 1 to 255 printable ASCII characters, bare or in "
         "double quotes.",
+    ),
+    Code.SIGNATURE_REFUSED: Kind(
+        status=HTTPStatus.BAD_REQUEST,
+        title="The signature is not valid",
+        detail="The delivery is not signed with the secret of this connector, or was signed too long ago or in the future. Nothing of it "
+        "was stored and no money moved. Check the signing secret and the clock; a genuine delivery is sent again by the PSP.",
     ),
     Code.UNAUTHENTICATED: Kind(
         status=HTTPStatus.UNAUTHORIZED,

@@ -50,6 +50,8 @@ class HttpLimits(Protocol):
 class Log(Protocol):
     """Where faults of ours are told: a structlog logger."""
 
+    def warning(self, event: str, **details: Any) -> Any: ...
+
     def error(self, event: str, **details: Any) -> Any: ...
 
 

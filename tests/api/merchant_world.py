@@ -15,7 +15,7 @@ import msgspec
 from actors.mailbox import Reply
 from actors.messages import Cancel, Confirm, Create, Given, KeyTaken, Message, NoSuchPayment, ShopperReturned, Verdict
 from payorch.api.answering import Asker
-from payorch.api.app import ApiSurroundings, make_app
+from payorch.api.app import ApiSurroundings, NoticeSurroundings, make_app
 from payorch.api.contracts import Connectors
 from payorch.api.present import payment_json
 from payorch.domain import events as e
@@ -29,7 +29,7 @@ from payorch.domain.records import Attempt, Payment, PreparedCall
 from payorch.domain.routing import Decision, Exclusion
 from payorch.door import LeanHTTPConnection
 from payorch.keys import ENTROPY_BYTES, KeyKind, KeyMode, MintedKey, digest, mint
-from payorch.settings import HttpSettings
+from payorch.sections import HttpSettings
 from payorch.store.identities import MerchantKey
 from payorch.store.items import Answer, Appended, Claim, Result
 from payorch.store.reads import PaymentRow, Recorded, Search, StoredClaim
@@ -85,6 +85,9 @@ class FakeClock:
 class FakeLog:
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def warning(self, event: str, **details: Any) -> None:
+        self.lines.append((event, details))
 
     def error(self, event: str, **details: Any) -> None:
         self.lines.append((event, details))
@@ -205,7 +208,7 @@ class World:
         self.ready: Mapping[str, tuple[bool, str]] = {"database": (True, "answers"), "journal": (True, "answers")}
         self.add_key(KEY, MERCHANT)
         self.add_key(OTHER_KEY, OTHER_MERCHANT)
-        self.app = make_app(self._surroundings(http_settings(**http), connectors), http_class=LeanHTTPConnection)
+        self.app = make_app(self._surroundings(http_settings(**http), connectors), self._notices(), http_class=LeanHTTPConnection)
         self.client: Any = self.app.test_client(use_cookies=False)
 
     def _surroundings(self, http: HttpSettings, connectors: Connectors | None) -> ApiSurroundings:
@@ -229,6 +232,18 @@ class World:
             return_key=RETURN_KEY,
             log=self.log,
         )
+
+    def _notices(self) -> NoticeSurroundings:
+        """What PSPs post finds no connector here: tests/api/test_notices.py has a world of its own."""
+
+        async def nothing(*_: object) -> Any:
+            raise AssertionError("nobody is here to hear it")
+
+        return NoticeSurroundings(
+            connectors={}, secrets={}, clock=self.clock, identifier=new_id, write=nothing, stored_digest=nothing,
+            seal=lambda content, _: content, hand_on=lambda _: None, body_limit_bytes=4096, body_deadline_seconds=5.0,
+            metrics=self.metrics, log=self.log,
+        )  # fmt: skip
 
     # --- the store
 

@@ -80,6 +80,16 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_due ON deliveries (endpoint_id, next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX deliveries_event ON deliveries (event_id);
 
+-- What was still to be sent to an endpoint is not, once it is deleted; a disabled one may come back, and its deliveries wait.
+CREATE FUNCTION cancel_deliveries() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE payorch.deliveries SET state = 'canceled', next_attempt_at = NULL WHERE endpoint_id = NEW.id AND next_attempt_at IS NOT NULL;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER webhook_endpoints_deleted AFTER UPDATE OF state ON webhook_endpoints FOR EACH ROW
+    WHEN (NEW.state = 'deleted' AND OLD.state <> 'deleted') EXECUTE FUNCTION cancel_deliveries();
+
 -- The list of events, newest first, whether anybody was told of them or not.
 CREATE INDEX outbox_merchant ON outbox (merchant_id, event_id DESC);
 
