@@ -58,7 +58,6 @@ class DeliveryLimits:
 
     tries_seconds: tuple[int, ...]
     connections: int
-    longest_retry_after_seconds: float
     gather_seconds: float
     sweep_seconds: float
     endpoints: int
@@ -66,10 +65,10 @@ class DeliveryLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """The endpoint answered. retry_after_seconds: before which it wants no more, where it said so."""
+    """The endpoint answered. retry_after: before which it wants no more, where it said so."""
 
     status: int
-    retry_after_seconds: float | None = None
+    retry_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +99,7 @@ class Store(Protocol):
 
     async def endpoint(self, endpoint_id: str) -> Endpoint | None: ...
 
-    async def due(self, endpoint_id: str, now: datetime, *, limit: int) -> list[Due]: ...
+    async def due_deliveries(self, endpoint_id: str, now: datetime, *, limit: int) -> list[Due]: ...
 
     async def write(self, item: Delivery) -> Result: ...
 
@@ -155,7 +154,7 @@ class EndpointActor(Actor[None]):
         endpoint = await around.store.endpoint(self._id)
         if endpoint is None or endpoint.state is not EndpointState.ENABLED:
             return False
-        due = await around.store.due(self._id, around.clock.now(), limit=around.limits.connections)
+        due = await around.store.due_deliveries(self._id, around.clock.now(), limit=around.limits.connections)
         while len(self._lines) < len(due):
             self._lines.append(around.line(endpoint.url))
         async with trio.open_nursery() as nursery:
@@ -237,9 +236,9 @@ def judged(delivery: Delivery, answer: Answer, now: datetime, limits: DeliveryLi
     if tries >= len(limits.tries_seconds):
         return msgspec.structs.replace(tried, state=DeliveryState.DEAD, next_attempt_at=None)
     pause = limits.tries_seconds[tries] * (0.9 + 0.2 * fraction)
-    wanted = (answer.retry_after_seconds or 0.0) if isinstance(answer, Told) else 0.0
-    pause = max(pause, min(wanted, limits.longest_retry_after_seconds))
-    return msgspec.structs.replace(tried, next_attempt_at=now + timedelta(milliseconds=int(pause * 1000)))
+    again = now + timedelta(milliseconds=int(pause * 1000))
+    wanted = answer.retry_after if isinstance(answer, Told) else None
+    return msgspec.structs.replace(tried, next_attempt_at=max(again, wanted or again))
 
 
 def _words(answer: Answer) -> str | None:

@@ -174,3 +174,7 @@ class Connector(Protocol):
         an absence is never said. Never raises on any bytes.
         """
         ...
+
+    def shown(self, content: bytes) -> str:
+        """A notice's bytes as people may see them, JSON text: what is on the PSP's list, and nothing else. Never raises on any bytes."""
+        ...

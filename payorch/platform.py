@@ -5,6 +5,9 @@
     ├── connectors       one actor for each PSP (one_for_one)
     ├── payments         one actor for each payment that is not at rest (dynamic)
     ├── recovery         timers, what a restart left, payments to set aside
+    ├── inbox            what PSPs told, on its way to payments
+    ├── endpoints        one actor for each merchant's endpoint that something is due to (dynamic)
+    ├── notifier         finds those endpoints
     └── api              the HTTP application; the listening socket belongs to the root and outlives it
 
 Not here: any decision, any SQL, any HTTP.
@@ -48,13 +51,15 @@ from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
 from payorch.ports import Clock, Entropy, Process
 from payorch.ports import Network as NetworkPort
-from payorch.settings import ConnectorSettings, Settings
+from payorch.sections import ConnectorSettings
+from payorch.settings import Settings
 from payorch.store import connector_reads, identities, reads
 from payorch.store.driver import Connection
 from payorch.store.items import Append, Item, Result
 from payorch.store.journal import Fenced, Journal
 from payorch.store.pool import DatabaseUnavailable, Pool, PoolExhausted, is_unavailable
 from payorch.telemetry import Metrics
+from payorch.webhooks import INBOX, NOTIFIER, Webhooks
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -154,6 +159,20 @@ class Platform:
             report=self._report,
             gave_up=self._set_aside,
         )
+        self._webhooks = Webhooks(
+            settings,
+            self._connectors,
+            clock=ports.clock,
+            entropy=ports.entropy,
+            network=ports.network,
+            metrics=metrics,
+            master=master,
+            identifier=self._office.identifier,
+            read=self.read,
+            write=self.write,
+            tell=self._tell,
+            report=self._report,
+        )
         self.directory = Directory(
             self._payments,
             self._surroundings(),
@@ -206,7 +225,11 @@ class Platform:
         return Supervisor(
             name="root",
             strategy=Strategy.REST_FOR_ONE,
-            children=[journal, self._make_connectors(), self._payments, recovery, *([api] if self._door is not None else [])],
+            children=[
+                *(journal, self._make_connectors(), self._payments, recovery),
+                *self._webhooks.children(self.directory),
+                *([api] if self._door is not None else []),
+            ],
             intensity=actors.restart_intensity,
             period_seconds=actors.restart_period_seconds,
             report=self._report,
@@ -325,7 +348,9 @@ class Platform:
 
     async def write(self, item: Item) -> Result:
         """Appends through the one writer and returns once it is durable. Raises JournalUnavailable where surely nothing was written."""
-        return await self._writer.ask(lambda reply: Write(item=item, reply_to=reply), within_seconds=_APPEND_WITHIN_SECONDS)
+        result: Result = await self._writer.ask(lambda reply: Write(item=item, reply_to=reply), within_seconds=_APPEND_WITHIN_SECONDS)
+        self._webhooks.written(item, result)
+        return result
 
     async def read(self, query: Callable[Concatenate[Connection, P], Awaitable[T]], *arguments: P.args, **named: P.kwargs) -> T:
         """Runs one of the store's read functions on a connection of the pool. Raises DatabaseUnavailable and PoolExhausted."""
@@ -362,6 +387,7 @@ class Platform:
                 return_key=self._return_key,
                 log=structlog.get_logger("payorch.api"),
             ),
+            self._webhooks.notice_surroundings(),
             http_class=LeanHTTPConnection,
         )
 
@@ -396,7 +422,7 @@ class Platform:
         metrics.payments_live.set_function(lambda: self._payments.statistics().children)
         metrics.journal_position.set_function(lambda: self._journal.statistics().position)
         metrics.database_available.set_function(lambda: float(self._journal.statistics().available))
-        for name in ("journal", *self._connectors):
+        for name in ("journal", INBOX, NOTIFIER, *self._connectors):
             metrics.mailbox_depth.labels(name).set_function(partial(self._depth_of, name))
 
     def _depth_of(self, name: str) -> float:
@@ -409,6 +435,7 @@ class Platform:
 
     async def _take_census(self) -> None:
         self._metrics.payments_unknown.set(await self.read(reads.count_in, State.OUTCOME_UNKNOWN))
+        await self._webhooks.take_census()
 
     def _authorized(self, payment: Payment, seconds: float, psp_seconds: float) -> None:
         connector = payment.attempts[-1].connector if payment.attempts else "none"
@@ -418,10 +445,13 @@ class Platform:
     def _observe(self, connector: str, evidence: Evidence) -> None:
         self._metrics.psp_call(connector, evidence)
 
-    def _tell_recovery(self, message: WellAgain) -> None:
-        # Not told, it begins with a wave over everything when it is up again.
+    def _tell(self, name: str, message: object) -> None:
+        """Tells that actor, where it can be told. What it was for stands in rows, or is looked for when it is up again."""
         with contextlib.suppress(MailboxFull, ActorStopped):
-            self.root.ref("recovery").tell(message)
+            self.root.ref(name).tell(message)
+
+    def _tell_recovery(self, message: WellAgain) -> None:
+        self._tell("recovery", message)
 
     def _undelivered(self, payment_id: str, obstacle: Exception) -> None:
         log.warning("payment.answer_undelivered", payment_id=payment_id, obstacle=type(obstacle).__name__)

@@ -96,6 +96,10 @@ class StripeConnector:
         """What a stored event says about this payment; nothing where it is about another one. Never raises on any bytes."""
         return testimony.testify(content, payment, at=at)
 
+    def shown(self, content: bytes) -> str:
+        """A stored event as people may see it; of what is no event, its size. Never raises on any bytes."""
+        return notices.shown(content)
+
 
 def _header_safe(value: str, what: str) -> str:
     if not _PRINTABLE.fullmatch(value):

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 from connectors.contract import Notice
 from connectors.stripe import objects, verdicts
 from connectors.stripe.objects import Event, Json, child, decode, word
+from connectors.stripe.redaction import redacted, redacted_event
 from connectors.stripe.requests import ATTEMPT_KEY, OPERATION_KEY
 from payorch.domain.identifiers import MalformedIdentifier, parse
 
@@ -44,6 +45,12 @@ def notice(body: bytes) -> Notice:
         occurred_at=event.created,
         problem=None if theirs is not None else "the object that the event is about is not one that is understood",
     )
+
+
+def shown(content: bytes) -> str:
+    """A notice's content without what people must not see. Never raises on any bytes."""
+    event = objects.event(decode(content))
+    return redacted_event(event, len(content)) if event is not None else redacted(0, decode(content), len(content))
 
 
 def _identity(event: Event) -> str:
