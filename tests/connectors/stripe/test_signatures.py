@@ -102,11 +102,30 @@ def test_one_signature_header_and_no_other() -> None:
         f"t={'9' * 400},v1={V1}", f"t={T.translate({ord(c): 0x660 + int(c) for c in '0123456789'})},v1={V1}", f"t={T}\u00b2,v1={V1}",
         f"t={T},v1={V1.upper()}", f"t={T},v1={V1[:-1]}", f"t={T},v1={V1}0", f"t={T},v1=" + "\u0661" * 64, f"t={T},v1=\u00e9", "\ud800",
         f"t={T},v1={V1}\x00", f"t={T},v1={'v1=' + V1}", f"t={T},v1={V1}," + "v0=" + "0" * 2000, ",".join([GOOD] + ["v1=" + "0" * 64] * 99),
+        f"{GOOD},x=a\u00e9", f"t={T},v1=a\ud800", f"{GOOD},v1=a\ud800",
         "\x00" * 1000, "t=" * 500, "," * 1000, "," * 1_000_000,
     ],
 )  # fmt: skip
 def test_a_header_that_is_not_stripes_is_refused(header: str) -> None:
     assert not accepted(receive(BODY, header))
+
+
+def _signed_as(written: str) -> str:
+    """A header whose time is written like that, and whose signature is right for it."""
+    mac = hmac.new(SECRET.encode(), written.encode("utf-8", "surrogatepass") + b"." + BODY, hashlib.sha256).hexdigest()
+    return f"t={written},v1={mac}"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "", " ", f" {T}", f"{T} ", f"+{T}", f"-{T}", f"0{T}", f"{T}.0", f"{T}e0", f"{T[:1]}_{T[1:]}", hex(int(T)), "0", "-1", "1e300",
+        "nan", "inf", "9" * 11, "9" * 400, "9" * 900, "1" + "0" * 300, "\u0661" * 10, f"{T}\u00b2", "\ud800", "\x00", f"{T}.{T}", f"{T}={T}",
+    ],
+)  # fmt: skip
+def test_only_a_plain_number_is_a_time_whoever_signed_it(written: str) -> None:
+    assert accepted(receive(BODY, _signed_as(T)))
+    assert not accepted(receive(BODY, _signed_as(written)))
 
 
 def test_the_body_counts_byte_for_byte() -> None:
