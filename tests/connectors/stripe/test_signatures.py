@@ -120,7 +120,7 @@ def _signed_as(written: str) -> str:
     "written",
     [
         "", " ", f" {T}", f"{T} ", f"+{T}", f"-{T}", f"0{T}", f"{T}.0", f"{T}e0", f"{T[:1]}_{T[1:]}", hex(int(T)), "0", "-1", "1e300",
-        "nan", "inf", "9" * 11, "9" * 400, "9" * 900, "1" + "0" * 300, "\u0661" * 10, f"{T}\u00b2", "\ud800", "\x00", f"{T}.{T}", f"{T}={T}",
+        "nan", "inf", "9" * 11, "9" * 400, "9" * 900, "1" + "0" * 300, "\u0661" * 10, f"{T}\u00b2", "\ud800", "\x00", f"{T}.{T}",
     ],
 )  # fmt: skip
 def test_only_a_plain_number_is_a_time_whoever_signed_it(written: str) -> None:
