@@ -1,4 +1,4 @@
-"""The network as connector actors see it: a request goes out, an answer comes back, or an error says whether money can have moved.
+"""The network: a request goes out, an answer comes back, or an error says whether money can have moved.
 
 A `Channel` is one connection to one PSP; a bulkhead is as many channels. Each owns its socket, an h11 state machine and nothing else.
 The PHASE of a failure decides what it means, never its kind:
@@ -10,15 +10,21 @@ Nothing is retried, redirected, decompressed or cached here, no proxy or .netrc 
 into the text of an error. Built on h11 and trio directly: httpcore2, the engine under httpx2, keeps what a PSP sent beyond an answer and
 reads it as the answer to the next request, and gives no public way to see it.
 
-Not here: retry, circuit breaking, how many channels (the connector actor); merchants' webhook URLs, which need an SSRF guard.
+A channel to a merchant is one to a URL that is not believed: it connects only to addresses that were judged, while the certificate is
+checked for the name. Of an answer its head is enough: a receiver that said 200 has the message, and sending it again because of a body that
+nobody works with would only give it twice.
+
+Not here: retry, circuit breaking, how many channels (the connector actor, the notifier); which URLs are allowed
+(`payorch.domain.merchant_urls`) and which addresses of theirs are connected to (`payorch.merchant_reach`).
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
-from typing import Final, Literal, final
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, TypeAlias, final
 from urllib.parse import urlsplit
 
 import h11
@@ -26,6 +32,8 @@ import httpcore2
 import trio
 
 from connectors.contract import HttpRequest, HttpResponse
+from payorch.domain.merchant_urls import MerchantUrl, MerchantUrlRefused, checked
+from payorch.merchant_reach import GuardedReach, LookUp, SystemNames
 from payorch.ports import NotSent, OutcomeLost, OutcomeLostReason, Timeouts
 
 _READ_BYTES: Final = 2**16
@@ -33,13 +41,18 @@ _OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connec
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
+Reach: TypeAlias = Callable[[str, int], Awaitable[trio.SocketStream]]
+"""Opens a connection to a host and port. Raises OSError, socket.gaierror or UnicodeError, or NotSent itself."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkLimits:
-    """Bounds on what a PSP can make us hold."""
+    """Bounds on what a PSP or a merchant can make us hold."""
 
     response_bytes: int = 1024 * 1024
     """body of one answer; a settlement report is not fetched through a channel"""
+    merchant_response_bytes: int = 64 * 1024
+    """of the body of a merchant's answer, which nobody works with; what is longer is cut"""
     response_header_bytes: int = 64 * 1024
     keepalive_seconds: float = 15.0
     """idle time after which a connection is not used again; well under the 60 to 75 s of common servers, so that none of them closes it
@@ -80,22 +93,50 @@ class _Address:
         authority = host if port == default else f"{host}:{port}"
         return cls(secure=parts.scheme == "https", host=parts.hostname, port=port, authority=authority, prefix=parts.path.rstrip("/"))
 
+    @classmethod
+    def of_merchant(cls, url: MerchantUrl) -> _Address:
+        return cls(secure=url.secure, host=url.host, port=url.port, authority=url.authority, prefix="")
+
 
 @final
 class Network:
-    """Makes channels. One per process; its TLS context verifies the peer's certificate and name."""
+    """Makes channels. One per process; its TLS context verifies the peer's certificate and name.
 
-    def __init__(self, limits: NetworkLimits | None = None, *, ssl_context: ssl.SSLContext | None = None) -> None:
+    `merchant_names` looks up the names of merchants; by default the system's resolver does, in threads of their own.
+    """
+
+    def __init__(
+        self,
+        limits: NetworkLimits | None = None,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        merchant_names: LookUp | None = None,
+    ) -> None:
         self._limits = limits or NetworkLimits()
         self._ssl_context = ssl_context
+        self._merchant_names = merchant_names or SystemNames()
 
     def channel(self, base_url: str) -> Channel:
         """A new channel; it connects with its first exchange. Raises ValueError if that is no base URL."""
         address = _Address.of(base_url)
+        return Channel(address, self._limits, self._context(address))
+
+    def merchant_channel(self, url: str, *, local: bool) -> Channel | BlockedChannel:
+        """A new channel to the host of a merchant's URL, to which it connects with its first exchange, if that may be."""
+        try:
+            parts = checked(url, local=local)
+        except MerchantUrlRefused:
+            return BlockedChannel()
+        address = _Address.of_merchant(parts)
+        limits = replace(self._limits, response_bytes=self._limits.merchant_response_bytes)
+        reach = GuardedReach(self._merchant_names, local=local)
+        return Channel(address, limits, self._context(address), reach=reach, head_is_enough=True)
+
+    def _context(self, address: _Address) -> ssl.SSLContext | None:
         if address.secure and self._ssl_context is None:
             self._ssl_context = httpcore2.default_ssl_context()
             self._ssl_context.set_alpn_protocols(["http/1.1"])
-        return Channel(address, self._limits, self._ssl_context if address.secure else None)
+        return self._ssl_context if address.secure else None
 
 
 class _Leg:
@@ -121,18 +162,41 @@ class _Leg:
         return OutcomeLost("deadline" if self.over else self.phase, origin)
 
 
+@dataclass(slots=True)
+class _Answer:
+    """What of an answer has come by now."""
+
+    head: h11.Response | None = None
+    body: bytearray = field(default_factory=bytearray)
+
+    def response(self) -> HttpResponse:
+        assert self.head is not None
+        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in self.head.headers)
+        return HttpResponse(status=self.head.status_code, headers=headers, body=bytes(self.body))
+
+
 @final
 class Channel:
-    """One owned connection: one request at a time, kept alive between them, opened anew when it is stale. Made by `Network.channel`.
+    """One owned connection: one request at a time, kept alive between them, opened anew when it is stale. Made by `Network`.
 
     Whatever ends an exchange other than a whole answer, cancellation included, closes the connection: what a PSP still says to an
     abandoned request can never be taken for the answer to a later one.
     """
 
-    def __init__(self, address: _Address, limits: NetworkLimits, ssl_context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        address: _Address,
+        limits: NetworkLimits,
+        ssl_context: ssl.SSLContext | None,
+        *,
+        reach: Reach = trio.open_tcp_stream,
+        head_is_enough: bool = False,
+    ) -> None:
         self._address = address
         self._limits = limits
         self._ssl_context = ssl_context
+        self._reach = reach
+        self._head_is_enough = head_is_enough
         self._transport: trio.SocketStream | None = None
         self._stream: trio.SocketStream | trio.SSLStream[trio.SocketStream] | None = None
         self._http = self._new_http()
@@ -141,7 +205,7 @@ class Channel:
         self._connections = self._answers = 0
 
     async def exchange(self, request: HttpRequest, *, timeouts: Timeouts) -> HttpResponse:
-        """The PSP's whole answer, whatever its status. Raises `NotSent` or `OutcomeLost`.
+        """The whole answer, whatever its status; from a merchant its body may be cut. Raises `NotSent` or `OutcomeLost`.
 
         NotSent("unsendable"): the request cannot be written as HTTP, or sets a header that belongs to the channel. NotSent("pool"): another
         exchange is under way on this channel.
@@ -173,6 +237,7 @@ class Channel:
             self._drop()
         message = self._encode(request)
         leg = _Leg(timeouts.total_seconds)
+        answer = _Answer()
         with leg.scope:
             stream = self._stream or await self._connect(leg, timeouts)
             if leg.over:
@@ -181,9 +246,17 @@ class Channel:
             leg.allow(timeouts.write_seconds)
             written = await self._write(stream, message)
             leg.phase = "read_timeout"
-            response = await self._read(stream, leg, timeouts, written=written)
-            return response, written and self._ready_again()
+            lost = await self._read(stream, leg, timeouts, answer)
+            if lost is None:
+                return answer.response(), written and self._ready_again()
+            if not self._enough(answer):
+                raise OutcomeLost(lost if written else "write", self._address.authority)
+        if self._enough(answer):
+            return answer.response(), False
         raise leg.timeout(self._address.authority)
+
+    def _enough(self, answer: _Answer) -> bool:
+        return self._head_is_enough and answer.head is not None
 
     def _stale(self) -> bool:
         """Idle for too long, or the server has closed it or sent something unasked, which is readable by now."""
@@ -210,7 +283,7 @@ class Channel:
         host, origin = self._address.host, self._address.authority
         leg.allow(timeouts.connect_seconds)
         try:
-            self._transport = await trio.open_tcp_stream(host, self._address.port)
+            self._transport = await self._reach(host, self._address.port)
         except (socket.gaierror, UnicodeError) as error:
             raise NotSent("dns", origin) from error
         except OSError as error:
@@ -234,11 +307,9 @@ class Channel:
             return False
         return True
 
-    async def _read(self, stream: trio.abc.ReceiveStream, leg: _Leg, timeouts: Timeouts, *, written: bool) -> HttpResponse:
+    async def _read(self, stream: trio.abc.ReceiveStream, leg: _Leg, timeouts: Timeouts, answer: _Answer) -> OutcomeLostReason | None:
+        """Reads into `answer`, as far as it comes. None when all of it has."""
         http = self._http  # aclose() from another task puts a new one in its place
-        head: h11.Response | None = None
-        body = bytearray()
-        lost: OutcomeLostReason
         try:
             while True:
                 event = http.next_event()
@@ -246,26 +317,23 @@ class Channel:
                     leg.allow(timeouts.read_seconds)
                     http.receive_data(bytes(await stream.receive_some(_READ_BYTES)))
                 elif isinstance(event, h11.Response):
-                    head = event
+                    answer.head = event
                 elif isinstance(event, h11.Data):
-                    body += event.data
-                    if len(body) > self._limits.response_bytes:
-                        lost = "response_too_large"
-                        break
-                elif isinstance(event, h11.EndOfMessage) and head is not None:
-                    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers)
-                    return HttpResponse(status=head.status_code, headers=headers, body=bytes(body))
+                    room = self._limits.response_bytes - len(answer.body)
+                    answer.body += event.data[:room]
+                    if len(event.data) > room:
+                        return "response_too_large"
+                elif isinstance(event, h11.EndOfMessage) and answer.head is not None:
+                    return None
                 elif not isinstance(event, h11.InformationalResponse) or event.status_code == 101:
-                    lost = "malformed_http"
-                    break
+                    return "malformed_http"
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            lost = "reset" if isinstance(error, trio.BrokenResourceError) else "closed"
+            return "reset" if isinstance(error, trio.BrokenResourceError) else "closed"
         except h11.RemoteProtocolError as error:  # its text may quote what the PSP sent, so it is not chained
             ended, too_large = http.trailing_data[1], error.error_status_hint == 431
-            lost = "response_too_large" if too_large else "closed" if ended else "malformed_http"
+            return "response_too_large" if too_large else "closed" if ended else "malformed_http"
         except ValueError:  # h11 makes a number of whatever has digits only, and Python refuses one of some thousand digits
-            lost = "malformed_http"
-        raise OutcomeLost(lost if written else "write", self._address.authority)
+            return "malformed_http"
 
     def _ready_again(self) -> bool:
         """True if the connection may carry another request: both sides want to, and nothing lies behind this answer."""
@@ -287,3 +355,16 @@ class Channel:
 
     def _new_http(self) -> h11.Connection:
         return h11.Connection(h11.CLIENT, max_incomplete_event_size=self._limits.response_header_bytes)
+
+
+@final
+class BlockedChannel:
+    """A channel to where nothing is ever sent, because the merchant's URL is not one of those that may be."""
+
+    async def exchange(self, request: HttpRequest, *, timeouts: Timeouts) -> HttpResponse:
+        """Raises NotSent("blocked")."""
+        await trio.lowlevel.checkpoint()
+        raise NotSent("blocked", "a merchant's URL")
+
+    async def aclose(self) -> None:
+        """Nothing is held open."""

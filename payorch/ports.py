@@ -50,7 +50,7 @@ class Process(Protocol):
         ...
 
 
-NotSentReason: TypeAlias = Literal["dns", "connect", "tls", "pool", "deadline", "unsendable"]
+NotSentReason: TypeAlias = Literal["dns", "blocked", "connect", "tls", "pool", "deadline", "unsendable"]
 OutcomeLostReason: TypeAlias = Literal["write", "read_timeout", "reset", "closed", "malformed_http", "response_too_large", "deadline"]
 
 
@@ -101,4 +101,13 @@ class Network(Protocol):
 
     def channel(self, base_url: str) -> Channel:
         """A channel to that origin; nothing is opened before the first exchange."""
+        ...
+
+    def merchant_channel(self, url: str, *, local: bool) -> Channel:
+        """A channel to the host of a merchant's URL, whatever it is: it is judged, looked up and connected to with the first exchange.
+
+        NotSent("blocked"): the URL, or an address that its name has, is not one that merchants may have us send to. NotSent("dns"): its
+        name leads nowhere. An answer whose head has come is an answer; its body is cut where it is too long, too slow or broken. `local`
+        allows loopback and plain http, for developers (`payorch.domain.merchant_urls`).
+        """
         ...

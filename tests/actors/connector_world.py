@@ -139,6 +139,9 @@ class Wire:
     def channel(self, base_url: str) -> Wire:
         return self
 
+    def merchant_channel(self, url: str, *, local: bool) -> Wire:
+        raise AssertionError("a connector has nothing to tell merchants")
+
     def paths(self) -> list[str]:
         return [request.path for _, request in self.asked]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -110,13 +111,48 @@ class SimulatedChannel:
         raise OutcomeLost("read_timeout", "the PSP")
 
 
-class SimulatedNetwork:
-    def __init__(self, world: World, generation: int) -> None:
+Merchant: TypeAlias = Callable[[str, HttpRequest], HttpResponse]
+"""A merchant's receiver, told the URL; raises NotSent or OutcomeLost for what may happen on the way."""
+
+
+def nobody_listens(url: str, request: HttpRequest) -> HttpResponse:
+    raise NotSent("connect", "a merchant")
+
+
+class SimulatedMerchantChannel:
+    """One exchange at a time with a receiver in memory, which has its own faults: the way there and back takes virtual time."""
+
+    def __init__(self, world: World, generation: int, merchant: Merchant, url: str) -> None:
         self._world = world
         self._generation = generation
+        self._merchant = merchant
+        self._url = url
+
+    async def exchange(self, request: HttpRequest, *, timeouts: Timeouts) -> HttpResponse:
+        await self._travel()
+        response = self._merchant(self._url, request)
+        await self._travel()
+        return response
+
+    async def aclose(self) -> None:
+        """Nothing is held open."""
+
+    async def _travel(self) -> None:
+        await trio.sleep(self._world.wire.choice((0.005, 0.02, 0.1)))
+        self._world.alive(self._generation)
+
+
+class SimulatedNetwork:
+    def __init__(self, world: World, generation: int, merchant: Merchant = nobody_listens) -> None:
+        self._world = world
+        self._generation = generation
+        self._merchant = merchant
 
     def channel(self, base_url: str) -> SimulatedChannel:
         return SimulatedChannel(self._world, self._generation)
+
+    def merchant_channel(self, url: str, *, local: bool) -> SimulatedMerchantChannel:
+        return SimulatedMerchantChannel(self._world, self._generation, self._merchant, url)
 
 
 class SimulatedConnection(Connection):
