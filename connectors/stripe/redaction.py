@@ -90,7 +90,7 @@ def redacted_event(event: Event, size: int) -> str:
     At most MAXIMUM_BYTES, as for an answer.
     """
     created = int(event.created.timestamp()) if event.created is not None else None
-    shown = _keep(event.subject, _SNAPSHOTS.get(str(event.subject.get("object")), _NOTHING))
+    shown = _keep(event.subject, _SNAPSHOTS.get(word(event.subject.get("object")) or "", _NOTHING))
     return _short({"event": event.id, "type": event.kind, "created": created, "object": shown}, "object", size)
 
 

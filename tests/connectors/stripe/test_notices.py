@@ -152,6 +152,29 @@ def test_nothing_that_is_signed_raises(subject: Any, kind: str) -> None:
     noticed(json.dumps(webhooks.event(kind, subject)).encode())
 
 
+@pytest.mark.parametrize("depth", [10, 300, 900, 1000, 1100, 100_000])
+def test_nothing_that_is_deep_raises(depth: int) -> None:
+    """Some depths can be decoded and are too deep for whatever goes down into them again."""
+    deep = b"[" * depth + b"]" * depth
+    for name in (b"object", b"id", b"metadata", b"currency"):
+        body = encoded("charge.refunded", {"PLACE": 1}).replace(b'"PLACE": 1', b'"object": "charge", "' + name + b'": ' + deep)
+        connector.testify(noticed(body).content, webhooks.payment(), at=cases.NOW)
+        assert len(connector.shown(body)) < 1000
+
+
+@given(content=st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
+def test_whatever_is_stored_can_be_shown(content: bytes) -> None:
+    assert isinstance(json.loads(connector.shown(content)), dict)
+
+
+def test_what_people_see_of_an_event_is_on_the_list() -> None:
+    planted = INTENT | {"client_secret": "pi_1_secret_PLANTED", "receipt_email": "PLANTED@example.com"}
+    told = json.loads(connector.shown(encoded("payment_intent.succeeded", planted)))
+    assert (told["event"], told["type"], told["object"]["id"]) == ("evt_1PgafyB7WZ01zgkW", "payment_intent.succeeded", cases.INTENT_ID)
+    assert "PLANTED" not in json.dumps(told)
+    assert "PLANTED" not in connector.shown(b'{"secret":"PLANTED","object":"another"}')
+
+
 def test_the_acknowledgement_is_short_and_says_yes() -> None:
     assert connector.acknowledgement == HttpResponse(status=200, headers=(("content-type", "application/json"),), body=b'{"received":true}')
 
