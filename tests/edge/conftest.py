@@ -1,9 +1,11 @@
-"""What the tests of the edge share: a door on loopback with an app behind it, and a client that sends any bytes."""
+"""What the tests of the edge share: a door on loopback with an app behind it, a client that sends any bytes, and servers to send to."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import h11
@@ -11,6 +13,8 @@ import pytest
 import trio
 
 from payorch.door import Door, DoorLimits, DoorStatistics
+from payorch.network import Channel
+from tests.edge.loopback import Server
 
 
 @dataclass(slots=True)
@@ -123,3 +127,45 @@ async def open_door(nursery: trio.Nursery) -> AsyncIterator[OpenTheDoor]:
     for running in opened:
         for stream in running.streams:
             await trio.aclose_forcefully(stream)
+
+
+@pytest.fixture
+async def channels(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Closes every channel that the test made."""
+    made: list[Channel] = []
+    make = Channel.__init__
+
+    def remember(channel: Channel, *args: Any, **kwargs: Any) -> None:
+        make(channel, *args, **kwargs)
+        made.append(channel)
+
+    monkeypatch.setattr(Channel, "__init__", remember)
+    yield
+    for channel in made:
+        await channel.aclose()
+
+
+@pytest.fixture
+async def start(nursery: trio.Nursery, channels: None) -> Any:
+    """`await start(serve)`: a `Server` whose connections `serve(server, stream)` handles, over TLS where a context is given."""
+
+    async def start(serve: Callable[[Server, Any], Awaitable[None]], ssl_context: ssl.SSLContext | None = None) -> Server:
+        server = Server()
+
+        async def handle(stream: trio.SocketStream) -> None:
+            server.connections += 1
+            wrapped: Any = stream
+            if ssl_context is not None:
+                wrapped = trio.SSLStream(stream, ssl_context, server_side=True, https_compatible=True)
+            try:
+                await serve(server, wrapped)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+            finally:
+                await trio.aclose_forcefully(stream)
+
+        [listener] = await nursery.start(partial(trio.serve_tcp, host="127.0.0.1"), handle, 0)
+        server.port = listener.socket.getsockname()[1]
+        return server
+
+    return start

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -17,99 +15,18 @@ import trustme
 from connectors.contract import HttpRequest, HttpResponse
 from payorch.network import Channel, Network, NetworkLimits
 from payorch.ports import NotSent, OutcomeLost, Timeouts
+from tests.edge.loopback import OK, TIMEOUTS, Server, answering, server_tls
 
 SECRET = "sk_live_very_secret"
-TIMEOUTS = Timeouts(connect_seconds=0.3, write_seconds=0.3, read_seconds=0.3, total_seconds=1)
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 RESET = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # SO_LINGER on, zero seconds: close() sends RST
-
-Serve = Callable[[trio.abc.Stream], Awaitable[None]]
 
 
 def post(path: str = "/charge", body: bytes = b'{"amount":1}', header: tuple[str, str] = ("x-y", "z")) -> HttpRequest:
     return HttpRequest(method="POST", path=path, headers=(("authorization", f"Bearer {SECRET}"), header), body=body)
 
 
-class Server:
-    """A listener on loopback that hands each connection to one function and keeps what it read."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.connections = 0
-        self.requests: list[bytes] = []
-
-    async def request(self, stream: trio.abc.Stream) -> bytes:
-        """The next whole request; b"" when the client has closed."""
-        received = b""
-        while b"\r\n\r\n" not in received or not received.partition(b"\r\n\r\n")[2].startswith(self._body_of(received)):
-            data = await stream.receive_some(65536)
-            if not data:
-                return b""
-            received += data
-        self.requests.append(received)
-        return received
-
-    def _body_of(self, received: bytes) -> bytes:
-        return b'{"amount":1}' if b"content-length: 12" in received else b""
-
-
-@pytest.fixture
-async def channels(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """Closes every channel that the test made."""
-    made: list[Channel] = []
-    make = Network.channel
-
-    def remember(network: Network, base_url: str) -> Channel:
-        made.append(make(network, base_url))
-        return made[-1]
-
-    monkeypatch.setattr(Network, "channel", remember)
-    yield
-    for channel in made:
-        await channel.aclose()
-
-
-@pytest.fixture
-async def start(nursery: trio.Nursery, channels: None) -> Any:
-    """`await start(serve)`: a `Server` whose connections `serve(server, stream)` handles, over TLS where a context is given."""
-
-    async def start(serve: Callable[[Server, Any], Awaitable[None]], ssl_context: ssl.SSLContext | None = None) -> Server:
-        server = Server()
-
-        async def handle(stream: trio.SocketStream) -> None:
-            server.connections += 1
-            wrapped: Any = stream
-            if ssl_context is not None:
-                wrapped = trio.SSLStream(stream, ssl_context, server_side=True, https_compatible=True)
-            try:
-                await serve(server, wrapped)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass
-            finally:
-                await trio.aclose_forcefully(stream)
-
-        [listener] = await nursery.start(partial(trio.serve_tcp, host="127.0.0.1"), handle, 0)
-        server.port = listener.socket.getsockname()[1]
-        return server
-
-    return start
-
-
 def channel_to(server: Server, **limits: Any) -> Channel:
     return Network(NetworkLimits(**limits)).channel(f"http://127.0.0.1:{server.port}")
-
-
-def answering(*chunks: bytes, times: int = 100) -> Callable[[Server, Any], Awaitable[None]]:
-    """Answers each request of a connection with `chunks`, then closes."""
-
-    async def serve(server: Server, stream: Any) -> None:
-        for _ in range(times):
-            if not await server.request(stream):
-                return
-            for chunk in chunks:
-                await stream.send_all(chunk)
-
-    return serve
 
 
 async def lost(channel: Channel, request: HttpRequest | None = None, timeouts: Timeouts = TIMEOUTS) -> str:
@@ -333,12 +250,6 @@ def test_the_host_header_names_the_port_only_where_it_must(url: str, host: str) 
 
 
 # TLS
-
-
-def server_tls(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
-    return context
 
 
 def trusting(authority: trustme.CA) -> Network:
