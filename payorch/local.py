@@ -138,13 +138,17 @@ class LocalStack:
             "database_url": self._cluster.conninfo(),
             "migration_database_url": self._cluster.conninfo(role=embedded.OWNER_ROLE),
             "secret_key": secret_key,
+            "deliveries.local": True,  # a developer's endpoints are on his own machine
             **connector_overrides(outside, simulated_connectors(outside), self._urls, webhook_secrets),
         }
         settings = load(self._environment(), overrides=overrides, overrides_from="payorch up")
+        signing = {name: _first_secret(settings, name) for name in self._urls}
+        if self._simulators is not None:
+            await self._simulators.post_webhooks_to({name: f"{_local_url(settings)}/webhooks/{name}" for name in signing}, signing)
         whole = {
             "base_url": _local_url(settings),
             **await self._demo_access(settings, known),
-            "webhook_secrets": webhook_secrets,
+            "webhook_secrets": signing,
             "simulators": dict(self._urls),
         }
         write_private(wishes.data_dir / "credentials.json", json.dumps(whole, indent=2) + "\n")
@@ -386,6 +390,11 @@ def connector_overrides(
     ):
         raise SettingsInvalid(["no connector is left: none of the enabled ones has a simulator or a base_url from outside"])
     return overrides
+
+
+def _first_secret(settings: Settings, connector: str) -> str:
+    """What that connector's simulator signs with: the first of the secrets that are valid."""
+    return settings.connectors[connector].webhook_secrets()[0]
 
 
 def _local_url(settings: Settings) -> str:

@@ -63,6 +63,21 @@ class Simulators:
         if self.child is not None:
             await self.child.wait()
 
+    async def post_webhooks_to(self, urls: Mapping[str, str], secrets: Mapping[str, str]) -> None:
+        """Tells each simulated PSP where its webhooks go and what signs them. `urls`, `secrets`: by connector. Raises SimulatorsFailed.
+
+        Kept there, also over a restart; the same said again changes nothing.
+        """
+        async with httpx2.AsyncClient(trust_env=False, timeout=_HEALTH_SECONDS) as client:
+            for name, url in urls.items():
+                target = {"url": url, "secret": secrets[name]}
+                try:
+                    answer = await client.post(f"{self.control}/{name}/_webhooks", json=target)
+                except httpx2.HTTPError as error:
+                    raise SimulatorsFailed(f"the simulated {name} does not answer: {type(error).__name__}") from error
+                if not answer.is_success:
+                    raise SimulatorsFailed(f"the simulated {name} does not take {url} as the address of its webhooks: {answer.status_code}")
+
     def kill(self) -> None:
         """Ends it at once, if it still runs."""
         self._signal(signal.SIGKILL)
