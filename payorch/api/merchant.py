@@ -16,10 +16,10 @@ from actors.mailbox import ActorStopped, AskTimeout, MailboxFull, Reply
 from actors.messages import Message, ShopperReturned
 from payorch.api.answering import CREATE, Answering, Asked, Said
 from payorch.api.auth import Doorman, Pace
-from payorch.api.contracts import capture_from, check_cancel, confirm_from, create_from, read_json, refund_from, void_from
-from payorch.api.headers import HeaderRefused, Headers, idempotency_key, is_json
+from payorch.api.contracts import capture_from, check_cancel, confirm_from, create_from, refund_from, void_from
+from payorch.api.headers import HeaderRefused, Headers, idempotency_key
 from payorch.api.present import operation_json, page_json, payment_json
-from payorch.api.problems import Code
+from payorch.api.reading import Body, identifier, json_response, object_of, whole_body
 from payorch.api.refusal import Refusal, not_found
 from payorch.api.searching import page_of
 from payorch.api.shopper import farewell_page, onward_url, returned_attempt
@@ -28,17 +28,12 @@ from payorch.api.surroundings import ApiSurroundings
 from payorch.api.timeline import timeline_json
 from payorch.domain.decide import OPERATION_PREFIX
 from payorch.domain.events import Created
-from payorch.domain.identifiers import MalformedIdentifier, parse
 from payorch.domain.records import OperationKind, Payment
 
 Handler: TypeAlias = Callable[..., Awaitable[Response]]
-Body: TypeAlias = Callable[[], Awaitable[bytes]]
-"""Gives the whole body, or raises what is wrong with it, when the command comes to it."""
 
 SHOPPER_WAITS_SECONDS: Final = 4.0
 """How long a shopper's browser waits for the PSP to be asked, before it is sent on with what is known."""
-
-JSON: Final = "application/json"
 
 
 @final
@@ -95,31 +90,31 @@ class MerchantApi:
         """Confirm a payment that was created without."""
         asked, value = await self._command(payment_id, "confirm")
         method, return_url = confirm_from(value, self._around.connectors)
-        return said(await self._answering.confirm(asked, _id(payment_id, "pay"), method, return_url))
+        return said(await self._answering.confirm(asked, identifier(payment_id, "pay"), method, return_url))
 
     async def cancel(self, payment_id: str) -> Response:
         """End a payment, now or as soon as its outcome is known."""
         asked, value = await self._command(payment_id, "cancel")
         check_cancel(value)
-        return said(await self._answering.cancel(asked, _id(payment_id, "pay")))
+        return said(await self._answering.cancel(asked, identifier(payment_id, "pay")))
 
     async def capture(self, payment_id: str) -> Response:
         """Take what is held, or part of it."""
         asked, value = await self._command(payment_id, "captures")
         body = capture_from(value)
-        return said(await self._answering.capture(asked, _id(payment_id, "pay"), body))
+        return said(await self._answering.capture(asked, identifier(payment_id, "pay"), body))
 
     async def void(self, payment_id: str) -> Response:
         """Release what is held, or what captures left of it."""
         asked, value = await self._command(payment_id, "voids")
         body = void_from(value)
-        return said(await self._answering.void(asked, _id(payment_id, "pay"), body))
+        return said(await self._answering.void(asked, identifier(payment_id, "pay"), body))
 
     async def refund(self, payment_id: str) -> Response:
         """Give back what was captured, or part of it."""
         asked, value = await self._command(payment_id, "refunds")
         body = refund_from(value)
-        return said(await self._answering.refund(asked, _id(payment_id, "pay"), body))
+        return said(await self._answering.refund(asked, identifier(payment_id, "pay"), body))
 
     async def _command(self, payment_id: str, what: str) -> tuple[Asked, JsonObject]:
         path = f"/v1/payments/{payment_id}/{what}"
@@ -129,17 +124,12 @@ class MerchantApi:
         self, method_path: str, path: str, headers: Headers, body: Body, request_id: str, *, empty: bool
     ) -> tuple[Asked, JsonObject]:
         """Who asks for what under which key. `empty`: no body is as good as an empty object."""
-        merchant_id = await self._merchant(headers)
+        merchant_id = await self.merchant(headers)
         try:
             key = idempotency_key(headers)
         except HeaderRefused as refused:
             raise Refusal(refused.code, detail=refused.detail) from None
-        data = await body()
-        value: JsonObject = {}
-        if data or not empty:
-            if not is_json(headers):
-                raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE)
-            value = read_json(data, max_bytes=self._around.http.body_limit_bytes, max_depth=self._around.http.json_depth_limit)
+        value = await object_of(headers, body, self._around.http, empty=empty)
         asked = Asked(
             merchant_id=merchant_id,
             key=key,
@@ -153,11 +143,11 @@ class MerchantApi:
 
     async def show(self, payment_id: str) -> Response:
         """The payment as it stands."""
-        merchant_id = await self._merchant(request.scope["headers"])
-        payment = await self._around.load_payment(_id(payment_id, "pay"))
+        merchant_id = await self.merchant(request.scope["headers"])
+        payment = await self._around.load_payment(identifier(payment_id, "pay"))
         if payment is None or payment.merchant_id != merchant_id:
             raise not_found()
-        return _json(payment_json(payment))
+        return json_response(payment_json(payment))
 
     async def show_capture(self, capture_id: str) -> Response:
         """A capture as it stands, with its payment inside."""
@@ -172,34 +162,35 @@ class MerchantApi:
         return await self._show_operation(refund_id, OperationKind.REFUND)
 
     async def _show_operation(self, operation_id: str, kind: OperationKind) -> Response:
-        merchant_id = await self._merchant(request.scope["headers"])
-        payment_id = await self._around.find_operation(_id(operation_id, OPERATION_PREFIX[kind]))
+        merchant_id = await self.merchant(request.scope["headers"])
+        payment_id = await self._around.find_operation(identifier(operation_id, OPERATION_PREFIX[kind]))
         payment = await self._around.load_payment(payment_id) if payment_id is not None else None
         if payment is None or payment.merchant_id != merchant_id:
             raise not_found()
-        return _json(operation_json(payment, operation_id))
+        return json_response(operation_json(payment, operation_id))
 
     async def timeline(self, payment_id: str) -> Response:
         """Every event of the payment's life."""
-        merchant_id = await self._merchant(request.scope["headers"])
-        events = [recorded.event for recorded in await self._around.load_events(_id(payment_id, "pay"))]
+        merchant_id = await self.merchant(request.scope["headers"])
+        events = [recorded.event for recorded in await self._around.load_events(identifier(payment_id, "pay"))]
         birth = events[0].data if events else None
         if not isinstance(birth, Created) or birth.merchant_id != merchant_id:
             raise not_found()
-        return _json(timeline_json(payment_id, events))
+        return json_response(timeline_json(payment_id, events))
 
     async def search(self) -> Response:
         """A page of the merchant's payments, newest first."""
-        merchant_id = await self._merchant(request.scope["headers"])
+        merchant_id = await self.merchant(request.scope["headers"])
         http = self._around.http
         page = page_of(request.query_string, merchant_id, default=http.page_default, largest=http.page_limit)
         if page.search is None:
-            return _json(page_json([], None))
+            return json_response(page_json([], None))
         rows, cursor = await self._around.search(page.search, limit=page.limit, after=page.after)
         payments = await self._around.load_payments([row.id for row in rows]) if rows else {}
-        return _json(page_json([payments[row.id] for row in rows], cursor))
+        return json_response(page_json([payments[row.id] for row in rows], cursor))
 
-    async def _merchant(self, headers: Headers) -> str:
+    async def merchant(self, headers: Headers) -> str:
+        """Who asks, within the pace that is theirs: the one way in for all of a merchant's calls. Raises Refusal."""
         merchant_id = await self._doorman.merchant(headers)
         self._pace.take(merchant_id)
         return merchant_id
@@ -211,7 +202,7 @@ class MerchantApi:
         attempt_id = returned_attempt(payment_id, request.args.getlist("token"), self._around.return_key)
         if attempt_id is None:
             raise not_found()
-        payment = await self._looked_at(_id(payment_id, "pay"), attempt_id)
+        payment = await self._looked_at(identifier(payment_id, "pay"), attempt_id)
         if payment is None:
             raise not_found()
         onward = onward_url(payment)
@@ -231,29 +222,9 @@ class MerchantApi:
             return await self._around.load_payment(payment_id)
 
 
-def _id(text: str, prefix: str) -> str:
-    """`text`, where it is an id of that kind; a 404 otherwise."""
-    try:
-        kind, _ = parse(text)
-    except MalformedIdentifier:
-        raise not_found() from None
-    if kind != prefix:
-        raise not_found()
-    return text
-
-
-async def whole_body() -> bytes:
-    """The body of the framework's present request, within the framework's limits."""
-    return await request.get_data(cache=True, as_text=False, parse_form_data=False)
-
-
 def said(answer: Said) -> Response:
     """That answer as the framework's."""
     response = Response(answer.body, answer.status, content_type=answer.content_type)
     if answer.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return response
-
-
-def _json(body: bytes, status: int = 200) -> Response:
-    return Response(body, status, content_type=JSON)

@@ -21,8 +21,9 @@ from actors.inbox import Pending
 from connectors.contract import Connector, Delivery, Forged, Notice
 from payorch.api.answering import Said
 from payorch.api.headers import Headers
-from payorch.api.merchant import Body, Handler, said, whole_body
+from payorch.api.merchant import Handler, said
 from payorch.api.problems import Code
+from payorch.api.reading import Body, whole_body
 from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import Log
 from payorch.ports import Clock

@@ -48,6 +48,7 @@ class Code(StrEnum):
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
     OPERATION_NOT_ALLOWED = "operation_not_allowed"
     CAPABILITY_NOT_SUPPORTED = "capability_not_supported"
+    ENDPOINT_LIMIT_REACHED = "endpoint_limit_reached"
     PAYLOAD_TOO_LARGE = "payload_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
@@ -162,6 +163,12 @@ CATALOGUE: Final[Mapping[Code, Kind]] = {
         detail="The connector that holds this payment does not offer this. It was not executed and moved no money. "
         "For a partial capture, send `final: true`, which releases the rest; otherwise read the connector's "
         "capabilities.",
+    ),
+    Code.ENDPOINT_LIMIT_REACHED: Kind(
+        status=HTTPStatus.CONFLICT,
+        title="There are as many webhook endpoints as there may be",
+        detail="You have as many webhook endpoints as one merchant may have. None was added and no money moved. Delete one that you no "
+        "longer use, or let one take more types of events.",
     ),
     Code.PAYLOAD_TOO_LARGE: Kind(
         status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

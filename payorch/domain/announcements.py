@@ -33,6 +33,8 @@ _BY_OPERATION: Final = {
     (OperationKind.REFUND, OperationState.FAILED): "refund.failed",
     (OperationKind.REFUND, OperationState.REVERSED): "refund.failed",
 }
+EVENT_TYPES: Final = (*dict.fromkeys((*BY_STATE.values(), *_BY_OPERATION.values())), "dispute.opened", "dispute.updated")
+"""Every public name there is: what an endpoint may ask for."""
 
 
 def announcements(before: Payment | None, event: Event, payment: Payment) -> tuple[str, ...]:

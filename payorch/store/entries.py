@@ -50,17 +50,7 @@ async def changed(connection: Connection, write: WriteEntry, change: Change, *, 
     Raises ChangeRefused, and whatever `write` raises.
     """
     for _ in range(_TRIES):
-        entry = Entry(
-            stream=change.stream,
-            stream_id=change.stream_id,
-            sequence=await next_sequence(connection, change.stream_id),
-            name=change.name,
-            at=at,
-            actor=actor,
-            cause=cause,
-            body=msgspec.json.encode(change.detail),
-            rows=change.rows,
-        )
+        entry = entry_of(change, sequence=await next_sequence(connection, change.stream_id), at=at, actor=actor, cause=cause)
         match await write(entry):
             case Appended(position):
                 return position
@@ -73,6 +63,24 @@ async def changed(connection: Connection, write: WriteEntry, change: Change, *, 
             case unexpected:
                 raise AssertionError(f"an entry claims nothing, and yet: {unexpected}")
     raise ChangeRefused("somebody else keeps changing the same")
+
+
+def entry_of(change: Change, *, sequence: int, at: datetime, actor: str, cause: str) -> Entry:
+    """The change as the entry of that number in its stream.
+
+    Read the number before what the change is made of: then a change that came between the two makes a Conflict, and is not lost.
+    """
+    return Entry(
+        stream=change.stream,
+        stream_id=change.stream_id,
+        sequence=sequence,
+        name=change.name,
+        at=at,
+        actor=actor,
+        cause=cause,
+        body=msgspec.json.encode(change.detail),
+        rows=change.rows,
+    )
 
 
 async def visit(connection: Connection, entry: Entry) -> Result:
