@@ -106,7 +106,7 @@ def test_outside_it_is_played_back(away_seconds: int) -> None:
         {SIGNATURE: HEADERS[SIGNATURE].replace("v1,", "v1a,")},
         {SIGNATURE: HEADERS[SIGNATURE] + "="},
         {SIGNATURE: ""},
-        {SIGNATURE: "v1,x " * 10_000},
+        {SIGNATURE: HEADERS[SIGNATURE] + " v1,x" * 10_000},
         {TIMESTAMP: "0"},
         {TIMESTAMP: "-1"},
         {TIMESTAMP: "nan"},
