@@ -7,10 +7,9 @@ PAYORCH_DEBUG=1 shows the traceback of a failure. What is heavy to import is imp
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,20 +18,29 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 from cyclopts import App, CycloptsError, Parameter, validators
 
 from connectors.simulator.faults import FaultKind
+from payorch import cli_webhooks
 from payorch.settings import Settings, SettingsInvalid, load, origins
+from payorch.terminal import (
+    DEFAULT_DATA_DIR,
+    CalledWrongly,
+    CommandFailed,
+    DataDir,
+    Json,
+    complain,
+    progress,
+    say,
+    show,
+    stop_printing,
+    tell,
+)
 from payorch.wording import aligned, in_words, plain
 
 if TYPE_CHECKING:
     from payorch.access import Granted
 
-DEFAULT_DATA_DIR: Final = Path(".payorch")
 SIMULATORS_PORT_BASE: Final = 8090
+_HELP: Final = "See payorch --help, or --help behind a command."
 
-Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative="", help="print JSON")]
-DataDir: TypeAlias = Annotated[
-    Path | None,
-    Parameter(name="--data-dir", help="the local stack of this folder, where PAYORCH_DATABASE_URL and PAYORCH_SECRET_KEY are not set"),
-]
 PortBase: TypeAlias = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65500))]
 Operation: TypeAlias = Literal["authorize", "capture", "void", "refund", "inquire"]
 Mode: TypeAlias = Annotated[Literal["test", "live"], Parameter(help="whether real money moves; visible in the key")]
@@ -59,7 +67,7 @@ def _version() -> str:
 
 
 def _usage_error(error: CycloptsError) -> str:
-    return f"payorch: {error}\nSee payorch --help, or --help behind a command."
+    return f"payorch: {error}\n{_HELP}"
 
 
 app = App(
@@ -79,12 +87,10 @@ operators = App(name="operators", help="Operators and their tokens.")
 audit = App(name="audit", help="The journal's hash chain.")
 books = App(name="books", help="The money: whether the books are whole.")
 merchants.command(merchant_keys)
-for _part in (config, merchants, operators, audit, books):
+for _part in (config, merchants, operators, audit, books, cli_webhooks.dead_letters):
     app.command(_part)
-
-
-class CommandFailed(Exception):
-    """The command did what it could and the answer is no. The text is for the person."""
+for _command in (cli_webhooks.listen, cli_webhooks.trigger):
+    app.command(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -99,14 +105,17 @@ def run(arguments: list[str]) -> int:
         app(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        _stop_printing()
+        stop_printing()
         return 1
     except KeyboardInterrupt:
-        return _complain("interrupted")
+        return complain("interrupted")
+    except CalledWrongly as wrong:
+        complain(f"{wrong}\n{_HELP}")
+        return 2
     except Exception as error:
         if debugging:
             raise
-        return _complain(*in_words(error))
+        return complain(*in_words(error))
     return 0
 
 
@@ -140,7 +149,7 @@ async def up(
     from payorch.system import SystemClock
 
     telemetry.configure(SystemClock())
-    await local.up(local.Wishes(data_dir=data_dir, port=port, traffic=traffic, seed=seed), say=_tell)
+    await local.up(local.Wishes(data_dir=data_dir, port=port, traffic=traffic, seed=seed), say=tell)
 
 
 @app.command
@@ -153,7 +162,7 @@ async def serve() -> None:
     settings = load()
     settings.needed_to_serve()
     telemetry.configure(SystemClock())
-    await composition.serve(settings, on_ready=lambda url: _tell(f"payorch is ready: {url}"))
+    await composition.serve(settings, on_ready=lambda url: tell(f"payorch is ready: {url}"))
 
 
 @app.command
@@ -182,7 +191,7 @@ async def simulators(*, port_base: PortBase = SIMULATORS_PORT_BASE, data_dir: Pa
             data_dir,
             clock=clock,
             seed=seed,
-            ready=lambda bound: _tell(aligned([*bound.simulators.items(), ("control", bound.control)])),
+            ready=lambda bound: tell(aligned([*bound.simulators.items(), ("control", bound.control)])),
         )
 
 
@@ -206,13 +215,13 @@ async def chaos(
     lasting = None if for_ is None else breaking.duration(for_)
     if clear:
         mended = await breaking.mend(data_dir, connector, fault and fault.value)
-        return _show({"lifted": mended}, json, lambda: breaking.lifted(mended))
+        return show({"lifted": mended}, json, lambda: breaking.lifted(mended))
     if connector is None or fault is None:
         in_force = await breaking.show(data_dir, connector)
-        return _show({"faults": in_force}, json, lambda: breaking.table(in_force))
+        return show({"faults": in_force}, json, lambda: breaking.table(in_force))
     wish = breaking.Wish(fault=fault.value, rate=rate, for_seconds=lasting, count=count, operation=operation, seconds=seconds)
     made = await breaking.break_it(data_dir, connector, wish)
-    return _show({"connector": connector, **made}, json, lambda: breaking.sentence(connector, made))
+    return show({"connector": connector, **made}, json, lambda: breaking.sentence(connector, made))
 
 
 @app.command
@@ -224,7 +233,7 @@ async def migrate(*, json: Json = False) -> None:
     settings = load()
     applied = await database.prepare(settings.needed("migration_database_url"), settings.database, now=SystemClock().now())
     names = [str(migration) for migration in applied]
-    _show({"applied": names}, json, lambda: f"applied {', '.join(names)}" if names else "nothing to do: the schema is up to date")
+    show({"applied": names}, json, lambda: f"applied {', '.join(names)}" if names else "nothing to do: the schema is up to date")
 
 
 @app.command
@@ -233,7 +242,7 @@ def states(*, json: Json = False) -> None:
     from payorch.domain import diagram
 
     drawing, tables = diagram.mermaid(), diagram.tables()
-    _show({"mermaid": drawing, "tables": tables}, json, lambda: f"{drawing}\n\n{tables}")
+    show({"mermaid": drawing, "tables": tables}, json, lambda: f"{drawing}\n\n{tables}")
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------------------------
@@ -248,19 +257,19 @@ def config_check(*, json: Json = False) -> None:
     settings = load()
     findings = [finding for finding in doctor.configured(settings, CONNECTORS) if finding.level is not doctor.Level.OK]
     shown = {"settings": _settings_json(settings), "findings": [asdict(finding) for finding in findings]}
-    _show(shown, json, lambda: _settings_table(settings))
-    _complain(*[f"{finding.text}: {finding.remedy}" for finding in findings])
+    show(shown, json, lambda: _settings_table(settings))
+    complain(*[f"{finding.text}: {finding.remedy}" for finding in findings])
     if any(finding.level is doctor.Level.FAIL for finding in findings):
         raise CommandFailed("the settings cannot be meant so")
     if not json:
-        _say("\nthe settings are valid")
+        say("\nthe settings are valid")
 
 
 @config.command(name="show")
 def config_show(*, json: Json = False) -> None:
     """Show each setting with its origin; of secrets only whether they are set."""
     settings = load()
-    _show(_settings_json(settings), json, lambda: _settings_table(settings))
+    show(_settings_json(settings), json, lambda: _settings_table(settings))
 
 
 def _settings_json(settings: Settings) -> dict[str, Any]:
@@ -293,7 +302,7 @@ async def doctor(*, data_dir: Path = DEFAULT_DATA_DIR, json: Json = False) -> No
     except SettingsInvalid as invalid:
         findings = await examination.examine(invalid, known=CONNECTORS, clock=clock, data_dir=data_dir)
     rows = [(one.level.value.ljust(4), one.subject, f"{one.text}{f'. {one.remedy}' if one.remedy else ''}") for one in findings]
-    _show([asdict(one) for one in findings], json, lambda: aligned(rows))
+    show([asdict(one) for one in findings], json, lambda: aligned(rows))
     if failed := sum(one.level is examination.Level.FAIL for one in findings):
         raise CommandFailed(f"{failed} of {len(findings)} checks failed")
 
@@ -320,7 +329,7 @@ async def merchants_list(*, data_dir: DataDir = None, json: Json = False) -> Non
 
     async with local.connection_to(data_dir) as connection:
         found = await identities.merchants(connection)
-    _show(
+    show(
         [{"id": one.id, "name": one.name, "created_at": one.created_at.isoformat()} for one in found],
         json,
         lambda: aligned((one.id, one.created_at.date().isoformat(), one.name) for one in found),
@@ -350,7 +359,7 @@ async def merchant_keys_list(merchant_id: str, *, data_dir: DataDir = None, json
         found = await identities.merchant_keys(connection, merchant_id)
     rows = [(one.lookup_id, one.mode, one.created_at.isoformat(), "live" if one.is_live(now) else "ended") for one in found]
     names = ("lookup_id", "mode", "created_at", "status")
-    _show([dict(zip(names, row, strict=True)) for row in rows], json, lambda: aligned(rows))
+    show([dict(zip(names, row, strict=True)) for row in rows], json, lambda: aligned(rows))
 
 
 @merchant_keys.command(name="revoke")
@@ -360,7 +369,7 @@ async def merchant_keys_revoke(lookup_id: str, *, data_dir: DataDir = None, json
 
     async with local.registrar(data_dir, command="merchants keys revoke") as registrar:
         key = await registrar.revoke_merchant_key(lookup_id)
-    _show({"merchant": key.merchant_id, "revoked": lookup_id}, json, lambda: f"{lookup_id} of {key.merchant_id} is revoked")
+    show({"merchant": key.merchant_id, "revoked": lookup_id}, json, lambda: f"{lookup_id} of {key.merchant_id} is revoked")
 
 
 @operators.command(name="add")
@@ -397,13 +406,13 @@ async def operators_list(*, data_dir: DataDir = None, json: Json = False) -> Non
         for one in await identities.operators(connection):
             roles = {token.role for token in await identities.operator_tokens(connection, one.id) if token.is_live(now)}
             found.append({"id": one.id, "name": one.name, "person": one.person, "roles": sorted(roles)})
-    _show(found, json, lambda: aligned((one["id"], one["name"], one["person"], " ".join(one["roles"]) or "(none)") for one in found))
+    show(found, json, lambda: aligned((one["id"], one["name"], one["person"], " ".join(one["roles"]) or "(none)") for one in found))
 
 
 def _show_granted(granted: Granted, what: str, secret: str, more: Mapping[str, str], as_json: bool) -> None:
     text = granted.key.text.reveal()
     shown = {what: granted.id, "name": granted.name, **more, secret: text, "lookup_id": granted.key.lookup_id}
-    _show(shown, as_json, lambda: f"{aligned(shown.items())}\n\nThe {secret} is shown this once and kept nowhere. Keep it safe.")
+    show(shown, as_json, lambda: f"{aligned(shown.items())}\n\nThe {secret} is shown this once and kept nowhere. Keep it safe.")
 
 
 # --- the journal ------------------------------------------------------------------------------------------------------------------------
@@ -426,7 +435,7 @@ async def audit_verify(*, data_dir: DataDir = None, json: Json = False) -> None:
         "position": verdict.position,
         "detail": verdict.detail,
     }
-    _show(shown, json, lambda: f"{verdict.records} records are good; head {verdict.head_position} {verdict.head_hash.hex()}")
+    show(shown, json, lambda: f"{verdict.records} records are good; head {verdict.head_position} {verdict.head_hash.hex()}")
     if not verdict.whole:
         raise CommandFailed(
             f"the journal is damaged at position {verdict.position}: {verdict.fault and verdict.fault.value}. {verdict.detail}"
@@ -462,46 +471,9 @@ async def books_check(
     scope = check.Scope(since=since and (since if since.tzinfo else since.replace(tzinfo=UTC)).astimezone(UTC), sample=sample)
     try:
         async with local.reachable(data_dir) as settings:
-            verdict = await check.run(settings, urls, scope, now=SystemClock().now, progress=_progress)
+            verdict = await check.run(settings, urls, scope, now=SystemClock().now, progress=progress)
     finally:
-        _progress("")
-    _show(books_report.data(verdict), json, lambda: books_report.text(verdict))
+        progress("")
+    show(books_report.data(verdict), json, lambda: books_report.text(verdict))
     if not verdict.whole:
         raise CommandFailed(books_report.summary(verdict))
-
-
-# --- printing ---------------------------------------------------------------------------------------------------------------------------
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def _tell(text: str) -> None:
-    """As `_say`, for commands that go on when nobody reads any more."""
-    try:
-        _say(text)
-    except BrokenPipeError:
-        _stop_printing()
-
-
-def _progress(text: str) -> None:
-    """One line that is overwritten, where a person looks on."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def _stop_printing() -> None:
-    """The reader has had enough, as in `payorch states | head`. Python would complain once more when it closes stdout."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _show(data: object, as_json: bool, text: Callable[[], str]) -> None:
-    _say(json.dumps(data, indent=2, ensure_ascii=False) if as_json else text())
-
-
-def _complain(*lines: str) -> int:
-    for line in lines:
-        for part in line.splitlines() or [""]:
-            print(f"payorch: {part}", file=sys.stderr)
-    return 1

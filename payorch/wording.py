@@ -20,6 +20,24 @@ def plain(value: object) -> str:
     return "" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
+def printable(text: str) -> str:
+    """Text from outside in one line, with what would steer a terminal or turn the reading order round shown as escapes."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def shortened(text: str, longest: int) -> str:
+    """The text, or its beginning where it is longer."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def span(seconds: float) -> str:
+    """How long, in the largest unit that fits: `42 s`, `5 min`, `3 h`, `12 d`."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
 def in_words(error: BaseException) -> list[str]:
     """What went wrong, one line for each error of a group.
 

@@ -43,7 +43,14 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     "payorch.system": ("payorch.ports",),
     "tui": ("tui",),
 }
-MAY_IMPORT_EVERYTHING: Final = ("payorch.app", "payorch.platform", "payorch.cli", "payorch.local", "payorch.__main__")
+MAY_IMPORT_EVERYTHING: Final = (
+    "payorch.app",
+    "payorch.platform",
+    "payorch.cli",
+    "payorch.cli_webhooks",
+    "payorch.local",
+    "payorch.__main__",
+)
 """The composition root and the command line in front of it."""
 
 BANNED_MODULES: Final = {
@@ -66,7 +73,7 @@ BANNED_CALLS: Final = {
 
 LARGEST_MODULE_LINES: Final = 420
 LARGER_FOR_A_REASON: Final = {
-    "payorch/cli.py": 540,  # one function for each command, and nothing else
+    "payorch/cli.py": 480,  # one function for each command, and nothing else
     "payorch/door.py": 680,  # one subject, the edge; splitting it would part the connection from its deadlines
     "payorch/store/embedded.py": 580,
     "payorch/simulators.py": 480,
@@ -124,7 +131,7 @@ def test_only_the_composition_root_imports_it() -> None:
         for path, module, tree in SOURCES
         if module not in MAY_IMPORT_EVERYTHING
         for line, name in imported(tree)
-        if within(name, ("payorch.app", "payorch.platform", "payorch.cli", "payorch.local"))
+        if within(name, ("payorch.app", "payorch.platform", "payorch.cli", "payorch.cli_webhooks", "payorch.local"))
     ]
     assert not wrong, f"these import the composition root; pass what they need in instead: {wrong}"
 
@@ -154,7 +161,7 @@ def test_nothing_goes_round_the_five_ports() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
-                if called in BANNED_CALLS and not (called == "print" and relative in ("payorch/cli.py", "payorch/local.py")):
+                if called in BANNED_CALLS and not (called == "print" and relative == "payorch/terminal.py"):
                     wrong.append(f"{relative}:{node.lineno} calls {called}; use {BANNED_CALLS[called]}")
     assert not wrong, "\n".join(wrong)
 

@@ -31,7 +31,7 @@ SECRET_KEY = "a key of at least thirty-two bytes"
 COMMANDS = [
     "up", "serve", "simulators", "migrate", "states", "doctor", "config check", "config show", "merchants add", "merchants list",
     "merchants keys add", "merchants keys list", "merchants keys revoke", "operators add", "operators list", "audit verify", "books check",
-    "chaos",
+    "chaos", "dead-letters list", "dead-letters show", "dead-letters replay", "dead-letters discard", "listen", "trigger",
 ]  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def test_a_wrong_call_is_2_and_says_so(payorch: Run, command: str) -> None:
     assert ran.out == ""
 
 
-@pytest.mark.parametrize("command", ["migrate", "merchants list", "operators list", "audit verify", "merchants add x"])
+@pytest.mark.parametrize("command", ["migrate", "merchants list", "operators list", "audit verify", "merchants add x", "dead-letters list"])
 def test_without_a_database_it_fails_in_one_line(payorch: Run, command: str) -> None:
     ran = payorch(command)
     assert ran.code == 1
