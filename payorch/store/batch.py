@@ -17,7 +17,7 @@ from payorch.domain import events
 from payorch.domain.identifiers import bytes_of
 from payorch.domain.payment import AttemptState, Name
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment
-from payorch.store import audit, rows
+from payorch.store import audit, rows, tables
 from payorch.store.entry_rows import arrival, entry_row, erasures, notice
 from payorch.store.items import (
     PAYMENT_STREAM,
@@ -101,7 +101,7 @@ def encode(item: Item) -> Encoded:
         case Arrival():
             id = bytes_of(item.id)
             named = frozenset({(item.connector, item.identity)})  # of two in one statement the second must meet the first
-            return Encoded(records=(), rows=((rows.INBOX, arrival(item)),), touches=named, arrival=UUID(bytes=id))
+            return Encoded(records=(), rows=((tables.INBOX, arrival(item)),), touches=named, arrival=UUID(bytes=id))
         case NoticeMark() | Delivery():
             table, row = entry_row(item)
             return Encoded(records=(), rows=((table, row),), touches=_touched(item))
@@ -125,25 +125,25 @@ def _touched(row: object) -> frozenset[Hashable]:
 def link(items: Sequence[Encoded], head: Head) -> Batch:
     """The statement that writes these items after `head`: positions and hashes are given here."""
     end, last, chained, positions = _chain(items, head)
-    by_table: dict[Table, list[Row]] = {rows.JOURNAL: chained} if chained else {}
+    by_table: dict[Table, list[Row]] = {tables.JOURNAL: chained} if chained else {}
     answering: list[int] = []
     for number, item in enumerate(items):
         for table, row in item.rows:
             by_table.setdefault(table, []).append(row)
         if item.answer is not None:
-            by_table.setdefault(rows.ANSWERS, []).append(item.answer)
+            by_table.setdefault(tables.ANSWERS, []).append(item.answer)
             answering.append(number)
-    tables = tuple(sorted(by_table, key=lambda table: table.rank))
+    touched = tuple(sorted(by_table, key=lambda table: table.rank))
     parameters: list[Any] = [Int8(head.position), head.hash, Int8(head.epoch), Int8(end.position), end.hash]
-    for table in tables:
+    for table in touched:
         parameters += table.arrays(by_table[table])
     return Batch(
-        statement=rows.statement(tables),
+        statement=tables.statement(touched),
         parameters=parameters,
         head=end,
         positions=tuple(positions),
         answering=tuple(answering),
-        answers=tuple(by_table.get(rows.ANSWERS, ())),
+        answers=tuple(by_table.get(tables.ANSWERS, ())),
         last=last,
     )
 
@@ -188,10 +188,10 @@ def _append(item: Append) -> Encoded:
     # Its own answer goes into the claim's row: an UPDATE in the same statement would not see it.
     answered_claim = claim is not None and answer is not None and (answer.merchant_id, answer.key) == (claim.merchant_id, claim.key)
     if claim is not None:
-        made.append((rows.CLAIMS, _claim(claim, payment_id, answer if answered_claim else None)))
+        made.append((tables.CLAIMS, _claim(claim, payment_id, answer if answered_claim else None)))
         touches.add((merchant_id, claim.key))
     if item.notice is not None:
-        made.append((rows.NOTICES, notice(item.notice)))
+        made.append((tables.NOTICES, notice(item.notice)))
         touches |= _touched(item.notice)
     answer_row = None if answer is None or answered_claim else _answer(answer)
     if answer is not None and answer_row is not None:
@@ -207,12 +207,12 @@ def _append(item: Append) -> Encoded:
 
 
 def _changes(item: Append, payment_id: bytes, merchant_id: bytes) -> list[tuple[Table, Row]]:
-    made: list[tuple[Table, Row]] = [(rows.PAYMENTS, _payment(item.payment, payment_id, merchant_id, item.expected_version))]
-    # Those that give way first: see rows.ATTEMPTS.
+    made: list[tuple[Table, Row]] = [(tables.PAYMENTS, _payment(item.payment, payment_id, merchant_id, item.expected_version))]
+    # Those that give way first: see tables.ATTEMPTS.
     ordered = sorted(item.attempts, key=lambda one: is_exclusive(one.state)) if len(item.attempts) > 1 else item.attempts
-    made += [(rows.ATTEMPTS, _attempt(one, payment_id)) for one in ordered]
-    made += [(rows.OPERATIONS, _operation(one, payment_id)) for one in item.operations]
-    made += [(rows.OUTBOX, _outbox(one, item.payment, payment_id, merchant_id)) for one in item.outbox]
+    made += [(tables.ATTEMPTS, _attempt(one, payment_id)) for one in ordered]
+    made += [(tables.OPERATIONS, _operation(one, payment_id)) for one in item.operations]
+    made += [(tables.OUTBOX, _outbox(one, item.payment, payment_id, merchant_id)) for one in item.outbox]
     return made
 
 

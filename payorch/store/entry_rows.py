@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from payorch.domain.identifiers import bytes_of
-from payorch.store import rows
+from payorch.store import tables
 from payorch.store.items import (
     Arrival,
     DeadLetter,
@@ -34,29 +34,29 @@ def entry_row(row: EntryRow) -> tuple[Table, Row]:
     """The table and the row of what an entry brings with it."""
     match row:
         case MerchantRow():
-            return rows.MERCHANTS, (uuid(bytes_of(row.id)), words(row.name), moment(row.created_at))
+            return tables.MERCHANTS, (uuid(bytes_of(row.id)), words(row.name), moment(row.created_at))
         case MerchantKeyRow():
             owner = uuid(bytes_of(row.merchant_id))
             times = (moment(row.created_at), moment(row.expires_at))
-            return rows.MERCHANT_KEYS, (words(row.lookup_id), owner, raw(row.digest), words(row.mode), *times)
+            return tables.MERCHANT_KEYS, (words(row.lookup_id), owner, raw(row.digest), words(row.mode), *times)
         case OperatorRow():
-            return rows.OPERATORS, (uuid(bytes_of(row.id)), words(row.name), words(row.person), moment(row.created_at))
+            return tables.OPERATORS, (uuid(bytes_of(row.id)), words(row.name), words(row.person), moment(row.created_at))
         case OperatorTokenRow():
             owner = uuid(bytes_of(row.operator_id))
             times = (moment(row.created_at), moment(row.expires_at))
-            return rows.OPERATOR_TOKENS, (words(row.lookup_id), owner, raw(row.digest), words(row.role), *times)
+            return tables.OPERATOR_TOKENS, (words(row.lookup_id), owner, raw(row.digest), words(row.role), *times)
         case MerchantKeyRevoked():
-            return rows.REVOKED_MERCHANT_KEYS, (words(row.lookup_id), moment(row.at))
+            return tables.REVOKED_MERCHANT_KEYS, (words(row.lookup_id), moment(row.at))
         case OperatorTokenRevoked():
-            return rows.REVOKED_OPERATOR_TOKENS, (words(row.lookup_id), moment(row.at))
+            return tables.REVOKED_OPERATOR_TOKENS, (words(row.lookup_id), moment(row.at))
         case Endpoint():
-            return rows.ENDPOINTS, _endpoint(row)
+            return tables.ENDPOINTS, _endpoint(row)
         case Delivery():
-            return rows.DELIVERIES, delivery(row)
+            return tables.DELIVERIES, delivery(row)
         case NoticeMark():
-            return rows.NOTICES, notice(row)
+            return tables.NOTICES, notice(row)
         case DeadLetter():
-            return rows.DEAD_LETTERS, _dead_letter(row)
+            return tables.DEAD_LETTERS, _dead_letter(row)
         case _ as never:
             assert_never(never)
 
@@ -117,8 +117,8 @@ def delivery(row: Delivery) -> Row:
 def erasures(item: Erasure) -> tuple[tuple[Table, Row], ...]:
     """What is to be forgotten."""
     return (
-        (rows.ERASED_NOTICES, (moment(item.notices_before), integer(item.limit))),
-        (rows.ERASED_DEAD_LETTERS, (moment(item.dead_letters_before), integer(item.limit))),
+        (tables.ERASED_NOTICES, (moment(item.notices_before), integer(item.limit))),
+        (tables.ERASED_DEAD_LETTERS, (moment(item.dead_letters_before), integer(item.limit))),
     )
 
 

@@ -31,7 +31,7 @@ import psycopg
 from psycopg.types.numeric import Int8
 
 from payorch.domain.identifiers import uuid_of
-from payorch.store import rows
+from payorch.store import tables
 from payorch.store.batch import Batch, Encoded, Head, apart, encode, link
 from payorch.store.driver import Session
 from payorch.store.items import (
@@ -330,7 +330,7 @@ class Journal:
         """Which of the batch's answers are the stored ones, by comparing: after a lost answer nobody else can tell."""
         if not batch.answers:
             return frozenset()
-        parameters = rows.ANSWERS.arrays(list(batch.answers))
+        parameters = tables.ANSWERS.arrays(list(batch.answers))
 
         async def look() -> list[tuple[Any, ...]]:
             return await self._line.run_all(

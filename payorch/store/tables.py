@@ -1,0 +1,261 @@
+"""The tables that the journal writes, each as a piece of the one statement, and that statement for any set of them.
+
+Not here: values and columns (`rows`), which rows an item makes (`batch`, `entry_rows`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from payorch.store.rows import Bigints, Blobs, Booleans, Column, Integers, Jsons, Moments, Table, Texts, Uuids
+
+
+def _columns(**kinds: type[Column]) -> tuple[tuple[str, type[Column]], ...]:
+    return tuple(kinds.items())
+
+
+def _insert(table: str, conflict: str = "") -> str:
+    """Plain INSERT, or one with an answer to conflicts."""
+    return f"INSERT INTO payorch.{table} ({{columns}}) SELECT {{columns}} FROM {{source}} {conflict}"
+
+
+def _upsert(table: str, key: str, changing: str, further: str = "") -> str:
+    """INSERT or UPDATE in one piece. No join, so no plan that a fresh database without statistics could get wrong."""
+    assignments = ", ".join(f"{name} = excluded.{name}" for name in changing.split())
+    return _insert(table, f"ON CONFLICT ({key}) DO UPDATE SET {assignments}{further}")
+
+
+JOURNAL: Final = Table(
+    rank=1,
+    name="journal",
+    columns=_columns(
+        position=Bigints, stream=Texts, stream_id=Uuids, sequence=Integers, name=Texts, at=Moments, actor=Texts, cause=Texts, body=Jsons,
+        hash=Blobs,
+    ),
+    template=_insert("journal"),
+)  # fmt: skip
+
+PAYMENTS: Final = Table(
+    rank=2,
+    name="payments",
+    columns=_columns(
+        id=Uuids, merchant_id=Uuids, state=Texts, version=Integers, previous_version=Integers, amount=Bigints, currency=Texts,
+        capture=Texts, reference=Texts, connector=Texts, psp_reference=Texts, authorized=Bigints, captured=Bigints,
+        capture_reserved=Bigints, refunded=Bigints, refund_reserved=Bigints, unfinished=Booleans, due_at=Moments, held=Booleans,
+        created_at=Moments, updated_at=Moments,
+    ),
+    template=_upsert(
+        "payments",
+        "id",
+        "state version previous_version connector psp_reference authorized captured capture_reserved refunded refund_reserved"
+        " unfinished due_at held updated_at",
+    ),
+)  # fmt: skip
+
+ATTEMPTS: Final = Table(
+    rank=3,
+    name="attempts",
+    columns=_columns(
+        payment_id=Uuids, id=Uuids, connector=Texts, state=Texts, exclusive=Booleans, amount=Bigints, currency=Texts, psp_key=Texts,
+        psp_key_safe_until=Moments, call_method=Texts, call_path=Texts, call_content_type=Texts, call_body=Texts, psp_reference=Texts,
+        next_action_at=Moments, created_at=Moments, updated_at=Moments,
+    ),
+    # A definitive no stays one (items.is_exclusive). In the order of the rows: a closed attempt gives way before the next one comes in.
+    template=_upsert(
+        "attempts",
+        "payment_id, id",
+        "state psp_reference next_action_at updated_at",
+        ", exclusive = excluded.exclusive AND attempts.exclusive",
+    ).replace("ON CONFLICT", "ORDER BY new.n ON CONFLICT"),
+)  # fmt: skip
+
+OPERATIONS: Final = Table(
+    rank=4,
+    name="operations",
+    columns=_columns(
+        payment_id=Uuids, id=Uuids, attempt_id=Uuids, kind=Texts, state=Texts, origin=Texts, amount=Bigints, currency=Texts, final=Booleans,
+        psp_key=Texts, psp_key_safe_until=Moments, call_method=Texts, call_path=Texts, call_content_type=Texts, call_body=Texts,
+        psp_reference=Texts, reason=Texts, reference=Texts, next_action_at=Moments, in_review=Booleans, created_at=Moments,
+        updated_at=Moments,
+    ),
+    template=_upsert(
+        "operations",
+        "payment_id, id",
+        "state amount final psp_reference reason reference next_action_at in_review updated_at",
+    ),
+)  # fmt: skip
+
+OUTBOX: Final = Table(
+    rank=5,
+    name="outbox",
+    columns=_columns(payment_id=Uuids, sequence=Integers, event_id=Uuids, merchant_id=Uuids, type=Texts, body=Jsons, created_at=Moments),
+    template=_insert("outbox", "RETURNING payment_id, event_id, merchant_id, type, created_at"),
+)
+
+CLAIMS: Final = Table(
+    rank=6,
+    name="claims",
+    columns=_columns(
+        merchant_id=Uuids, key=Texts, fingerprint=Blobs, method_path=Texts, payment_id=Uuids, subject_id=Texts, request_id=Texts,
+        created_at=Moments, answered_at=Moments, status=Integers, body=Blobs,
+    ),
+    template=_insert("idempotency_keys"),
+)  # fmt: skip
+
+ANSWERS: Final = Table(
+    rank=7,
+    name="answers",
+    columns=_columns(merchant_id=Uuids, key=Texts, answered_at=Moments, status=Integers, body=Blobs),
+    template=(
+        "UPDATE payorch.idempotency_keys AS old SET answered_at = new.answered_at, status = new.status, body = new.body FROM {source}"
+        ' WHERE old.merchant_id = new.merchant_id AND old.key = new.key COLLATE "C" AND old.answered_at IS NULL RETURNING new.n'
+    ),
+)
+
+MERCHANTS: Final = Table(
+    rank=8, name="merchants", columns=_columns(id=Uuids, name=Texts, created_at=Moments), template=_insert("merchants")
+)
+MERCHANT_KEYS: Final = Table(
+    rank=9,
+    name="merchant_keys",
+    columns=_columns(lookup_id=Texts, merchant_id=Uuids, digest=Blobs, mode=Texts, created_at=Moments, expires_at=Moments),
+    template=_insert("merchant_keys"),
+)
+OPERATORS: Final = Table(
+    rank=10, name="operators", columns=_columns(id=Uuids, name=Texts, person=Texts, created_at=Moments), template=_insert("operators")
+)
+OPERATOR_TOKENS: Final = Table(
+    rank=11,
+    name="operator_tokens",
+    columns=_columns(lookup_id=Texts, operator_id=Uuids, digest=Blobs, role=Texts, created_at=Moments, expires_at=Moments),
+    template=_insert("operator_tokens"),
+)
+_REVOKE: Final = (
+    "UPDATE payorch.{table} AS old SET revoked_at = new.revoked_at FROM {{source}}"
+    ' WHERE old.lookup_id = new.lookup_id COLLATE "C" AND old.revoked_at IS NULL'
+)
+REVOKED_MERCHANT_KEYS: Final = Table(
+    rank=12,
+    name="revoked_merchant_keys",
+    columns=_columns(lookup_id=Texts, revoked_at=Moments),
+    template=_REVOKE.format(table="merchant_keys"),
+)
+REVOKED_OPERATOR_TOKENS: Final = Table(
+    rank=13,
+    name="revoked_operator_tokens",
+    columns=_columns(lookup_id=Texts, revoked_at=Moments),
+    template=_REVOKE.format(table="operator_tokens"),
+)
+
+INBOX: Final = Table(
+    rank=14,
+    name="arrivals",
+    columns=_columns(
+        id=Uuids, connector=Texts, identity=Texts, digest=Blobs, kind=Texts, content=Blobs, refers=Jsons, occurred_at=Moments,
+        received_at=Moments, request_id=Texts, state=Texts, tries=Integers, next_try_at=Moments, outcome=Texts, settled_at=Moments,
+    ),
+    template=_insert("inbox", "ON CONFLICT (connector, identity) DO NOTHING RETURNING id"),
+)  # fmt: skip
+NOTICES: Final = Table(
+    rank=15,
+    name="notices",
+    columns=_columns(
+        id=Uuids, state=Texts, tries=Integers, next_try_at=Moments, payment_id=Uuids, outcome=Texts, settled_at=Moments
+    ),
+    template=(
+        "UPDATE payorch.inbox AS old SET state = new.state, tries = new.tries, next_try_at = new.next_try_at,"
+        " payment_id = new.payment_id, outcome = new.outcome, settled_at = new.settled_at FROM {source} WHERE old.id = new.id"
+    ),
+)  # fmt: skip
+ENDPOINTS: Final = Table(
+    rank=16,
+    name="endpoints",
+    columns=_columns(
+        id=Uuids, merchant_id=Uuids, url=Texts, events=Texts, description=Texts, state=Texts, disabled_reason=Texts, secret=Blobs,
+        previous_secret=Blobs, previous_until=Moments, version=Integers, created_at=Moments, updated_at=Moments,
+    ),
+    template=_upsert(
+        "webhook_endpoints",
+        "id",
+        "url events description state disabled_reason secret previous_secret previous_until version updated_at",
+    ),
+)  # fmt: skip
+DELIVERIES: Final = Table(
+    rank=17,
+    name="deliveries",
+    columns=_columns(
+        payment_id=Uuids, event_id=Uuids, endpoint_id=Uuids, merchant_id=Uuids, type=Texts, state=Texts, attempts=Integers,
+        next_attempt_at=Moments, last_attempt_at=Moments, last_status=Integers, last_error=Texts, delivered_at=Moments, created_at=Moments,
+    ),
+    template=_upsert(
+        "deliveries",
+        "payment_id, event_id, endpoint_id",
+        "state attempts next_attempt_at last_attempt_at last_status last_error delivered_at",
+    ),
+)  # fmt: skip
+DEAD_LETTERS: Final = Table(
+    rank=18,
+    name="dead_letters",
+    columns=_columns(
+        id=Uuids, kind=Texts, origin=Texts, merchant_id=Uuids, payment_id=Uuids, subject=Jsons, reason_class=Texts, reason=Texts,
+        fingerprint=Texts, payload=Texts, attempts=Integers, first_failed_at=Moments, last_failed_at=Moments, state=Texts,
+        resolved_at=Moments, resolved_by=Texts, resolution=Texts,
+    ),
+    template=_upsert(
+        "dead_letters",
+        "id",
+        "reason_class reason fingerprint payload attempts last_failed_at state resolved_at resolved_by resolution",
+    ),
+)  # fmt: skip
+_ERASE: Final = (
+    "UPDATE payorch.{table} SET {column} = '' FROM {{source}} WHERE id IN (SELECT id FROM payorch.{table} AS old"
+    " WHERE {settled} < new.before AND {column} <> '' ORDER BY {settled}, id LIMIT new.most)"
+)
+ERASED_NOTICES: Final = Table(
+    rank=19,
+    name="erased_notices",
+    columns=_columns(before=Moments, most=Integers),
+    template=_ERASE.format(table="inbox", column="content", settled="settled_at"),
+)
+ERASED_DEAD_LETTERS: Final = Table(
+    rank=20,
+    name="erased_dead_letters",
+    columns=_columns(before=Moments, most=Integers),
+    template=_ERASE.format(table="dead_letters", column="payload", settled="resolved_at"),
+)
+
+# Each event becomes a delivery for each endpoint of its merchant that wants it, in the same statement: none is forgotten, and nobody has to
+# follow the events to find out.
+_FAN_OUT: Final = (
+    "fanned_out AS (INSERT INTO payorch.deliveries"
+    " (payment_id, event_id, endpoint_id, merchant_id, type, state, attempts, next_attempt_at, created_at)"
+    " SELECT told.payment_id, told.event_id, one.id, told.merchant_id, told.type, 'pending', 0, told.created_at, told.created_at"
+    " FROM outbox AS told JOIN payorch.webhook_endpoints AS one ON one.merchant_id = told.merchant_id AND one.state = 'enabled'"
+    " AND (told.type = ANY(one.event_types) OR one.events = '*'))"
+)
+
+# $1 position and $2 hash where we believe the head to be, $3 our epoch; $4 and $5 where it goes.
+_HEAD: Final = (
+    "head AS (UPDATE payorch.journal_head SET position = $4, hash = $5 WHERE position = $1 AND hash = $2 AND epoch = $3"
+    " RETURNING position AS reached)"
+)
+_FIRST_COLUMN: Final = 6
+
+
+@lru_cache(maxsize=256)
+def statement(tables: tuple[Table, ...]) -> str:
+    """The statement that moves the head and writes these tables, in order of rank. Nothing is written when the head is elsewhere.
+
+    Answers one row (position, numbers of the answers that were stored, from 1, ids of the notices that were), or none when the head is
+    elsewhere.
+    """
+    pieces, parameter = [_HEAD], _FIRST_COLUMN
+    for table in tables:
+        pieces.append(table.piece(parameter))
+        parameter += len(table.columns)
+    if OUTBOX in tables:
+        pieces.append(_FAN_OUT)
+    stored = "(SELECT array_agg(n) FROM answers)" if ANSWERS in tables else "NULL::bigint[]"
+    arrived = "(SELECT array_agg(id) FROM arrivals)" if INBOX in tables else "NULL::uuid[]"
+    return f"WITH {', '.join(pieces)} SELECT head.reached, {stored}, {arrived} FROM head"
