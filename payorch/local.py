@@ -19,7 +19,6 @@ import getpass
 import importlib
 import json
 import os
-import shlex
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -32,6 +31,7 @@ import psycopg
 import trio
 
 from payorch import access, configuration, database, doctor, psp_process
+from payorch.banner import banner
 from payorch.folders import make_private_folder, only_one, write_private
 from payorch.keys import KeyMode, Secret
 from payorch.psp_process import Simulators
@@ -41,7 +41,7 @@ from payorch.store import embedded
 from payorch.store.driver import Connection
 from payorch.store.embedded import Cluster
 from payorch.store.pool import DatabaseUnavailable
-from payorch.system import SeededFractions, SystemClock, SystemEntropy, process_age_seconds
+from payorch.system import SeededFractions, SystemClock, SystemEntropy
 
 MERCHANT: Final = "Demo shop"
 OPERATORS: Final[Mapping[str, access.Role]] = {"olga": access.Role.OPERATOR, "amir": access.Role.APPROVER}
@@ -400,28 +400,3 @@ def _first_secret(settings: Settings, connector: str) -> str:
 def _local_url(settings: Settings) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http.host, settings.http.host)
     return f"http://[{host}]:{settings.http.port}" if ":" in host else f"http://{host}:{settings.http.port}"
-
-
-def banner(settings: Settings, url: str, data_dir: Path, simulators: Mapping[str, str]) -> str:
-    """What a person needs to know, and one line to try. The key stays in its file."""
-    credentials = (data_dir / "credentials.json").absolute()
-    rows = [("API", url), ("documentation", f"{url}/docs"), ("health", f"{url}/readyz"), ("metrics", f"{url}/metrics")]
-    for name, connector in settings.enabled_connectors().items():
-        rows.append((name, f"{connector.base_url}{'  (simulator)' if name in simulators else ''}"))
-    rows += [("credentials", str(credentials)), ("data", str(data_dir.absolute()))]
-    width = max(len(name) for name, _ in rows)
-    lines = [f"payorch is ready after {process_age_seconds():.1f} s", ""]
-    lines += [f"  {name.ljust(width)}  {value}" for name, value in rows]
-    return "\n".join([*lines, "", "  Try it:", "", *_curl(url, credentials), "", "  Ctrl-C stops everything, twice stops it now.", ""])
-
-
-def _curl(url: str, credentials: Path) -> list[str]:
-    program = "import json, sys; print(json.load(open(sys.argv[1]))['merchant_key'])"
-    key = f'$(python3 -c "{program}" {shlex.quote(str(credentials))})'
-    body = {"amount": 1999, "currency": "EUR", "reference": "order-1001", "payment_method": {"type": "card", "token": "tok_visa"}}
-    return [
-        f"    curl -s {url}/v1/payments \\",
-        f'      -H "Authorization: Bearer {key}" \\',
-        "      -H 'Content-Type: application/json' -H \"Idempotency-Key: try-$(date +%s)\" \\",
-        f"      -d '{json.dumps(body)}'",
-    ]
