@@ -17,6 +17,9 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from payorch.api.answering import CREATE
+from payorch.api.deliveries import DeliverySurroundings, Turns
+from payorch.api.endpoints import EndpointApi
+from payorch.api.events import EventApi
 from payorch.api.frame import HEADERS, Frame, fault
 from payorch.api.health import HealthApi
 from payorch.api.hot import HotRoute, Short
@@ -26,7 +29,7 @@ from payorch.api.problems import Code, Problem
 from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import ApiSurroundings
 
-__all__ = ["ApiSurroundings", "NoticeSurroundings", "make_app"]
+__all__ = ["ApiSurroundings", "DeliverySurroundings", "NoticeSurroundings", "make_app"]
 
 _CODES: Final[Mapping[int, Code]] = {
     HTTPStatus.NOT_FOUND: Code.NOT_FOUND,
@@ -39,7 +42,11 @@ _NO_ROUTE: Final = "(none)"
 
 
 def make_app(
-    around: ApiSurroundings, notices: NoticeSurroundings, *, http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection
+    around: ApiSurroundings,
+    notices: NoticeSurroundings,
+    deliveries: DeliverySurroundings | None = None,
+    *,
+    http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
     """The API as an ASGI app. Nothing is started and nothing is read before the first request.
 
@@ -58,6 +65,10 @@ def make_app(
     merchants, psps, frame = MerchantApi(around), NoticeApi(notices), Frame(around)
     for routes in (merchants.routes(), psps.routes(), HealthApi(around).routes()):
         _add(app, routes)
+    if deliveries is not None:
+        turns = Turns()
+        _add(app, EndpointApi(around, deliveries, merchants.merchant, turns).routes())
+        _add(app, EventApi(around, deliveries, merchants.merchant, turns).routes())
     _put_into(frame, app)
     path = CREATE.partition(" ")[2]
     create = Short(

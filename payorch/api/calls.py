@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from payorch.api import shapes
+from payorch.api import endpoints, events, shapes
 from payorch.api.contracts import (
     CancelPaymentBody,
     CapturePaymentBody,
@@ -22,6 +22,7 @@ from payorch.api.contracts import (
 )
 from payorch.api.problems import Code
 from payorch.api.searching import PARAMETERS
+from payorch.api.webhook_bodies import ChangeEndpointBody, CreateEndpointBody, ResendEventBody, ResendEventsBody, RotateSecretBody
 
 JSON: Final = "application/json"
 
@@ -63,18 +64,19 @@ class Call:
 
 
 _ANYONE: Final = (Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED, Code.OVERLOADED, Code.UNAVAILABLE, Code.INTERNAL_ERROR)
-_BODY: Final = (
-    Code.INVALID_JSON,
-    Code.VALIDATION_FAILED,
-    Code.IDEMPOTENCY_KEY_MISSING,
-    Code.IDEMPOTENCY_KEY_INVALID,
-    Code.IDEMPOTENCY_IN_PROGRESS,
-    Code.IDEMPOTENCY_KEY_REUSED,
-    Code.CARD_DATA_REFUSED,
-    Code.PAYLOAD_TOO_LARGE,
-    Code.UNSUPPORTED_MEDIA_TYPE,
-    Code.REQUEST_TIMEOUT,
+_PLAIN_BODY: Final = (
+    *(Code.INVALID_JSON, Code.VALIDATION_FAILED, Code.CARD_DATA_REFUSED),
+    *(Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE, Code.REQUEST_TIMEOUT),
 )
+_BODY: Final = (
+    *_PLAIN_BODY,
+    *(Code.IDEMPOTENCY_KEY_MISSING, Code.IDEMPOTENCY_KEY_INVALID, Code.IDEMPOTENCY_IN_PROGRESS, Code.IDEMPOTENCY_KEY_REUSED),
+)
+_LIST: Final = (Code.VALIDATION_FAILED, Code.CARD_DATA_REFUSED)
+_ENDPOINTS: Final = "/v1/webhook-endpoints"
+_ENDPOINT: Final = "/v1/webhook-endpoints/{endpoint_id}"
+_EXAMPLE_ENDPOINT: Final = {"url": "https://shop.example/webhooks", "events": ["payment.succeeded", "refund.failed"], "description": "till"}
+_REPEATABLE: Final = "It moves no money and is meant to be repeated: no Idempotency-Key is needed."
 _FOLLOW_UP: Final = (Code.NOT_FOUND, Code.OPERATION_NOT_ALLOWED, Code.CAPABILITY_NOT_SUPPORTED)
 _LATER: Final = "It is not settled yet, or its outcome is unconfirmed: the payment as it stands. GET tells what becomes of it."
 _OPERATION: Final = shapes.OperationAnswerShape
@@ -109,7 +111,7 @@ CALLS: Final = (
         tells="Everything given must hold. q: an id, a PSP's reference, or the beginning of a reference.",
         parameters=PARAMETERS,
         answers={200: ("A page.", shapes.PaymentList)},
-        codes=(*_ANYONE, Code.VALIDATION_FAILED, Code.CARD_DATA_REFUSED),
+        codes=(*_ANYONE, *_LIST),
     ),
     Call(
         method="get",
@@ -221,6 +223,115 @@ CALLS: Final = (
             media_type="text/html",
         )
         for method, name in (("get", "shopperReturned"), ("post", "shopperReturnedByForm"))
+    ),
+    Call(
+        method="post",
+        path=_ENDPOINTS,
+        name="createEndpoint",
+        summary="Have events sent to a URL",
+        tells="Deliveries are signed after Standard Webhooks with the secret, which is shown in this answer only. "
+        "Any 2xx is taken for received; each event may come more than once, under the same webhook-id.",
+        body=CreateEndpointBody,
+        body_required=True,
+        examples={"some": {"summary": "Some types of events", "value": _EXAMPLE_ENDPOINT}},
+        answers={201: ("The endpoint, with its secret.", shapes.EndpointWithSecretShape)},
+        codes=(*_ANYONE, *_PLAIN_BODY, Code.ENDPOINT_LIMIT_REACHED),
+    ),
+    Call(
+        method="get",
+        path=_ENDPOINTS,
+        name="listEndpoints",
+        summary="Webhook endpoints, newest first",
+        parameters=endpoints.PARAMETERS,
+        answers={200: ("A page.", shapes.EndpointList)},
+        codes=(*_ANYONE, *_LIST),
+    ),
+    Call(
+        method="get",
+        path=_ENDPOINT,
+        name="getEndpoint",
+        summary="A webhook endpoint, without its secret",
+        answers={200: ("The endpoint.", shapes.EndpointShape)},
+        codes=(*_ANYONE, Code.NOT_FOUND),
+    ),
+    Call(
+        method="patch",
+        path=_ENDPOINT,
+        name="changeEndpoint",
+        summary="Change a webhook endpoint, or switch it off or on",
+        tells="What is still to be sent to one that is switched off waits for it, and goes to the URL that it has by then.",
+        body=ChangeEndpointBody,
+        body_required=True,
+        examples={"on": {"summary": "Switch it on again", "value": {"enabled": True}}},
+        answers={200: ("The endpoint.", shapes.EndpointShape)},
+        codes=(*_ANYONE, *_PLAIN_BODY, Code.NOT_FOUND),
+    ),
+    Call(
+        method="delete",
+        path=_ENDPOINT,
+        name="deleteEndpoint",
+        summary="Delete a webhook endpoint",
+        tells="What is still to be sent there is canceled. Afterwards it is not there: 404.",
+        answers={200: ("It is deleted.", shapes.DeletedEndpointShape)},
+        codes=(*_ANYONE, Code.NOT_FOUND),
+    ),
+    Call(
+        method="post",
+        path=f"{_ENDPOINT}/rotate-secret",
+        name="rotateSecret",
+        summary="Make a new secret",
+        tells="It is shown in this answer only. The one before stays valid until secret_rotates_until, and deliveries carry a signature of "
+        "each; an even older one does not.",
+        body=RotateSecretBody,
+        examples={"nothing": {"summary": "Nothing to say", "value": {}}},
+        answers={200: ("The endpoint, with its new secret.", shapes.EndpointWithSecretShape)},
+        codes=(*_ANYONE, *_PLAIN_BODY, Code.NOT_FOUND),
+    ),
+    Call(
+        method="get",
+        path="/v1/events",
+        name="listEvents",
+        summary="Events, newest first",
+        tells="All of them, whether there is an endpoint or not, with what was delivered where.",
+        parameters=events.PARAMETERS,
+        answers={200: ("A page.", shapes.EventList)},
+        codes=(*_ANYONE, *_LIST),
+    ),
+    Call(
+        method="get",
+        path="/v1/events/{event_id}",
+        name="getEvent",
+        summary="An event, and what was delivered where",
+        answers={200: ("The event.", shapes.EventShape)},
+        codes=(*_ANYONE, Code.NOT_FOUND),
+    ),
+    Call(
+        method="post",
+        path="/v1/events/{event_id}/resend",
+        name="resendEvent",
+        summary="Send an event again",
+        tells=f"To every enabled endpoint that wants its type now, or to the one that is named, if that does. {_REPEATABLE}",
+        body=ResendEventBody,
+        examples={"everywhere": {"summary": "To all who want it", "value": {}}},
+        answers={202: ("What was scheduled.", shapes.ResendShape)},
+        codes=(*_ANYONE, *_PLAIN_BODY, Code.NOT_FOUND),
+    ),
+    Call(
+        method="post",
+        path="/v1/events/resend",
+        name="resendEvents",
+        summary="Send the events of a span of time again",
+        tells=f"As for one event. There is a limit to how many were made in that time, of whatever types; the 422 names it. {_REPEATABLE}",
+        body=ResendEventsBody,
+        body_required=True,
+        examples={
+            "hour": {
+                "summary": "An hour that an endpoint was away",
+                "value": {"from": "2026-03-01T12:00:00Z", "to": "2026-03-01T13:00:00Z", "types": ["payment.succeeded"]},
+            }
+        },
+        answers={202: ("What was scheduled.", shapes.ResendShape)},
+        codes=(*_ANYONE, *_PLAIN_BODY),
     ),
     Call(
         method="post",

@@ -92,11 +92,13 @@ Metadata = Annotated[
 ]
 
 
-class _Body(BaseModel):
+class StrictBody(BaseModel):
+    """What every body is: nothing in it is converted, and nothing that is not named here may be in it."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
-class PaymentMethodBody(_Body):
+class PaymentMethodBody(StrictBody):
     """How the shopper pays. A card needs `token` (offered to any connector) or `tokens` (one per connector), a wallet needs none."""
 
     type: Literal["card", "paypal"]
@@ -108,7 +110,7 @@ class PaymentMethodBody(_Body):
     fingerprint: Word | None = None
 
 
-class CustomerBody(_Body):
+class CustomerBody(StrictBody):
     """Who buys, as far as it helps to route and to find the payment again."""
 
     reference: Word | None = None
@@ -116,7 +118,7 @@ class CustomerBody(_Body):
     email: Annotated[str, StringConstraints(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
 
 
-class CreatePaymentBody(_Body):
+class CreatePaymentBody(StrictBody):
     """A wish to be paid."""
 
     amount: Amount
@@ -134,18 +136,18 @@ class CreatePaymentBody(_Body):
     metadata: Metadata = Field(default_factory=dict)
 
 
-class ConfirmPaymentBody(_Body):
+class ConfirmPaymentBody(StrictBody):
     """Go; what is given replaces what was given at the creation."""
 
     payment_method: PaymentMethodBody | None = None
     return_url: Url | None = None
 
 
-class CancelPaymentBody(_Body):
+class CancelPaymentBody(StrictBody):
     """There is nothing to say about it."""
 
 
-class CapturePaymentBody(_Body):
+class CapturePaymentBody(StrictBody):
     """How much to take of what is held: all of it, unless `amount` says less. `final` releases what is left."""
 
     amount: Amount | None = None
@@ -154,14 +156,14 @@ class CapturePaymentBody(_Body):
     metadata: Metadata = Field(default_factory=dict)
 
 
-class VoidPaymentBody(_Body):
+class VoidPaymentBody(StrictBody):
     """Release the authorisation, or what captures have left of it."""
 
     reference: Word | None = None
     metadata: Metadata = Field(default_factory=dict)
 
 
-class RefundPaymentBody(_Body):
+class RefundPaymentBody(StrictBody):
     """How much to give back of what was captured: all of the rest, unless `amount` says less."""
 
     amount: Amount | None = None
@@ -196,7 +198,7 @@ def read_json(body: bytes, *, max_bytes: int, max_depth: int) -> JsonObject:
 
 def create_from(value: JsonObject, connectors: Connectors) -> tuple[domain.Intent, bool]:
     """What a creation asks for, and whether it is to be confirmed at once. Raises InvalidBody."""
-    body = _validated(CreatePaymentBody, value)
+    body = validated(CreatePaymentBody, value)
     errors = [*_method_errors(body.payment_method, connectors), *_connector_errors(body, connectors)]
     if body.confirm and body.payment_method is None:
         errors.append(FieldError(pointer="/payment_method", detail='This is required, unless "confirm" is false.'))
@@ -220,7 +222,7 @@ def create_from(value: JsonObject, connectors: Connectors) -> tuple[domain.Inten
 
 def confirm_from(value: JsonObject, connectors: Connectors) -> tuple[domain.PaymentMethod | None, str | None]:
     """The method and return URL of a confirmation, where it names them. Raises InvalidBody."""
-    body = _validated(ConfirmPaymentBody, value)
+    body = validated(ConfirmPaymentBody, value)
     errors = _method_errors(body.payment_method, connectors)
     if errors:
         raise InvalidBody(errors)
@@ -229,27 +231,28 @@ def confirm_from(value: JsonObject, connectors: Connectors) -> tuple[domain.Paym
 
 def check_cancel(value: JsonObject) -> None:
     """Raises InvalidBody where a cancellation says anything."""
-    _validated(CancelPaymentBody, value)
+    validated(CancelPaymentBody, value)
 
 
 def capture_from(value: JsonObject) -> CapturePaymentBody:
     """Raises InvalidBody."""
-    return _validated(CapturePaymentBody, value)
+    return validated(CapturePaymentBody, value)
 
 
 def void_from(value: JsonObject) -> VoidPaymentBody:
     """Raises InvalidBody."""
-    return _validated(VoidPaymentBody, value)
+    return validated(VoidPaymentBody, value)
 
 
 def refund_from(value: JsonObject) -> RefundPaymentBody:
     """Raises InvalidBody."""
-    return _validated(RefundPaymentBody, value)
+    return validated(RefundPaymentBody, value)
 
 
-def _validated(model: type[Body], value: JsonObject) -> Body:
+def validated(model: type[Body], value: JsonObject, context: Mapping[str, object] | None = None) -> Body:
+    """The body as that model. context: what the model's own checks need to know. Raises InvalidBody, with all that is wrong."""
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, context=context)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
     raise InvalidBody([FieldError(pointer=_pointer(one["loc"]), detail=_sentence(one["type"], one["msg"])) for one in found])

@@ -50,9 +50,18 @@ class Query:
 
 def identifier(text: str, prefix: str) -> str:
     """`text`, where it is an id of that kind; a 404 otherwise."""
-    if not _is_identifier(text, prefix):
+    if not is_identifier(text, prefix):
         raise not_found()
     return text
+
+
+def is_identifier(text: str, prefix: str) -> bool:
+    """Whether it is an id of that kind."""
+    try:
+        kind, _ = parse(text)
+    except MalformedIdentifier:
+        return False
+    return kind == prefix
 
 
 def query_of(query: bytes, readers: Mapping[str, Reader], *, default: int, largest: int) -> Query:
@@ -101,7 +110,7 @@ def paging(prefix: str) -> Mapping[str, Reader]:
     """The two parameters that every list has. Its members have ids with that prefix, and so have its cursors."""
 
     def cursor(text: str) -> str:
-        if not _is_identifier(text, prefix):
+        if not is_identifier(text, prefix):
             raise ValueError("This is the next_cursor of the page before.")
         return text
 
@@ -134,14 +143,6 @@ def moment(text: str) -> datetime:
     if not _YEARS[0] <= at.year <= _YEARS[1]:
         raise ValueError(f"This is a moment in the years {_YEARS[0]} to {_YEARS[1]}.")
     return at.astimezone(UTC)
-
-
-def _is_identifier(text: str, prefix: str) -> bool:
-    try:
-        kind, _ = parse(text)
-    except MalformedIdentifier:
-        return False
-    return kind == prefix
 
 
 def _parameters(query: bytes) -> dict[str, str]:

@@ -10,9 +10,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from payorch.domain.announcements import EVENT_TYPES
 from payorch.domain.outcome import ErrorClass, Source
 from payorch.domain.payment import PUBLIC_STATUS, AttemptState, Name, State
 from payorch.domain.records import CancellationReason, Origin
+from payorch.store.items import DeliveryState
 
 
 def _one_of(values: object) -> str:
@@ -237,6 +239,94 @@ class TimelineShape(_Shape):
     object: Literal["timeline"]
     payment_id: str
     data: list[TimelineEntry]
+
+
+class EndpointShape(_Shape):
+    """A webhook endpoint, without its secret."""
+
+    id: str
+    object: Literal["webhook_endpoint"]
+    url: str
+    events: list[str] = Field(description="Types of events, or * alone for every type.")
+    description: str | None
+    enabled: bool
+    disabled_reason: str | None = Field(description="Why nothing is sent there now: by its merchant, or because it answered 410.")
+    secret_rotates_until: str | None = Field(description="Until then the secret before the present one is valid as well. RFC 3339.")
+    created_at: str = Field(description=_MOMENT)
+    updated_at: str = Field(description=_MOMENT)
+
+
+class EndpointWithSecretShape(EndpointShape):
+    """A webhook endpoint with the secret that was just made for it. It is not shown again."""
+
+    secret: str = Field(description="whsec_ and base64, as any library of Standard Webhooks takes it.")
+
+
+class EndpointList(_Shape):
+    """A page of webhook endpoints, newest first."""
+
+    data: list[EndpointShape]
+    next_cursor: str | None = Field(description="For the next page; null on the last one.")
+
+
+class DeletedEndpointShape(_Shape):
+    id: str
+    object: Literal["webhook_endpoint"]
+    deleted: Literal[True]
+
+
+class DeliveryShape(_Shape):
+    """What became of an event at one endpoint."""
+
+    endpoint: str
+    state: str = Field(description=_one_of(DeliveryState))
+    attempts: int = Field(description="Tries since it was scheduled; sending it again begins anew.")
+    last_status: int | None = Field(description="The HTTP status of the last answer; null where none came.")
+    last_error: str | None
+    last_attempt_at: str | None = Field(description=_MOMENT)
+    next_attempt_at: str | None = Field(description=_MOMENT)
+    delivered_at: str | None = Field(description=_MOMENT)
+
+
+class EventDataShape(_Shape):
+    """The payment as the event left it, and what of it the event is about."""
+
+    payment: PaymentShape
+    capture: OperationShape | None = None
+    refund: OperationShape | None = None
+
+
+class EventShape(_Shape):
+    """An event as it is delivered (id, type, created_at, sequence, data), and what was delivered where."""
+
+    id: str
+    object: Literal["event"]
+    type: str = Field(description=_one_of(EVENT_TYPES))
+    created_at: str = Field(description=_MOMENT)
+    sequence: int = Field(description="Orders the events of one payment: increasing, not dense.")
+    data: EventDataShape
+    deliveries: list[DeliveryShape]
+
+
+class EventList(_Shape):
+    """A page of events, newest first."""
+
+    data: list[EventShape]
+    next_cursor: str | None = Field(description="For the next page; null on the last one.")
+
+
+class ScheduledShape(_Shape):
+    """One event for one endpoint."""
+
+    event: str
+    endpoint: str
+
+
+class ResendShape(_Shape):
+    """What was scheduled to be sent again."""
+
+    scheduled: int
+    deliveries: list[ScheduledShape]
 
 
 class FieldErrorShape(_Shape):

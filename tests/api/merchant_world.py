@@ -34,6 +34,7 @@ from payorch.store.identities import MerchantKey
 from payorch.store.items import Answer, Appended, Claim, Result
 from payorch.store.reads import PaymentRow, Recorded, Search, StoredClaim
 from payorch.telemetry import Metrics
+from tests.api.webhook_world import Told
 
 T = TypeVar("T")
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -187,10 +188,10 @@ class Life:
 class World:
     """The app and what is below it. `behave` is what the payment's actor does with a message; `fail` makes parts of the store raise.
 
-    directory: real actors in the place of `behave`.
+    directory: real actors in the place of `behave`. told: endpoints, events and deliveries.
     """
 
-    def __init__(self, *, connectors: Connectors | None = None, **http: Any) -> None:
+    def __init__(self, *, connectors: Connectors | None = None, told: Told | None = None, **http: Any) -> None:
         self.clock = FakeClock()
         self.log = FakeLog()
         self.metrics = Metrics.create()
@@ -208,7 +209,9 @@ class World:
         self.ready: Mapping[str, tuple[bool, str]] = {"database": (True, "answers"), "journal": (True, "answers")}
         self.add_key(KEY, MERCHANT)
         self.add_key(OTHER_KEY, OTHER_MERCHANT)
-        self.app = make_app(self._surroundings(http_settings(**http), connectors), self._notices(), http_class=LeanHTTPConnection)
+        self.told = told if told is not None else Told()
+        around = self._surroundings(http_settings(**http), connectors)
+        self.app = make_app(around, self._notices(), self.told.surroundings(), http_class=LeanHTTPConnection)
         self.client: Any = self.app.test_client(use_cookies=False)
 
     def _surroundings(self, http: HttpSettings, connectors: Connectors | None) -> ApiSurroundings:
