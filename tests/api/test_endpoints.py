@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
 import msgspec
 import pytest
 import schemathesis
@@ -14,46 +13,23 @@ from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 
 from actors.mailbox import ActorStopped, AskTimeout, MailboxFull
-from payorch.api.openapi import openapi
 from payorch.api.problems import CATALOGUE, Code
 from payorch.domain.announcements import EVENT_TYPES
 from payorch.store.items import ENDPOINT_STREAM, Delivery, DeliveryState, EndpointState, Entry
 from payorch.store.journal import JournalUnavailable
 from payorch.store.pool import DatabaseUnavailable
 from tests.api.merchant_world import KEY, MERCHANT, OTHER_KEY, START, World, new_id
+from tests.api.webhook_calls import DOCUMENT, check, refused, send
 from tests.api.webhook_world import Told
 
 PATH = "/v1/webhook-endpoints"
 URL = "https://hooks.shop.example/in?token=hush"
-DOCUMENT = openapi()
-
-
-def check(value: Any, name: str) -> None:
-    """Against the document that merchants read."""
-    schema = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
-    jsonschema.Draft202012Validator(schema).validate(value)
-
-
-async def send(world: World, method: str, path: str = PATH, body: Any = None, **how: Any) -> Any:
-    """`body`: bytes as they are, anything else but None as JSON."""
-    if body is None:
-        return await world.call(method, path, **how)
-    data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-    return await world.call(method, path, data=data, headers={"Content-Type": "application/json"} | how.pop("headers", {}), **how)
 
 
 async def created(world: World, body: Any = None, **how: Any) -> dict[str, Any]:
-    answer = await send(world, "POST", body={"url": URL} if body is None else body, **how)
+    answer = await send(world, "POST", PATH, {"url": URL} if body is None else body, **how)
     assert answer.status_code == 201, answer.raw
     found: dict[str, Any] = answer.seen
-    return found
-
-
-def refused(answer: Any, status: int, code: Code, *pointers: str) -> dict[str, Any]:
-    found: dict[str, Any] = answer.seen
-    assert (answer.status_code, found["code"]) == (status, code), answer.raw
-    assert {one["pointer"] for one in found["errors"]} == set(pointers)
-    assert found["money_moved"] == "no"
     return found
 
 
@@ -83,7 +59,7 @@ async def test_an_endpoint_is_made_shown_changed_and_deleted() -> None:
     check(gone.seen, "DeletedEndpointShape")
     for method, path, body in (("GET", one, None), ("DELETE", one, None), ("PATCH", one, {}), ("POST", f"{one}/rotate-secret", None)):
         refused(await send(world, method, path, body), 404, Code.NOT_FOUND)
-    assert (await send(world, "GET")).seen == {"data": [], "next_cursor": None}
+    assert (await send(world, "GET", PATH)).seen == {"data": [], "next_cursor": None}
     left = world.told.rows[made["id"]]
     assert (left.state, left.secret, left.previous_secret) == (EndpointState.DELETED, b"", None)
 
@@ -156,7 +132,7 @@ async def test_secrets_are_shown_by_the_call_that_made_them_and_never_again() ->
     check(rotated, "EndpointWithSecretShape")
     assert rotated["secret"] not in (None, made["secret"])
     answers = [
-        await send(world, "GET"),
+        await send(world, "GET", PATH),
         await send(world, "GET", one),
         await send(world, "PATCH", one, {"description": "d"}),
         await send(world, "DELETE", one),
@@ -195,7 +171,7 @@ async def test_another_merchants_endpoint_is_not_there() -> None:
         one = f"{PATH}/{named}"
         for method, path, body in (("GET", one, None), ("DELETE", one, None), ("PATCH", one, {}), ("POST", f"{one}/rotate-secret", None)):
             refused(await send(world, method, path, body, key=OTHER_KEY), 404, Code.NOT_FOUND)
-    assert (await send(world, "GET", key=OTHER_KEY)).seen["data"] == []
+    assert (await send(world, "GET", PATH, key=OTHER_KEY)).seen["data"] == []
     assert len(world.told.entries) == 1
 
 
@@ -205,7 +181,7 @@ async def test_nobody_comes_in_without_a_key_or_faster_than_the_pace() -> None:
     calls = [("POST", PATH), ("GET", PATH), ("GET", one), ("PATCH", one), ("DELETE", one), ("POST", f"{one}/rotate-secret")]
     for method, path in calls:
         refused(await send(world, method, path, b"", key=None), 401, Code.UNAUTHENTICATED)
-    assert (await send(world, "GET")).status_code == 200
+    assert (await send(world, "GET", PATH)).status_code == 200
     for method, path in calls:
         refused(await send(world, method, path, b""), 429, Code.RATE_LIMITED)
 
@@ -219,7 +195,7 @@ async def test_a_list_has_pages_newest_first() -> None:
     assert [one["id"] for one in first["data"]] == [ids[2], ids[1]]
     rest = (await send(world, "GET", f"{PATH}?limit=2&cursor={first['next_cursor']}")).seen
     assert ([one["id"] for one in rest["data"]], rest["next_cursor"]) == ([ids[0]], None)
-    assert [one["id"] for one in (await send(world, "GET")).seen["data"]] == ids[::-1]
+    assert [one["id"] for one in (await send(world, "GET", PATH)).seen["data"]] == ids[::-1]
     refused(await send(world, "GET", f"{PATH}?limit=0"), 400, Code.VALIDATION_FAILED, "/limit")
     refused(await send(world, "GET", f"{PATH}?cursor={new_id('pay')}"), 400, Code.VALIDATION_FAILED, "/cursor")
     refused(await send(world, "GET", f"{PATH}?state=enabled"), 400, Code.VALIDATION_FAILED, "/state")
@@ -232,7 +208,7 @@ async def test_no_more_than_the_limit_and_one_less_makes_room() -> None:
     world = World(told=Told(endpoints_per_merchant=2))
     first = await created(world)
     await created(world)
-    problem = refused(await send(world, "POST", body={"url": URL}), 409, Code.ENDPOINT_LIMIT_REACHED)
+    problem = refused(await send(world, "POST", PATH, {"url": URL}), 409, Code.ENDPOINT_LIMIT_REACHED)
     assert problem["retryable"] is False
     await created(world, key=OTHER_KEY)
     await send(world, "DELETE", f"{PATH}/{first['id']}")
@@ -252,7 +228,7 @@ async def test_many_at_once_are_no_more_than_the_limit() -> None:
     statuses: list[int] = []
 
     async def create() -> None:
-        statuses.append((await send(world, "POST", body={"url": URL})).status_code)
+        statuses.append((await send(world, "POST", PATH, {"url": URL})).status_code)
 
     async with trio.open_nursery() as nursery:
         for _ in range(5):
@@ -274,7 +250,7 @@ BAD_URLS = {
 @pytest.mark.parametrize("name", BAD_URLS)
 async def test_a_url_that_nothing_is_sent_to_is_refused_with_a_reason(name: str) -> None:
     world = World()
-    problem = refused(await send(world, "POST", body={"url": BAD_URLS[name]}), 422, Code.VALIDATION_FAILED, "/url")
+    problem = refused(await send(world, "POST", PATH, {"url": BAD_URLS[name]}), 422, Code.VALIDATION_FAILED, "/url")
     assert problem["errors"][0]["detail"].endswith(".")
     made = await created(world)
     refused(await send(world, "PATCH", f"{PATH}/{made['id']}", {"url": BAD_URLS[name]}), 422, Code.VALIDATION_FAILED, "/url")
@@ -284,7 +260,7 @@ async def test_a_url_that_nothing_is_sent_to_is_refused_with_a_reason(name: str)
 async def test_a_developers_machine_may_be_told_over_http() -> None:
     world = World(told=Told(local=True))
     assert (await created(world, {"url": "http://127.0.0.1:4242/in"}))["url"] == "http://127.0.0.1:4242/in"
-    refused(await send(world, "POST", body={"url": "https://10.0.0.1/"}), 422, Code.VALIDATION_FAILED, "/url")
+    refused(await send(world, "POST", PATH, {"url": "https://10.0.0.1/"}), 422, Code.VALIDATION_FAILED, "/url")
 
 
 BAD_BODIES: dict[str, tuple[Any, int, Code, tuple[str, ...]]] = {
@@ -313,7 +289,7 @@ BAD_BODIES: dict[str, tuple[Any, int, Code, tuple[str, ...]]] = {
 async def test_a_body_that_is_not_one_makes_no_endpoint(name: str) -> None:
     body, status, code, pointers = BAD_BODIES[name]
     world = World()
-    refused(await send(world, "POST", body=body), status, code, *pointers)
+    refused(await send(world, "POST", PATH, body), status, code, *pointers)
     assert not world.told.entries
 
 
@@ -336,27 +312,31 @@ BODIES = schemathesis.openapi.from_dict(DOCUMENT)[PATH]["POST"].as_strategy()
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_whatever_the_document_allows_is_no_5xx(case: Any) -> None:
     body = msgspec.json.encode(case.body) if isinstance(case.body, dict) else b"{}"
-    assert (await send(World(), "POST", body=body)).status_code in (201, 400, 422)
+    assert (await send(World(), "POST", PATH, body)).status_code in (201, 400, 422)
 
 
 # --- who changes at the same moment
 
 
-async def test_a_change_that_another_was_faster_with_is_made_of_what_that_one_left() -> None:
+@pytest.mark.parametrize("moment", ["while it is read", "before it is written"])
+async def test_a_change_that_another_was_faster_with_is_made_of_what_that_one_left(moment: str) -> None:
     world = World()
     made = await created(world)
     row = world.told.rows[made["id"]]
 
-    def faster(_: Any) -> None:
+    def faster(_: Any = None) -> None:
         """The endpoint answered 410 just now, in the notifier."""
-        world.told.before_write = lambda item: None
+        world.told.before_write, world.told.after_read = lambda item: None, lambda: None
         off = replace(row, state=EndpointState.DISABLED, disabled_reason="it answered 410 Gone", version=2)
         world.told.enter(Entry(
             stream=ENDPOINT_STREAM, stream_id=row.id, sequence=2, name="WebhookEndpointDisabled", at=START, actor="system", cause="evt",
             rows=(off,),
         ))  # fmt: skip
 
-    world.told.before_write = faster
+    if moment == "while it is read":
+        world.told.after_read = faster
+    else:
+        world.told.before_write = faster
     changed = (await send(world, "PATCH", f"{PATH}/{row.id}", {"description": "new"})).seen
     assert (changed["description"], changed["enabled"], changed["disabled_reason"]) == ("new", False, "it answered 410 Gone")
     assert [one.sequence for one in world.told.entries] == [1, 2, 3]
@@ -398,7 +378,7 @@ async def test_what_surely_was_not_done_says_so(error: Exception) -> None:
     made = await created(world)
     part = "endpoints" if isinstance(error, DatabaseUnavailable) else "write"
     world.told.fail[part] = error
-    answer = await send(world, "POST", body={"url": URL})
+    answer = await send(world, "POST", PATH, {"url": URL})
     problem = refused(answer, 503, Code.OVERLOADED if isinstance(error, MailboxFull) else Code.UNAVAILABLE)
     assert ("not accepted" in problem["detail"], answer.headers["Retry-After"]) == (True, "1")
     assert b"hunter2" not in answer.raw
@@ -419,7 +399,7 @@ async def test_what_may_have_been_done_is_called_not_certain(error: Exception) -
 async def test_a_row_that_the_database_forbids_is_a_fault_of_ours() -> None:
     world = World()
     world.told.fail["write"] = AssertionError("secret details")
-    answer = await send(world, "POST", body={"url": URL})
+    answer = await send(world, "POST", PATH, {"url": URL})
     assert (answer.status_code, answer.seen["code"]) == (CATALOGUE[Code.INTERNAL_ERROR].status, Code.INTERNAL_ERROR)
     assert b"secret details" not in answer.raw
     assert [name for name, _ in world.log.lines] == ["http.failed"]

@@ -20,7 +20,8 @@ LIMITS = {"endpoints_per_merchant": 16, "rotation_seconds": 86400, "resend_limit
 class Told:
     """Endpoints, events and deliveries of all merchants, and the entries that made them.
 
-    fail: makes that part raise. before_write: called with each item before it is written, for a test to be faster than it.
+    fail: makes that part raise. before_write: called with each item before it is written; after_read: after each look at an endpoint or its
+    stream; both for a test to be faster.
     """
 
     def __init__(self, **limits: Any) -> None:
@@ -31,8 +32,8 @@ class Told:
         self.deliveries: dict[tuple[str, str], Delivery] = {}
         self.fail: dict[str, Exception] = {}
         self.before_write: Callable[[Any], None] = lambda item: None
+        self.after_read: Callable[[], None] = lambda: None
         self.secrets = 0
-        self.asked: list[dict[str, Any]] = []
 
     def surroundings(self) -> DeliverySurroundings:
         return DeliverySurroundings(
@@ -81,11 +82,15 @@ class Told:
         return 1 + sum(one.stream_id == stream_id for one in self.entries)
 
     async def next_sequence(self, stream_id: str) -> int:
-        return self._next(stream_id)
+        number = self._next(stream_id)
+        self.after_read()
+        return number
 
     async def endpoint(self, endpoint_id: str) -> Endpoint | None:
         self._may_fail("endpoint")
-        return self.rows.get(endpoint_id)
+        row = self.rows.get(endpoint_id)
+        self.after_read()
+        return row
 
     async def endpoints(self, merchant_id: str) -> list[Endpoint]:
         self._may_fail("endpoints")
