@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import httpx2
 
+from connectors.simulator.faults import WEBHOOK_FAULTS
 from payorch import psp_process
 from payorch.wording import aligned
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _ANSWER_WITHIN_SECONDS: Final = 5.0  # a process on this machine that only looks into its memory
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(s|m|h)?", re.ASCII)
+_ABOUT: Final[Mapping[str, str]] = {"refuse": "connections", **{kind.value: "webhooks" for kind in WEBHOOK_FAULTS}}
+"""What a fault is of, where that is not requests."""
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 Fault: TypeAlias = Mapping[str, Any]
@@ -39,7 +42,8 @@ class ChaosRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """A fault to be: on which share of requests, for how long or how often, of which operation; `seconds` are the fault's own."""
+    """A fault to be: on which share of requests, connections or webhooks, for how long or how often, and of which operation where it is
+    of requests; `seconds` are the fault's own."""
 
     fault: str
     rate: float = 1.0
@@ -141,7 +145,7 @@ def lifted(faults: InForce) -> str:
 
 
 def _share(fault: Fault) -> str:
-    what = "connections" if fault["fault"] == "refuse" else f"{fault['scope']} requests" if fault["scope"] else "requests"
+    what = f"{fault['scope']} requests" if fault["scope"] else _ABOUT.get(fault["fault"], "requests")
     return f"all {what}" if fault["rate"] >= 1 else f"{fault['rate']:.3g} of {what}"
 
 

@@ -3,10 +3,12 @@
 h11 on trio without a framework, because a fault is a matter of bytes and connections: a refused port is a closed one, a reset is a real
 RST, a hang never answers. Each PSP's books live in one SQLite file in the data folder and survive a kill at any moment.
 
-    every simulator's port      the PSP's API; /_health, /_faults, /_ledger, /_dashboard, and /_requests: how many came since the start
-    the control port            the same five for all: /<name>/_faults and so on; it still answers while a simulator refuses connections
+    every simulator's port      the PSP's API; /_health, /_faults, /_ledger, /_dashboard, /_webhooks, and /_requests: how many came since
+                                the start
+    the control port            the same six for all: /<name>/_faults and so on; it still answers while a simulator refuses connections
 
-Loopback only; not for production. Not here: what a PSP answers (its dialect), which fault hits (`connectors.simulator.faults`).
+Loopback only; not for production. Not here: what a PSP answers (its dialect), which fault hits (`connectors.simulator.faults`), sending
+webhooks (`payorch.simulator_webhooks`).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import signal
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -30,12 +32,14 @@ import h11
 import trio
 
 from connectors.contract import HttpRequest, HttpResponse
-from connectors.simulator import control, dashboard, faults
+from connectors.simulator import control, dashboard, faults, webhooks
 from connectors.simulator.dialect import Dialect, Settings
 from connectors.simulator.faults import DRIP_PIECES, HEALTHY, After, Before, FaultKind, FaultState, RequestKind, Verdict
 from connectors.simulator.ledger import Ledger
+from connectors.simulator.records import Due
 from connectors.stripe.dialect import StripeDialect
 from payorch.ports import Clock
+from payorch.simulator_webhooks import Deliverer
 
 DIALECTS: Final[Mapping[str, Callable[[Settings], Dialect]]] = {"stripe": StripeDialect}
 """Which PSPs are simulated. One line each; a simulator's port is the control port plus its place here, from 1."""
@@ -67,14 +71,17 @@ class Bound:
 
 @final
 class Simulator:
-    """One PSP: its books, its dialect, its faults, and who is talking to it."""
+    """One PSP: its books, its dialect, its faults, who is talking to it, and whom it tells. Two series of chance, so that how many webhooks
+    there were does not change what befalls requests."""
 
-    def __init__(self, name: str, ledger: Ledger, dialect: Dialect, *, clock: Clock, rng: faults.Rng) -> None:
+    def __init__(self, name: str, ledger: Ledger, dialect: Dialect, *, clock: Clock, rng: faults.Rng, webhook_rng: faults.Rng) -> None:
         self.name = name
         self.ledger = ledger
         self.dialect = dialect
         self._clock = clock
         self._rng = rng
+        self._webhook_rng = webhook_rng
+        self.deliverer = Deliverer(ledger, dialect, clock=clock, take=self._take)
         self.faults = FaultState()
         self.requests: Counter[RequestKind] = Counter()
         self.busy: set[str] = set()
@@ -90,8 +97,15 @@ class Simulator:
         return verdict
 
     def answer(self, request: HttpRequest, verdict: Verdict, *, busy: bool) -> HttpResponse:
-        """The PSP's answer. The webhooks it owes are in its books."""
-        return self.dialect.handle(self.ledger, request, self._clock.now(), verdict=verdict, busy=busy).response
+        """The PSP's answer. The webhooks it owes are in its books, and on their way."""
+        reply = self.dialect.handle(self.ledger, request, self._clock.now(), verdict=verdict, busy=busy)
+        if reply.webhooks:
+            self.deliverer.wake()
+        return reply.response
+
+    def _take(self, limit: int, busy: Collection[int]) -> list[Due]:
+        due, self.faults = webhooks.take(self.ledger, self.faults, self._webhook_rng, self._clock.now(), limit=limit, busy=busy)
+        return due
 
     def refuses_some(self) -> bool:
         """Whether new connections are being turned away at present, all or some."""
@@ -123,7 +137,8 @@ class Simulator:
     async def keep_time(self) -> None:
         """Lets the PSP do what it does by itself, without anybody asking."""
         while True:
-            self.dialect.due(self.ledger, self._clock.now())
+            if self.dialect.due(self.ledger, self._clock.now()):
+                self.deliverer.wake()
             await trio.sleep(_TICK_SECONDS)
 
     async def exchange(self, conversation: Conversation, request: HttpRequest) -> bool:
@@ -166,7 +181,10 @@ class Simulator:
         """Answers what is asked at one of `control.PATHS`; `target` is the path and query without any simulator's name."""
         if (request.method, target) == ("GET", "/_requests"):
             return control.json_response(200, {"requests": {kind.value: count for kind, count in sorted(self.requests.items())}})
-        if target == dashboard.PATH:
+        if target in (dashboard.PATH, webhooks.PATH):
+            self.deliverer.wake()  # it looks once this is done
+            if target == webhooks.PATH:
+                return webhooks.answer(self.ledger, request, self._clock.now())
             return dashboard.answer(self.ledger, self.dialect, request, self._clock.now())
         response, state = control.answer(self.ledger, self.faults, request, target, self._clock.now())
         if state is not self.faults:
@@ -325,10 +343,12 @@ async def _opened(
         for name, url in urls.items():
             ledger = Ledger(psp=name, seed=seed, path=None if data_dir is None else data_dir / f"{name}.ledger.sqlite3")
             dialect = DIALECTS[name](Settings(base_url=url, **settings))
-            simulators[name] = Simulator(name, ledger, dialect, clock=clock, rng=faults.Dice(f"{seed}:{name}"))
+            dice = [faults.Dice(f"{seed}:{name}{more}") for more in ("", ":webhooks")]
+            simulators[name] = Simulator(name, ledger, dialect, clock=clock, rng=dice[0], webhook_rng=dice[1])
         yield simulators
     finally:
         for simulator in simulators.values():
+            simulator.deliverer.close()
             simulator.ledger.close()
 
 
@@ -373,6 +393,7 @@ async def serve(
             for name, simulator in simulators.items():
                 listening.start_soon(_listen, simulator, opened[name], numbers[name], connections)
                 listening.start_soon(simulator.keep_time)
+                listening.start_soon(simulator.deliverer.run, connections)
             _write_bound(data_dir, bound)
             task_status.started(bound)
             await (trio.Event() if stop is None else stop).wait()

@@ -37,11 +37,19 @@ class Challenge(StrEnum):
     FAILS = "fails"
 
 
+class Claim(StrEnum):
+    """What the shopper says to the bank once the money is taken."""
+
+    FRAUD = "fraud"
+    NOT_RECEIVED = "not_received"
+    ONLY_ASKS = "only_asks"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """One test card. `decline` is the bank's answer after any challenge; None approves.
 
-    pending: approves, but only some time after the answer. The three last: what fails or lingers afterwards.
+    pending: approves, but only some time after the answer. The others below: what fails, lingers or is disputed afterwards.
     """
 
     brand: str = "visa"
@@ -54,6 +62,7 @@ class Card:
     capture_fails_late: bool = False
     refund_fails_late: bool = False
     refund_pending: bool = False
+    disputed: Claim | None = None
 
 
 SHARED: Final[Mapping[str, Card]] = MappingProxyType(

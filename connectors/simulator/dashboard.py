@@ -1,9 +1,9 @@
 """The PSP's dashboard: what a person does there to a payment behind the platform's back, so that the platform has to find it out.
 
-    POST /_dashboard    {"payment", "do": "capture" | "cancel" | "refund" | "expire", "amount"?}
+    POST /_dashboard    {"payment", "do": one of Deed, "amount"?}
 
-`payment` is the PSP's own id; `amount` in ISO 4217 minor units, for a capture or refund, all of it where absent. Answers with the payment's
-totals. Not here: what the deed means at a PSP (its dialect's `by_hand`), the other doors (`control`).
+`payment` is the PSP's own id; `amount` in ISO 4217 minor units, where the deed has one, and all of it where absent. Answers with the
+payment's totals. Not here: what the deed means at a PSP (its dialect's `by_hand`), the other doors (`control`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from connectors.simulator.records import Payment, summary
 
 PATH: Final = "/_dashboard"
 _FIELDS: Final = frozenset({"payment", "do", "amount"})
-_WITH_AMOUNT: Final = frozenset({Deed.CAPTURE, Deed.REFUND})
+_WITH_AMOUNT: Final = frozenset({Deed.CAPTURE, Deed.REFUND, Deed.DISPUTE, Deed.INQUIRY})
 
 
 class _Wrong(ValueError):
@@ -69,5 +69,5 @@ def _asked(request: HttpRequest) -> tuple[str, Deed, int | None]:
     deed = Deed(str(what))
     # `type is`, because True is an int.
     if amount is not None and (type(amount) is not int or amount < 1 or deed not in _WITH_AMOUNT):
-        raise _Wrong("amount is a whole number of minor units from 1, of a capture or refund")
+        raise _Wrong(f"amount is a whole number of minor units from 1, and only for: {', '.join(sorted(_WITH_AMOUNT))}")
     return payment_id, deed, amount

@@ -1,5 +1,5 @@
 """What the server and the deterministic simulation ask of a PSP's dialect: one pure function per request, one for the passing of time,
-one for what somebody does in the PSP's own dashboard.
+one for what somebody does in the PSP's own dashboard, one that signs a webhook.
 
 Not here: any dialect (`connectors/<psp>/dialect.py`), serving over HTTP (`payorch.simulators`).
 """
@@ -44,12 +44,20 @@ class Settings:
 
 
 class Deed(StrEnum):
-    """What somebody can do to a payment in the PSP's dashboard, without the platform that made it. EXPIRE: the hold runs out at once."""
+    """What happens to a payment at the PSP without the platform that made it: what people do in the dashboard, and what banks do.
+
+    EXPIRE: the hold runs out at once. DISPUTE: the shopper's bank takes the money back; INQUIRY: it only asks, as yet. The last two end the
+    dispute that is open.
+    """
 
     CAPTURE = "capture"
     CANCEL = "cancel"
     REFUND = "refund"
     EXPIRE = "expire"
+    DISPUTE = "dispute"
+    INQUIRY = "inquiry"
+    WIN_DISPUTE = "win_dispute"
+    LOSE_DISPUTE = "lose_dispute"
 
 
 class NotPossible(Exception):
@@ -83,6 +91,10 @@ class Dialect(Protocol):
         self, ledger: Ledger, payment: Payment, deed: Deed, now: datetime, *, amount: int | None = None
     ) -> tuple[Notification, ...]:
         """Does that in the dashboard: `amount` in ISO minor units, all of it where None. Raises NotPossible."""
+        ...
+
+    def webhook_headers(self, body: bytes, *, secret: str, at: datetime) -> tuple[tuple[str, str], ...]:
+        """The headers of a webhook with that body that is sent at that moment, its signature among them; lower-case names."""
         ...
 
 

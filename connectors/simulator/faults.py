@@ -3,13 +3,13 @@
 `decide(state, kind, rng, now)` says what happens before and after a request is processed. The HTTP server acts it out on sockets, the
 deterministic simulation acts it out in memory. Faults are not durable: a restarted PSP is a healthy one.
 
-Not here: sockets and sleeping (`payorch.simulators`), what a PSP's own error looks like (its dialect), webhook and settlement faults
-(they come with webhook delivery and settlement reports, and are refused until then).
+Not here: sockets and sleeping (`payorch.simulators`), what a PSP's own error looks like (its dialect), what befalls a webhook
+(`webhook_faults` decides it by the same state), settlement faults (they come with settlement reports, and are refused until then).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -70,6 +70,16 @@ class FaultKind(StrEnum):
     WRONG_AMOUNT = "wrong_amount"
     SLOW = "slow"
     DRIP = "drip"
+    WEBHOOKS_LOST = "webhooks_lost"
+    WEBHOOKS_LATE = "webhooks_late"
+    WEBHOOKS_DUPLICATED = "webhooks_duplicated"
+    WEBHOOKS_REORDERED = "webhooks_reordered"
+    WEBHOOKS_FORGED = "webhooks_forged"
+
+
+WEBHOOK_FAULTS: Final = frozenset(kind for kind in FaultKind if kind.startswith("webhooks_"))
+"""They befall what the PSP sends by itself; no request meets them."""
+REQUEST_FAULTS: Final = tuple(kind for kind in FaultKind if kind not in WEBHOOK_FAULTS)
 
 
 class Before(StrEnum):
@@ -121,7 +131,7 @@ LONGEST_SECONDS: Final = 86_400.0
 class Fault:
     """One fault in force. Ends at `until` and after `remaining` hits, where given; `scope` None means every request.
 
-    seconds: of delay (slow, drip in all) or to wait (429 with Retry-After).
+    seconds: of delay (slow, drip in all, late and reordered webhooks) or to wait (429 with Retry-After).
     """
 
     id: int
@@ -211,17 +221,18 @@ def decide(state: FaultState, kind: RequestKind, rng: Rng, now: datetime) -> tup
         verdict = replace(verdict, fault=verdict.fault or fault.id, **_EFFECTS[fault.kind](fault, chance))
         decided = decided or not adding
         hits.add(fault.id)
-    return verdict, _counted(state, hits)
+    return verdict, counted(state, hits)
 
 
 def _applies(fault: Fault, kind: RequestKind) -> bool:
     # Refusing is about connections and nothing else is: a connection carries requests of every kind.
-    if (fault.kind is FaultKind.REFUSE) != (kind is RequestKind.CONNECT):
+    if fault.kind in WEBHOOK_FAULTS or (fault.kind is FaultKind.REFUSE) != (kind is RequestKind.CONNECT):
         return False
     return fault.scope is None or fault.scope is kind
 
 
-def _counted(state: FaultState, hits: set[int]) -> FaultState:
+def counted(state: FaultState, hits: Collection[int]) -> FaultState:
+    """The state after those faults have hit once more, by id."""
     if not any(fault.id in hits and fault.remaining is not None for fault in state.faults):
         return state
     faults = tuple(
@@ -260,6 +271,8 @@ def add(state: FaultState, asked: Mapping[str, Any], now: datetime) -> tuple[Fau
     )
     if fault.kind is FaultKind.REFUSE and fault.scope is not None:
         raise FaultRefused("refuse is about connections: it has no scope")
+    if fault.kind in WEBHOOK_FAULTS and fault.scope is not None:
+        raise FaultRefused(f"{fault.kind} is about webhooks, not requests: it has no scope")
     kept = live(state, now)
     return fault, replace(kept, faults=(*kept.faults, fault), next_id=fault.id + 1)
 

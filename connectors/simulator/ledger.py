@@ -5,7 +5,7 @@ key appear together or not at all, so a process killed between charging and answ
 write-ahead log without fsync survives the death of the process (not of the machine, which a simulator need not survive).
 
 Everything is a function of its arguments: no clock, no chance, no threads. Ids come from a seed and a counter.
-Not here: any PSP's name, words or rules about what may follow what (the dialects); faults (`faults`).
+Not here: any PSP's name, words or rules about what may follow what (the dialects); faults; how far notifications have come (`outbox`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, Final, final
 
 from msgspec.json import encode
 
+from connectors.simulator.outbox import Outbox
 from connectors.simulator.records import (
     Entry,
     EntryType,
@@ -28,6 +29,7 @@ from connectors.simulator.records import (
     Impossible,
     Notification,
     Operation,
+    OperationKind,
     OperationStatus,
     Page,
     Payment,
@@ -36,8 +38,8 @@ from connectors.simulator.records import (
     milliseconds,
     moment,
 )
-from connectors.simulator.rows import read_answer, read_entry, read_notification, read_operation, read_payment, write_payment
-from connectors.simulator.schema import CHANGE_PAYMENT, MAKE_PAYMENT, SCHEMA_VERSION, TABLES
+from connectors.simulator.rows import read_answer, read_entry, read_operation, read_payment, write_payment
+from connectors.simulator.schema import CHANGE_PAYMENT, LATER, MAKE_PAYMENT, SCHEMA_VERSION, TABLES
 
 _LETTERS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TO_LETTERS: Final = bytes(_LETTERS[byte % len(_LETTERS)] for byte in range(256))
@@ -72,12 +74,11 @@ class Ledger:
         self._seed = str(self._meta("seed")).encode()
         self._counter = self._stored_counter = int(self._meta("counter"))
         self._next_due = self._first_timer()
-        self._last_payment = self._last("payment")
-        self._last_notification = self._last("notification")
+        self._last_payment = self._last_number()
+        self.outbox = Outbox(self._database)
         # Written when the transaction ends, or when something is read: most payments are made and changed in one request.
         self._made: list[Payment] = []
         self._changed: dict[int, Payment] = {}
-        self._owed: list[Notification] = []
 
     def close(self) -> None:
         """Closes the database. What was committed stays."""
@@ -88,6 +89,8 @@ class Ledger:
         if version == 0:
             first = f"INSERT INTO meta VALUES ('seed', {int(seed)}), ('counter', 0);"
             self._database.executescript(f"BEGIN;{TABLES}{first}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+        elif version in LATER:
+            self._database.executescript(f"BEGIN;{LATER[version]}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
         elif version != SCHEMA_VERSION:
             raise Impossible(f"this ledger has format {version}, not {SCHEMA_VERSION}: start with an empty data folder")
 
@@ -99,8 +102,8 @@ class Ledger:
         (at,) = self._run("SELECT min(at) FROM timer").fetchone()
         return _NEVER if at is None else int(at)
 
-    def _last(self, table: str) -> int:
-        (number,) = self._run(f"SELECT max(number) FROM {table}").fetchone()
+    def _last_number(self) -> int:
+        (number,) = self._run("SELECT max(number) FROM payment").fetchone()
         return number or 0
 
     @contextmanager
@@ -126,19 +129,18 @@ class Ledger:
             self._run(MAKE_PAYMENT, write_payment(self._changed.pop(payment.number, payment)))
         for payment in self._changed.values():
             self._run(CHANGE_PAYMENT, (*write_payment(payment)[6:], payment.number))
-        if self._owed:
-            rows = [(it.number, it.id, it.type, it.payment, milliseconds(it.created_at), it.body) for it in self._owed]
-            self._database.executemany("INSERT INTO notification VALUES (?, ?, ?, ?, ?, ?)", rows)
-        self._made, self._changed, self._owed = [], {}, []
+        if self.outbox.unwritten:
+            self.outbox.flush()
+        self._made, self._changed = [], {}
 
     def _forget(self) -> None:
-        self._made, self._changed, self._owed = [], {}, []
+        self._made, self._changed = [], {}
         self._next_due = self._first_timer()
-        self._last_payment = self._last("payment")
-        self._last_notification = self._last("notification")
+        self._last_payment = self._last_number()
+        self.outbox.forget()
 
     def _read(self, statement: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
-        if self._made or self._changed or self._owed:
+        if self._made or self._changed or self.outbox.unwritten:
             self._flush()
         return self._run(statement, values)
 
@@ -244,18 +246,27 @@ class Ledger:
         self, payment: Payment, *, id: str, reference: str | None, amount: int, at: datetime, facts: Facts
     ) -> tuple[Payment, Operation]:
         """A refund the PSP has accepted: its amount is reserved, no money has moved."""
-        status = OperationStatus.PENDING
-        cursor = self._run(
-            "INSERT INTO operation VALUES (NULL, ?, ?, 'refund', ?, ?, ?, ?, ?)",
-            (id, payment.id, reference, amount, status, milliseconds(at), encode(facts)),
-        )
         after = replace(payment, refunding=payment.refunding + amount)
         self._write(after)
-        return after, Operation(
-            number=cursor.lastrowid or 0,
+        return after, self._open(OperationKind.REFUND, payment, id, reference, amount, at, facts)
+
+    def open_dispute(self, payment: Payment, *, id: str, amount: int, at: datetime, facts: Facts) -> Operation:
+        """The shopper's bank questions `amount` of what was captured. What the payment has captured and refunded stays as it is."""
+        if not 0 < amount <= payment.captured:
+            raise Impossible(f"a dispute about {amount} of {payment.id}, which captured {payment.captured}")
+        return self._open(OperationKind.DISPUTE, payment, id, None, amount, at, facts)
+
+    def _open(
+        self, kind: OperationKind, payment: Payment, id: str, reference: str | None, amount: int, at: datetime, facts: Facts
+    ) -> Operation:
+        status = OperationStatus.PENDING
+        row = (id, payment.id, kind, reference, amount, status, milliseconds(at), encode(facts))
+        number = self._run("INSERT INTO operation VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", row).lastrowid or 0
+        return Operation(
+            number=number,
             id=id,
             payment=payment.id,
-            kind="refund",
+            kind=kind,
             reference=reference,
             amount=amount,
             status=status,
@@ -281,7 +292,7 @@ class Ledger:
         return after, self._settle(refund, OperationStatus.FAILED)
 
     def save_operation(self, operation: Operation) -> None:
-        """Keeps a refund's status and the dialect's facts about it. Its money only changes through the movements above."""
+        """Keeps an operation's status and the dialect's facts about it. A refund's money only changes through the movements above."""
         self._run(
             "UPDATE operation SET status = ?, facts = ? WHERE number = ?", (operation.status, encode(operation.facts), operation.number)
         )
@@ -326,16 +337,23 @@ class Ledger:
 
     # Operations, books
 
-    def operation(self, id: str) -> Operation | None:
-        """The refund with that id, or None."""
-        row = self._run("SELECT * FROM operation WHERE id = ?", (id,)).fetchone()
+    def operation(self, id: str, kind: OperationKind = OperationKind.REFUND) -> Operation | None:
+        """The refund, or other operation, with that id, or None."""
+        row = self._run("SELECT * FROM operation WHERE id = ? AND kind = ?", (id, kind)).fetchone()
         return None if row is None else read_operation(row)
 
-    def operations(self, *, limit: int, payment: str | None = None, before: int | None = None) -> Page:
-        """Refunds, newest first, of one payment or of all."""
+    def operations(
+        self,
+        *,
+        limit: int,
+        payment: str | None = None,
+        before: int | None = None,
+        kind: OperationKind = OperationKind.REFUND,
+    ) -> Page:
+        """Refunds, or other operations, newest first, of one payment or of all."""
         rows = self._run(
-            "SELECT * FROM operation WHERE number < ? AND (? IS NULL OR payment = ?) ORDER BY number DESC LIMIT ?",
-            (_NEVER if before is None else before, payment, payment, limit + 1),
+            "SELECT * FROM operation WHERE number < ? AND kind = ? AND (? IS NULL OR payment = ?) ORDER BY number DESC LIMIT ?",
+            (_NEVER if before is None else before, kind, payment, payment, limit + 1),
         ).fetchall()
         return _page([read_operation(row) for row in rows], limit)
 
@@ -388,25 +406,13 @@ class Ledger:
         self._run("DELETE FROM stored_answer WHERE key = ?", (key,))
 
     def notify(self, *, id: str, type: str, payment: str, at: datetime, body: bytes) -> Notification:
-        """Keeps a webhook that is owed."""
-        self._last_notification += 1
-        made = Notification(number=self._last_notification, id=id, type=type, payment=payment, created_at=at, body=body)
-        self._owed.append(made)
-        return made
+        """Keeps an event that the merchant is told of."""
+        return self.outbox.notify(id=id, type=type, payment=payment, at=at, body=body)
 
     def notifications(self, *, limit: int, before: int | None = None, types: tuple[str, ...] = ()) -> Page:
-        """Webhooks, newest first, of the given types or of all."""
-        chosen = f" AND type IN ({','.join('?' * len(types))})" if types else ""
-        rows = self._read(
-            f"SELECT * FROM notification WHERE number < ?{chosen} ORDER BY number DESC LIMIT ?",
-            (_NEVER if before is None else before, *types, limit + 1),
-        ).fetchall()
-        return _page([read_notification(row) for row in rows], limit)
-
-    def notification(self, id: str) -> Notification | None:
-        """The webhook with that id, or None."""
-        row = self._read("SELECT * FROM notification WHERE id = ?", (id,)).fetchone()
-        return None if row is None else read_notification(row)
+        """Events, newest first, of the given types or of all."""
+        self._flush()
+        return _page(self.outbox.notifications(limit=limit + 1, before=before, types=types), limit)
 
 
 def _page(rows: list[Any], limit: int, *, backwards: bool = False) -> Page:

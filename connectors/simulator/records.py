@@ -1,4 +1,4 @@
-"""What the simulated PSP's books are made of: payments, entries, operations, timers, stored answers, notifications.
+"""What the simulated PSP's books are made of: payments, entries, operations, timers, stored answers, notifications and their delivery.
 
 Plain records and the ledger's errors. Not here: how they are kept (`ledger`), what a PSP calls them on the wire (each dialect).
 Amounts are whole ISO 4217 minor units; times are aware UTC, whole milliseconds.
@@ -36,8 +36,15 @@ class EntryType(StrEnum):
     REFUND_FAILED = "refund_failed"
 
 
+class OperationKind(StrEnum):
+    """What an operation is. A dispute is the shopper's bank taking back from the PSP what it had paid: no movement of the payment's."""
+
+    REFUND = "refund"
+    DISPUTE = "dispute"
+
+
 class OperationStatus(StrEnum):
-    """Where a refund or an asynchronous capture stands."""
+    """Where a refund or an asynchronous capture stands; of a dispute, whether the merchant has kept the money (SUCCEEDED) or not."""
 
     PENDING = "pending"
     SUCCEEDED = "succeeded"
@@ -74,12 +81,12 @@ class Payment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One refund (or capture) as the PSP knows it; `reference` is the merchant side's own id for it."""
+    """One refund or dispute as the PSP knows it; `reference` is the merchant side's own id for it."""
 
     number: int
     id: str
     payment: str
-    kind: str
+    kind: OperationKind
     reference: str | None
     amount: int
     status: OperationStatus
@@ -127,7 +134,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """One webhook the PSP owes: data only, not signed and not delivered here. `body` is the JSON as it would be posted."""
+    """One event that a PSP tells of. `body` is the JSON as it is posted and as its own list of events shows it."""
 
     number: int
     id: str
@@ -135,6 +142,33 @@ class Notification:
     payment: str
     created_at: datetime
     body: bytes = field(repr=False)
+
+
+class DeliveryState(StrEnum):
+    """Where the delivery of a notification to the merchant's endpoint stands. Only what is waiting is sent."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The one endpoint that a PSP sends its webhooks to, and the secret it signs them with."""
+
+    url: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A notification whose time to be sent has come. `attempts` failed so far; `forgery` names the forged copy to be sent beside it."""
+
+    notification: Notification
+    attempts: int
+    copies: int
+    forgery: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

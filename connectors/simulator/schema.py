@@ -5,11 +5,22 @@ Not here: most statements that read or write them (`ledger`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
-TABLES: Final = """
+DELIVERIES: Final = """
+CREATE TABLE delivery (
+    number INTEGER PRIMARY KEY, state TEXT NOT NULL, attempts INTEGER NOT NULL, next_at INTEGER NOT NULL, ended_at INTEGER,
+    copies INTEGER NOT NULL, forgery TEXT, faults TEXT NOT NULL, problem TEXT, believed INTEGER NOT NULL
+);
+CREATE INDEX delivery_waiting ON delivery (next_at, number) WHERE state = 'waiting';
+"""
+"""`number` is the notification's. `faults`: which befell it, with spaces between. `believed`: forged copies that were taken for true."""
+
+TABLES: Final = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE payment (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, reference TEXT, currency TEXT NOT NULL,
@@ -46,7 +57,10 @@ CREATE TABLE notification (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, payment TEXT NOT NULL, created_at INTEGER NOT NULL,
     body BLOB NOT NULL
 );
+{DELIVERIES}
 """
+LATER: Final[Mapping[int, str]] = MappingProxyType({1: DELIVERIES})
+"""What a ledger of an older format lacks, by its format: a developer's payments outlive a new version."""
 
 MAKE_PAYMENT: Final = "INSERT INTO payment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 CHANGE_PAYMENT: Final = """

@@ -1,18 +1,20 @@
 """Stripe's side of the wire: `(ledger, HttpRequest, now) -> (HttpResponse, webhooks)`, pure, for simulations and the simulator server.
 
 In the order of the real thing: authentication, rate limit, idempotency, parameters, execution, storing the answer. Endpoints are in
-`dialect_endpoints`, `dialect_refunds` and `dialect_reads`; what they show in `dialect_objects`; the shopper's page in `dialect_shopper`.
+`dialect_endpoints`, `dialect_refunds`, `dialect_disputes` and `dialect_reads`; what they show in `dialect_objects`; the shopper's page in
+`dialect_shopper`; what happens without a request in `dialect_time` and `dialect_dashboard`.
 
     401, 429, 409, invalid parameters    answered, not stored under the idempotency key
     everything an endpoint did           stored, declines and 500s too, and replayed until the key's window is over
 
-Not here: HTTP itself, waiting, breaking connections (`payorch.simulators`), signing and delivering webhooks.
+Not here: HTTP itself, waiting, breaking connections (`payorch.simulators`), sending webhooks (`connectors.simulator.webhooks`).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,16 +28,17 @@ from connectors.simulator.dialect import Deed, Reply, Settings, malformed
 from connectors.simulator.faults import HEALTHY, After, Before, RequestKind, Verdict
 from connectors.simulator.ledger import Ledger
 from connectors.simulator.records import Notification, Payment, StoredAnswer
-from connectors.stripe import dialect_dashboard, dialect_endpoints, dialect_payments, dialect_reads, dialect_refunds
+from connectors.stripe import dialect_dashboard, dialect_disputes, dialect_endpoints, dialect_reads, dialect_refunds, dialect_time
 from connectors.stripe.dialect_call import Call
 from connectors.stripe.dialect_errors import Invalid, Refused
 from connectors.stripe.dialect_forms import Form, Pairs, nested, pairs
-from connectors.stripe.dialect_objects import API_VERSION
+from connectors.stripe.dialect_objects import API_VERSION, unix
 from connectors.stripe.dialect_shopper import SHOPPER_PATH, answer_shopper, show_challenge
 
 NAME: Final = "stripe"
 LONGEST_KEY: Final = 255
 _KEY_HEADER: Final = "idempotency-key"
+_WEBHOOK_SENDER: Final = "Stripe/1.0 (+https://stripe.com/docs/webhooks)"
 _READ_ONLY_KEY: Final = "rk_test_readonly"
 """How a restricted key begins that may only read. All other restricted test keys may do everything."""
 
@@ -77,6 +80,14 @@ def _on_refund(run: Callable[..., None]) -> Callable[..., dict[str, Any]]:
     return answered
 
 
+def _on_dispute(run: Callable[..., None]) -> Callable[..., dict[str, Any]]:
+    def answered(call: Call, form: Form, id: str) -> dict[str, Any]:
+        run(call, *dialect_reads.find_dispute(call, id), form)
+        return dialect_reads.shown_dispute(call, id)
+
+    return answered
+
+
 _K: Final = RequestKind
 # Method and path, `*` for an id. Fixed words are looked up before ids.
 _ROUTES: Final[Mapping[tuple[str, ...], Endpoint]] = {
@@ -100,6 +111,10 @@ _ROUTES: Final[Mapping[tuple[str, ...], Endpoint]] = {
     ("GET", "refunds", "*"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.ONE, run=dialect_reads.one_refund),
     ("GET", "charges"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.CHARGES, run=dialect_reads.list_charges),
     ("GET", "charges", "*"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.ONE, run=dialect_reads.one_charge),
+    ("POST", "disputes", "*"): Endpoint(kind=_K.OTHER, known=dialect_disputes.UPDATE, run=_on_dispute(dialect_disputes.update)),
+    ("POST", "disputes", "*", "close"): Endpoint(kind=_K.OTHER, known=dialect_disputes.CLOSE, run=_on_dispute(dialect_disputes.close)),
+    ("GET", "disputes"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.DISPUTES, run=dialect_reads.list_disputes),
+    ("GET", "disputes", "*"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.ONE, run=dialect_reads.one_dispute),
     ("GET", "events"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.EVENTS, run=dialect_reads.list_events),
     ("GET", "events", "*"): Endpoint(kind=_K.INQUIRE, known=dialect_reads.ONE, run=dialect_reads.one_event),
 }
@@ -156,7 +171,7 @@ class StripeDialect:
                 if timer is None:
                     break
                 call = Call(ledger, timer.at, self.settings)
-                _on_time(call, timer.payment, timer.kind, timer.subject)
+                dialect_time.happen(call, timer)
             webhooks += call.webhooks
         return tuple(webhooks)
 
@@ -168,6 +183,16 @@ class StripeDialect:
             call = Call(ledger, now, self.settings)
             dialect_dashboard.by_hand(call, payment, deed, amount)
         return tuple(call.webhooks)
+
+    def webhook_headers(self, body: bytes, *, secret: str, at: datetime) -> tuple[tuple[str, str], ...]:
+        """Signed as Stripe signs: by the whole text of the secret, over the second of signing and the body."""
+        signed_at = unix(at)
+        signature = hmac.new(secret.encode(), b"%d.%s" % (signed_at, body), sha256).hexdigest()
+        return (
+            ("content-type", "application/json; charset=utf-8"),
+            ("user-agent", _WEBHOOK_SENDER),
+            ("stripe-signature", f"t={signed_at},v1={signature}"),
+        )
 
     def _shopper(self, ledger: Ledger, request: HttpRequest, now: datetime, path: str) -> Reply:
         if request.method == "GET":
@@ -256,27 +281,6 @@ class StripeDialect:
                 " would allow this request to continue."
             )
             raise Invalid(message, status=403)
-
-
-def _on_time(call: Call, id: str, kind: str, subject: str) -> None:
-    """What a timer does, unless the payment has moved on and there is nothing left to do."""
-    payment = call.ledger.payment(id)
-    if payment is None:
-        return
-    if kind in (dialect_refunds.FINISH_REFUND, dialect_refunds.FAIL_REFUND):
-        operation = call.ledger.operation(subject)
-        if operation is not None:
-            act = dialect_refunds.finish if kind == dialect_refunds.FINISH_REFUND else dialect_refunds.fail
-            act(call, payment, operation)
-        return
-    it = next(it for it in payment.facts["charges"] if it["id"] == subject)
-    latest = it is payment.facts["charges"][-1]
-    if kind == dialect_payments.APPROVE and it["status"] == "pending":
-        dialect_payments.approve(call, payment, it)
-    elif kind == dialect_payments.EXPIRE and latest and payment.held:
-        dialect_payments.cancel(call, payment, "automatic", expired=True)
-    elif kind == dialect_payments.FAIL_CAPTURE and it["amount_captured"] and not it["amount_refunded"]:
-        dialect_payments.fail_capture(call, payment, it)
 
 
 def _executed(call: Call, method: str, path: str, fields: Pairs, headers: dict[str, str], verdict: Verdict) -> tuple[HttpResponse, bool]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from connectors.simulator.cards import SHARED, Card, Challenge, Decline
+from connectors.simulator.cards import SHARED, Card, Challenge, Claim, Decline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +113,12 @@ _DECLINING: Final[Mapping[str, Card]] = {
     "Fraudulent": _declined("0019", Decline.FRAUD),
 }
 
+_DISPUTED: Final[Mapping[str, Card]] = {
+    "": Card(last4="0259", disputed=Claim.FRAUD),
+    "ProductNotReceived": Card(last4="2685", disputed=Claim.NOT_RECEIVED),
+    "Inquiry": Card(last4="1976", disputed=Claim.ONLY_ASKS),
+}
+
 CARDS: Final[Mapping[str, Card]] = MappingProxyType(
     {
         **SHARED,
@@ -145,6 +151,7 @@ CARDS: Final[Mapping[str, Card]] = MappingProxyType(
         ),
         "pm_card_pendingRefund": Card(last4="7726", refund_pending=True),
         "pm_card_refundFail": Card(last4="5126", refund_fails_late=True),
+        **{f"{kind}_createDispute{suffix}": card for kind in ("pm_card", "tok") for suffix, card in _DISPUTED.items()},
     }
 )
 """Every payment method this Stripe knows."""

@@ -209,7 +209,7 @@ def charge(payment: Payment, it: Facts) -> dict[str, Any]:
         "currency": payment.currency.lower(),
         "customer": None,
         "description": payment.facts["description"],
-        "disputed": False,
+        "disputed": it.get("disputed", False),
         "failure_balance_transaction": None,
         "failure_code": None if words is None else words.code,
         "failure_message": None if words is None else words.message,

@@ -13,6 +13,7 @@ from connectors.simulator.cards import Card, Challenge, Decline
 from connectors.simulator.records import EntryType, Facts, Payment
 from connectors.stripe.dialect_call import Call
 from connectors.stripe.dialect_cards import WORDS
+from connectors.stripe.dialect_disputes import DISPUTE
 from connectors.stripe.dialect_errors import Refused
 from connectors.stripe.dialect_money import to_iso, to_wire
 from connectors.stripe.dialect_objects import card_of, new_charge, payment_intent, payment_method, unix
@@ -104,6 +105,9 @@ def _take(call: Call, payment: Payment, it: Facts, amount: int, reference: str |
     if card_of(it["method"]).capture_fails_late:
         due = call.now + timedelta(seconds=call.settings.late_failure_seconds)
         call.ledger.schedule(at=due, payment=payment, kind=FAIL_CAPTURE, subject=it["id"])
+    if card_of(it["method"]).disputed is not None:
+        # At once, but not before the merchant has its answer.
+        call.ledger.schedule(at=call.now, payment=payment, kind=DISPUTE, subject=it["id"])
     return payment
 
 

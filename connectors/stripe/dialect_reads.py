@@ -1,4 +1,4 @@
-"""The endpoints that only look: retrieve, list and search PaymentIntents, refunds, charges and events.
+"""The endpoints that only look: retrieve, list and search PaymentIntents, refunds, charges, disputes and events.
 
 Searching sees what the index has: a payment appears in it some time after it was made, so absence there proves nothing.
 """
@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from msgspec.json import decode
 
-from connectors.simulator.records import Operation, Payment
+from connectors.simulator.records import Operation, OperationKind, Payment
+from connectors.stripe import dialect_disputes
 from connectors.stripe.dialect_call import Call
 from connectors.stripe.dialect_errors import Invalid, Refused, no_such
 from connectors.stripe.dialect_forms import Form
@@ -22,6 +23,7 @@ _CURSORS: Final = frozenset({"ending_before", "expand", "limit", "starting_after
 ONE: Final = frozenset({"client_secret", "expand"})
 INTENTS: Final = _CURSORS | {"created", "customer", "customer_account"}
 REFUNDS: Final = _CURSORS | {"charge", "created", "payment_intent"}
+DISPUTES: Final = REFUNDS
 CHARGES: Final = _CURSORS | {"created", "customer", "payment_intent", "transfer_group"}
 EVENTS: Final = _CURSORS | {"created", "delivery_success", "type", "types"}
 SEARCH: Final = frozenset({"expand", "limit", "page", "query"})
@@ -84,6 +86,20 @@ def find_refund(call: Call, id: str) -> tuple[Operation, Payment]:
     return operation, payment
 
 
+def shown_dispute(call: Call, id: str) -> dict[str, Any]:
+    """The dispute with that id, as it now stands."""
+    return dialect_disputes.shown(*find_dispute(call, id))
+
+
+def find_dispute(call: Call, id: str) -> tuple[Operation, Payment]:
+    """The dispute with that id and its payment; 404 otherwise."""
+    dispute = call.ledger.operation(id, OperationKind.DISPUTE)
+    payment = None if dispute is None else call.ledger.payment(dispute.payment)
+    if dispute is None or payment is None:
+        raise no_such("dispute", id)
+    return dispute, payment
+
+
 def one_intent(call: Call, form: Form, id: str) -> dict[str, Any]:
     """`GET /v1/payment_intents/{id}`."""
     expand = expansions(form)
@@ -93,6 +109,11 @@ def one_intent(call: Call, form: Form, id: str) -> dict[str, Any]:
 def one_refund(call: Call, form: Form, id: str) -> dict[str, Any]:
     """`GET /v1/refunds/{id}`."""
     return shown_refund(call, id)
+
+
+def one_dispute(call: Call, form: Form, id: str) -> dict[str, Any]:
+    """`GET /v1/disputes/{id}`."""
+    return shown_dispute(call, id)
 
 
 def one_charge(call: Call, form: Form, id: str) -> dict[str, Any]:
@@ -117,7 +138,7 @@ def list_charges(call: Call, form: Form) -> dict[str, Any]:
 
 def one_event(call: Call, form: Form, id: str) -> dict[str, Any]:
     """`GET /v1/events/{id}`."""
-    found = call.ledger.notification(id)
+    found = call.ledger.outbox.notification(id)
     if found is None:
         raise no_such("event", id)
     shown: dict[str, Any] = decode(found.body)
@@ -136,14 +157,29 @@ def list_intents(call: Call, form: Form) -> dict[str, Any]:
 def list_refunds(call: Call, form: Form) -> dict[str, Any]:
     """`GET /v1/refunds`, of one payment or charge, or all."""
     _only_forward(form)
+    payment = _payment_asked_for(call, form)
+    before = _cursor(form, "starting_after", lambda id: find_refund(call, id)[0].number)
+    page = call.ledger.operations(limit=_limit(form), payment=payment, before=before)
+    items = [refund(it, find_refund(call, it.id)[1].currency.lower()) for it in page.items]
+    return listing("/v1/refunds", items, page.more)
+
+
+def list_disputes(call: Call, form: Form) -> dict[str, Any]:
+    """`GET /v1/disputes`, of one payment or charge, or all."""
+    _only_forward(form)
+    payment = _payment_asked_for(call, form)
+    before = _cursor(form, "starting_after", lambda id: find_dispute(call, id)[0].number)
+    page = call.ledger.operations(limit=_limit(form), payment=payment, before=before, kind=OperationKind.DISPUTE)
+    return listing("/v1/disputes", [shown_dispute(call, it.id) for it in page.items], page.more)
+
+
+def _payment_asked_for(call: Call, form: Form) -> str | None:
+    """The id of the payment to which a list is limited; None for all."""
     subject = form.text("payment_intent") or form.text("charge")
     payment = None if subject is None else call.ledger.payment(subject)
     if subject is not None and payment is None:
         raise no_such("payment_intent" if "payment_intent" in form else "charge", subject, status=400)
-    before = _cursor(form, "starting_after", lambda id: find_refund(call, id)[0].number)
-    page = call.ledger.operations(limit=_limit(form), payment=None if payment is None else payment.id, before=before)
-    items = [refund(it, find_refund(call, it.id)[1].currency.lower()) for it in page.items]
-    return listing("/v1/refunds", items, page.more)
+    return None if payment is None else payment.id
 
 
 def list_events(call: Call, form: Form) -> dict[str, Any]:
@@ -153,7 +189,7 @@ def list_events(call: Call, form: Form) -> dict[str, Any]:
     types = form.texts("types") or (() if one is None else (one,))
 
     def number(id: str) -> int:
-        found = call.ledger.notification(id)
+        found = call.ledger.outbox.notification(id)
         if found is None:
             raise no_such("event", id, status=400)
         return found.number

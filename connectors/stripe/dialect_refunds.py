@@ -39,7 +39,10 @@ def create(call: Call, form: Form) -> Operation:
     left = dialect_money.to_wire(payment.refundable, currency)
     if not left:
         raise Refused(f"Charge {it['id']} has already been refunded.", code="charge_already_refunded")
-    amount = left if asked is None else asked
+    free = left - it.get("withdrawn", 0)
+    if free <= 0 or free < (asked or 0) <= left:
+        raise Refused(f"Charge {it['id']} has been charged back; cannot issue a refund.", code="charge_disputed")
+    amount = free if asked is None else asked
     if amount > left:
         # Recorded answers of Stripe have no code here.
         message = (
@@ -136,5 +139,6 @@ def fail(call: Call, payment: Payment, operation: Operation) -> None:
             it["amount_refunded"] -= dialect_money.to_wire(operation.amount, currency)
     call.ledger.save(payment)
     shown = refund(operation, currency)
+    call.emit("refund.updated", payment, shown)
     call.emit("refund.failed", payment, shown)
     call.emit("charge.refund.updated", payment, shown)

@@ -46,7 +46,7 @@ def test_each_fault_has_its_effect(fault: str, before: Before, after: After) -> 
 
 
 def test_every_kind_of_fault_can_be_set_and_does_something() -> None:
-    for kind in FaultKind:
+    for kind in faults.REQUEST_FAULTS:
         on = KINDS.CONNECT if kind is FaultKind.REFUSE else KINDS.CAPTURE
         assert decide(state({"fault": kind.value}), on)[0] != HEALTHY, kind
 
@@ -118,7 +118,8 @@ def test_a_port_is_closed_only_when_all_connections_are_refused_for_a_time() -> 
     "asked",
     [
         {},
-        {"fault": "webhooks_lost"},
+        {"fault": "settlement_rows_missing"},
+        {"fault": "webhooks_lost", "scope": "capture"},
         {"fault": ["refuse"]},
         {"fault": "slow", "rate": 1.1},
         {"fault": "slow", "rate": True},
@@ -140,4 +141,6 @@ def test_what_is_no_fault_is_refused(asked: dict[str, Any]) -> None:
 
 def test_an_unknown_fault_is_answered_with_those_there_are() -> None:
     with pytest.raises(FaultRefused, match="charge_then_hang"):
-        state({"fault": "webhooks_forged"})
+        state({"fault": "settlement_rows_missing"})
+    with pytest.raises(FaultRefused, match="webhooks_late is about webhooks, not requests: it has no scope"):
+        state({"fault": "webhooks_late", "scope": "refund"})

@@ -133,7 +133,7 @@ def test_a_file_holds_everything_and_belongs_to_one_process(tmp_path: Path) -> N
     assert ledger.payment("c_1") == payment
     assert ledger.answer("k") == answer
     assert ledger.next_due() == START + timedelta(seconds=9)
-    assert ledger.notification("e_1") is not None
+    assert ledger.outbox.notification("e_1") is not None
     other = sqlite3.connect(tmp_path / "l", timeout=0)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         other.execute("SELECT * FROM payment")

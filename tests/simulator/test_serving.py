@@ -287,7 +287,8 @@ async def test_faults_are_listed_and_lifted_one_by_one(running: Running) -> None
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
-        ("POST", "/stripe/_faults", {"fault": "webhooks_lost"}, 400),
+        ("POST", "/stripe/_faults", {"fault": "settlement_rows_missing"}, 400),
+        ("POST", "/stripe/_faults", {"fault": "webhooks_lost", "scope": "capture"}, 400),
         ("POST", "/stripe/_faults", [], 400),
         ("GET", "/stripe/_ledger?since=x", None, 400),
         ("GET", "/stripe/_ledger?until=1", None, 400),
