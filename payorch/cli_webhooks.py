@@ -55,7 +55,7 @@ def _is_address(_: object, value: str | None) -> None:
     except ValueError:
         sound = False
     if not sound:
-        raise ValueError("an address is http(s)://host[:port][/path]")
+        raise ValueError("an address begins with http:// or https:// and a host, as in http://127.0.0.1:3000/webhooks")
 
 
 def _is_duration(_: object, value: str | None) -> None:
@@ -228,11 +228,12 @@ async def listen(
         Of another platform; its merchant key is taken from PAYORCH_MERCHANT_KEY.
     """
     from payorch import listen as listening
+    from payorch.domain.announcements import EVENT_TYPES
     from payorch.system import SystemClock, SystemEntropy
 
     types = listening.types_of(events)
-    if unknown := [one for one in types if one not in listening.EVENT_TYPES]:
-        raise CalledWrongly(f"there is no event {unknown[0]}; the events are: {', '.join(listening.EVENT_TYPES)}")
+    if unknown := [one for one in types if one not in EVENT_TYPES]:
+        raise CalledWrongly(f"there is no event {unknown[0]}; the events are: {', '.join(EVENT_TYPES)}")
     clock = SystemClock()
     listener = listening.Listener(
         platform=lambda: _platform(data_dir, url),

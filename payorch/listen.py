@@ -19,17 +19,11 @@ import msgspec
 import trio
 
 from payorch import signing
-from payorch.domain.announcements import BY_STATE
+from payorch.domain.announcements import EVENT_TYPES
 from payorch.domain.money import Money, MoneyError
 from payorch.merchant_client import Event, Events, MerchantClient, Platform, PlatformAway, merchant_client
 from payorch.ports import Clock, Entropy
 from payorch.wording import aligned, printable
-
-EVENT_TYPES: Final = (
-    *BY_STATE.values(),
-    *("capture.succeeded", "capture.failed", "refund.pending", "refund.succeeded", "refund.failed", "dispute.opened", "dispute.updated"),
-)
-"""What merchants may hear of (API.md)."""
 
 _SHOWN_TYPE: Final = max(map(len, EVENT_TYPES))
 _SHOWN_STATUS: Final = len("requires_confirmation")

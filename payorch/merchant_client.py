@@ -67,10 +67,10 @@ class MerchantClient:
         self._platform = platform
         self._client = client
 
-    async def events(self, cursor: str | None = None) -> Page:
-        """A page of the merchant's events."""
-        query = {"limit": str(PAGE)} if cursor is None else {"limit": str(PAGE), "cursor": cursor}
-        answer = await self._asked("GET", "/v1/events", params=query)
+    async def events(self, cursor: str | None = None, *, payment: str | None = None, type: str | None = None) -> Page:
+        """A page of the merchant's events: all of them, or those of a payment or type."""
+        query = {"limit": str(PAGE), "cursor": cursor, "payment": payment, "type": type}
+        answer = await self._asked("GET", "/v1/events", params={name: value for name, value in query.items() if value is not None})
         try:
             page = Page(events=tuple(answer["data"]), next_cursor=answer["next_cursor"])
             for one in page.events:
@@ -78,10 +78,6 @@ class MerchantClient:
         except (KeyError, TypeError, ValueError) as problem:
             raise PlatformRefused(f"{self._platform.base_url} does not list events as payorch does") from problem
         return page
-
-    async def get(self, path: str) -> dict[str, Any]:
-        """What is there."""
-        return await self._asked("GET", path)
 
     async def post(self, path: str, body: Mapping[str, Any], *, key: str) -> dict[str, Any]:
         """Does that, under that idempotency key."""

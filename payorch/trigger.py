@@ -15,9 +15,8 @@ from typing import Any, Final, TypeAlias, final
 import httpx2
 import trio
 
-from payorch.domain.identifiers import uuid_of
 from payorch.domain.money import Money
-from payorch.merchant_client import Event, MerchantClient, Platform, PlatformAway, born_milliseconds, merchant_client
+from payorch.merchant_client import Event, MerchantClient, Platform, PlatformAway, merchant_client
 from payorch.ports import Entropy
 from payorch.wording import aligned, printable
 
@@ -228,7 +227,9 @@ class Stage:
         with trio.move_on_after(wait_seconds):
             while True:
                 try:
-                    if (found := await _listed(client, event, payment)) is not None:
+                    page = await client.events(payment=str(payment["id"]), type=event)
+                    if page.events:
+                        found = page.events[-1]  # the first of them
                         self._did(f"{event}: {found['id']}")
                         return found
                 except PlatformAway:
@@ -242,21 +243,6 @@ class Stage:
         told = printable(text)
         self._steps.append(told)
         self._say(told)
-
-
-async def _listed(client: MerchantClient, event: str, payment: Mapping[str, Any]) -> Event | None:
-    """Looks through the events back to the time when the payment was made."""
-    since = uuid_of(str(payment["id"])).int >> 80
-    cursor: str | None = None
-    while True:
-        page = await client.events(cursor)
-        for one in page.events:
-            of = one["data"].get("payment") if isinstance(one.get("data"), dict) else None
-            if one["type"] == event and isinstance(of, dict) and of.get("id") == payment["id"]:
-                return one
-        cursor = page.next_cursor
-        if cursor is None or not page.events or born_milliseconds(page.events[-1]) < since:
-            return None
 
 
 def _standing(made: Mapping[str, Any]) -> str:
