@@ -10,10 +10,11 @@ from typing import TypeVar
 from actors.surroundings import Surroundings
 from payorch.domain.announcements import ANNOUNCEMENTS_PER_EVENT, announcements
 from payorch.domain.desk import Story
+from payorch.domain.disputes import Dispute
 from payorch.domain.records import Attempt, Operation, Payment
 from payorch.store.items import Answer, Append, Claim, NoticeMark, OutboxRow
 
-C = TypeVar("C", Attempt, Operation)
+C = TypeVar("C", Attempt, Operation, Dispute)
 
 
 def append_of(
@@ -33,6 +34,7 @@ def append_of(
         events=tuple(story.events),
         attempts=_changed(payment.attempts, before.attempts if before is not None else ()),
         operations=_changed(payment.operations, before.operations if before is not None else ()),
+        disputes=_changed(payment.disputes, before.disputes if before is not None else ()),
         claim=claim,
         answer=answer,
         outbox=_announced(before, story, around),

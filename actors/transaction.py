@@ -55,6 +55,7 @@ from payorch.domain.outcome import Absent, ErrorClass, Evidence, Failure, Findin
 from payorch.domain.payment import AttemptState
 from payorch.domain.proof import Look, Means, looks_ahead, looks_due, may_replay_ahead, sends_ahead
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
+from payorch.domain.testimony import weigh_testimony
 from payorch.domain.weigh import expire, weigh
 from payorch.domain.weigh_nothing import bring_forward, taught_nothing
 from payorch.store.items import Answer, Appended, Claim, ClaimLost, NoticeMark, NoticeState, Result, SettledBefore
@@ -260,14 +261,11 @@ class TransactionActor(Actor[Message]):
             payment, desk = self._payment, self._desk(actor=f"psp:{message.connector}", cause=message.notice_id)
             assert payment is not None
             try:
-                from payorch.domain.testimony import weigh_testimony
-
                 testimony = self._around.office.connectors[message.connector].testify(message.content, payment, at=desk.at)
                 story = weigh_testimony(payment, testimony, desk)
             except Exception as bug:
                 return Story(payment, desk), Unweighable(why=f"{type(bug).__name__} while it was weighed")
-            said = bool(story.events) and not taught_nothing(payment, story)
-            story, outcome = (story, "applied") if said else (Story(payment, desk), "implied")
+            outcome = "applied" if story.events else "implied"
             mark = NoticeMark(notice_id=message.notice_id, state=NoticeState.APPLIED, outcome=outcome, at=desk.at, payment_id=self._id)
             settled_now = not isinstance(await self._append(story, notice=mark), SettledBefore)
             return (story if settled_now else Story(payment, desk)), Settled(outcome=outcome)

@@ -29,10 +29,11 @@ from connectors.stripe.manifest import NAME
 from connectors.stripe.objects import Charge, Dispute, Event, PaymentIntent, Refund, decode
 from connectors.stripe.redaction import redacted_event
 from connectors.stripe.verdicts import Look
+from payorch.domain.disputes import DisputeReport
 from payorch.domain.outcome import Approved, Declined, Evidence, Finding, Pending, Released, Source
 from payorch.domain.payment import HOLDING_ATTEMPT, OPEN_OPERATION, AttemptState, OperationState, State
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment
-from payorch.domain.testimony import DisputeReport, Statement, Testimony
+from payorch.domain.testimony import Statement, Testimony
 
 _SAYS_SOMETHING: Final = (Approved, Pending, Declined, Released)
 """An absence or a confirmation that did not happen is never said: the snapshot may be of the moment before."""

@@ -19,6 +19,7 @@ from typing import Final
 
 from connectors.stripe.declines import REFUND_FAILURES, Codes, classify, failure
 from connectors.stripe.objects import Dispute, PaymentIntent, Refund, StripeError
+from payorch.domain.disputes import DisputeStage, DisputeStatus
 from payorch.domain.outcome import (
     Absent,
     Approved,
@@ -31,7 +32,6 @@ from payorch.domain.outcome import (
     Unknown,
 )
 from payorch.domain.records import Operation
-from payorch.domain.testimony import DisputeStage, DisputeStatus
 
 _BY_ITSELF: Final = frozenset({"automatic", "expired"})
 HELD_OR_TAKEN: Final = frozenset({"requires_capture", "succeeded", "processing"})

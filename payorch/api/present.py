@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from payorch.domain.decide import OPERATION_PREFIX
+from payorch.domain.disputes import Dispute
 from payorch.domain.intent import Customer, PaymentMethod
 from payorch.domain.outcome import ConnectorDetail, ErrorClass, Failure, NetworkDetail, NextAction
 from payorch.domain.payment import PUBLIC_STATUS, OperationState, State
@@ -83,6 +84,8 @@ def announcement_json(event_id: str, type: str, sequence: int, payment: Payment,
         # The event has just changed it, so it carries the event's time; the newest where one moment changed several.
         changed = [one for one in payment.operations if one.kind == kind and one.updated_at == at]
         data[kind] = operation_view(changed[-1]) if changed else None
+    elif kind == "dispute":
+        data[kind] = next((dispute_view(one, payment.id) for one in reversed(payment.disputes) if one.updated_at == at), None)
     return _encode({"id": event_id, "type": type, "created_at": rfc3339(at), "sequence": sequence, "data": data})
 
 
@@ -126,7 +129,7 @@ def payment_view(payment: Payment) -> View:
         "captures": operations[OperationKind.CAPTURE],
         "refunds": operations[OperationKind.REFUND],
         "voids": operations[OperationKind.VOID],
-        "disputes": [],
+        "disputes": [dispute_view(one, payment.id) for one in payment.disputes],
         "settlement": {"status": "pending" if captured else "not_due"},
         "retry_of": intent.retry_of,
         "metadata": intent.metadata,
@@ -156,6 +159,24 @@ def operation_view(operation: Operation) -> View:
         "origin": operation.origin,
         "created_at": rfc3339(operation.created_at),
         "updated_at": rfc3339(operation.updated_at),
+    }
+
+
+def dispute_view(dispute: Dispute, payment_id: str) -> View:
+    """A stage of a dispute."""
+    return {
+        "id": dispute.id,
+        "object": "dispute",
+        "stage": dispute.stage,
+        "status": dispute.status,
+        "amount": dispute.amount.minor,
+        "currency": dispute.amount.currency,
+        "reason": dispute.reason,
+        "respond_by": _moment(dispute.respond_by),
+        "psp_reference": dispute.psp_reference,
+        "payment_id": payment_id,
+        "created_at": rfc3339(dispute.created_at),
+        "updated_at": rfc3339(dispute.updated_at),
     }
 
 

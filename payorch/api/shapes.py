@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from payorch.domain.announcements import EVENT_TYPES
+from payorch.domain.disputes import DisputeStage, DisputeStatus
 from payorch.domain.outcome import ErrorClass, Source
 from payorch.domain.payment import PUBLIC_STATUS, AttemptState, Name, State
 from payorch.domain.records import CancellationReason, Origin
@@ -111,6 +112,23 @@ class SettlementShape(_Shape):
     status: str = Field(description="One of, today: not_due, pending, settled, mismatched, manually_reviewed.")
 
 
+class DisputeShape(_Shape):
+    """A stage of a dispute: a shopper's bank takes money back, or asks for reasons first."""
+
+    id: str
+    object: Literal["dispute"]
+    stage: str = Field(description=_one_of(DisputeStage))
+    status: str = Field(description=_one_of(DisputeStatus))
+    amount: int
+    currency: str
+    reason: str | None = Field(description="The bank's reason, in the PSP's word.")
+    respond_by: str | None = Field(description=_MOMENT)
+    psp_reference: str
+    payment_id: str
+    created_at: str = Field(description=_MOMENT)
+    updated_at: str = Field(description=_MOMENT)
+
+
 class PaymentShape(_Shape):
     """A payment as it stands."""
 
@@ -143,7 +161,7 @@ class PaymentShape(_Shape):
     captures: list[OperationShape]
     refunds: list[OperationShape]
     voids: list[OperationShape]
-    disputes: list[dict[str, JsonValue]]
+    disputes: list[DisputeShape]
     settlement: SettlementShape
     retry_of: str | None
     metadata: dict[str, str]
@@ -294,6 +312,7 @@ class EventDataShape(_Shape):
     payment: PaymentShape
     capture: OperationShape | None = None
     refund: OperationShape | None = None
+    dispute: DisputeShape | None = None
 
 
 class EventShape(_Shape):
@@ -312,6 +331,13 @@ class EventList(_Shape):
     """A page of events, newest first."""
 
     data: list[EventShape]
+    next_cursor: str | None = Field(description="For the next page; null on the last one.")
+
+
+class DisputeList(_Shape):
+    """A page of disputes, newest first."""
+
+    data: list[DisputeShape]
     next_cursor: str | None = Field(description="For the next page; null on the last one.")
 
 

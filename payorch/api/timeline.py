@@ -108,6 +108,8 @@ SENTENCES: Final[Mapping[Name, str]] = {
     Name.DISCREPANCY_RAISED: "Something does not fit{because}; people will look.",
     Name.HELD: "The payment was set aside{because}: nothing happens to it until an operator releases it.",
     Name.HOLD_RELEASED: "The payment goes on{because}.",
+    Name.DISPUTE_OPENED: "The shopper's bank disputes {amount} at {connector}{because}.",
+    Name.DISPUTE_UPDATED: "The dispute of {amount} at {connector} is {status} now{because}.",
 }
 """event -> the sentence that tells it. Total over Name; the places to fill are the names in `_Teller._words`."""
 
@@ -179,6 +181,10 @@ class _Teller:
                 subject = _Subject(id=operation.id, kind=operation.kind.value, connector=connector, amount=operation.amount)
                 self.subjects[subject.id] = subject
                 return subject
+            case e.DisputeOpened(dispute=dispute) | e.DisputeChange(dispute=dispute):
+                parent = self.subjects.get(dispute.attempt_id)
+                connector = parent.connector if parent is not None else ""
+                return _Subject(id=dispute.id, kind="dispute", connector=connector, amount=dispute.amount)
             case _:
                 pass
         return self.subjects.get(_subject_id(data) or "")
@@ -259,6 +265,8 @@ def _reason_of(data: e.Data) -> str | None:
             return detail
         case e.HoldSet(hold=hold):
             return hold.reason
+        case e.DisputeOpened(dispute=dispute) | e.DisputeChange(dispute=dispute):
+            return dispute.reason
         case _:
             return None
 

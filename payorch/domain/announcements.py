@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from payorch.domain.events import Event, OperationChange, OperationOpened
-from payorch.domain.payment import OperationState, State
+from payorch.domain.payment import Name, OperationState, State
 from payorch.domain.records import Operation, OperationKind, Payment
 
 ANNOUNCEMENTS_PER_EVENT: Final = 4
@@ -33,13 +33,16 @@ _BY_OPERATION: Final = {
     (OperationKind.REFUND, OperationState.FAILED): "refund.failed",
     (OperationKind.REFUND, OperationState.REVERSED): "refund.failed",
 }
-EVENT_TYPES: Final = (*dict.fromkeys((*BY_STATE.values(), *_BY_OPERATION.values())), "dispute.opened", "dispute.updated")
+_BY_NAME: Final = {Name.DISPUTE_OPENED: "dispute.opened", Name.DISPUTE_UPDATED: "dispute.updated"}
+EVENT_TYPES: Final = tuple(dict.fromkeys((*BY_STATE.values(), *_BY_OPERATION.values(), *_BY_NAME.values())))
 """Every public name there is: what an endpoint may ask for."""
 
 
 def announcements(before: Payment | None, event: Event, payment: Payment) -> tuple[str, ...]:
     """The public event types that this event is worth: none where it only says again what was known. `before`, `payment`: on both sides."""
     names: list[str] = []
+    if event.name in _BY_NAME:
+        names.append(_BY_NAME[event.name])
     operation = _operation_of(event, payment)
     if operation is not None:
         known = next((one.state for one in before.operations if one.id == operation.id), None) if before is not None else None

@@ -23,10 +23,11 @@ from payorch.domain.records import Attempt, Pursuit
 
 def comparing(attempt: Attempt) -> bool:
     """Whether such a look is owed."""
-    return _has_books(attempt) and attempt.pursuit is not None and attempt.next_action_at is not None
+    return comparable(attempt) and attempt.pursuit is not None and attempt.next_action_at is not None
 
 
-def _has_books(attempt: Attempt) -> bool:
+def comparable(attempt: Attempt) -> bool:
+    """Whether it has books that could be compared: it holds or took money, or did before it was voided."""
     return attempt.held_since is not None and attempt.state in HOLDING_ATTEMPT | {AttemptState.VOIDED}
 
 
@@ -34,15 +35,15 @@ def look_soon(story: Story, attempt_id: str, why: str, *, at_once: bool = False)
     """Has that attempt looked at, unless it is already, the PSP cannot be asked, or people have the payment."""
     desk, attempt = story.desk, story.payment.attempt(attempt_id)
     askable = desk.manifests[attempt.connector].lookup is not Lookup.NONE and attempt.psp_reference is not None
-    if not askable or comparing(attempt) or not _has_books(attempt) or story.payment.state is State.MANUAL_REVIEW:
+    if not askable or comparing(attempt) or not comparable(attempt) or story.payment.state is State.MANUAL_REVIEW:
         return
     look = desk.at if at_once else desk.look_at(desk.limits.unknown_looks_seconds, 0)
     story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, next_action_at=look, pursuit=Pursuit(since=desk.at), reason=why)
 
 
 def conclusive(evidence: Evidence) -> bool:
-    """Whether the PSP has said what there is to say: its own state of the payment, now and not at the time of some earlier call."""
-    return isinstance(evidence.finding, (Approved, Released)) and evidence.source in (Source.INQUIRY, Source.WEBHOOK)
+    """Whether the PSP has said what there is to say: its own state of the payment, now, and not as of a call or event before."""
+    return isinstance(evidence.finding, (Approved, Released)) and evidence.source is Source.INQUIRY
 
 
 def next_hold_look(story: Story, attempt: Attempt) -> datetime | None:

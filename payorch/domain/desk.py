@@ -109,6 +109,12 @@ class Story:
         self.events.append(event)
         self.after.append(self.payment)
 
+    def go_on(self, part: Story) -> None:
+        """Adds the events of another story, which began where this one stands."""
+        self.payment = part.payment
+        self.events += part.events
+        self.after += part.after
+
     def attempt(
         self,
         name: Name,

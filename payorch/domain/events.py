@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from payorch.domain.disputes import Dispute
 from payorch.domain.intent import Intent, PaymentMethod
 from payorch.domain.outcome import Evidence, Failure
 from payorch.domain.payment import AttemptState, Name, OperationState, State
@@ -107,6 +108,20 @@ class HoldEnded(Struct, frozen=True, kw_only=True, gc=False):
     reason: str
 
 
+class DisputeOpened(Struct, frozen=True, kw_only=True, gc=False):
+    """A stage of a dispute that was not known. raw: the PSP's redacted word for it."""
+
+    dispute: Dispute
+    raw: str | None = None
+
+
+class DisputeChange(Struct, frozen=True, kw_only=True, gc=False):
+    """A stage of a dispute as it is from now on."""
+
+    dispute: Dispute
+    raw: str | None = None
+
+
 class Correction(Struct, frozen=True, kw_only=True, gc=False):
     """What two different people decided, on which evidence. `attempt_state` is what they found the attempt to be."""
 
@@ -141,6 +156,8 @@ Data: TypeAlias = (
     | Discrepancy
     | HoldSet
     | HoldEnded
+    | DisputeOpened
+    | DisputeChange
     | Correction
     | Resync
 )
@@ -178,6 +195,8 @@ _OTHER: Final[Mapping[Name, tuple[type[Data], ...]]] = {
     Name.DISCREPANCY_RAISED: (Discrepancy,),
     Name.HELD: (HoldSet,),
     Name.HOLD_RELEASED: (HoldEnded,),
+    Name.DISPUTE_OPENED: (DisputeOpened,),
+    Name.DISPUTE_UPDATED: (DisputeChange,),
 }
 # These say something about either kind of child.
 _EITHER: Final = frozenset(

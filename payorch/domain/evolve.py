@@ -12,6 +12,7 @@ from typing import Final, assert_never
 from msgspec.structs import replace
 
 from payorch.domain import events as e
+from payorch.domain.disputes import DISPUTE_EDGES, Dispute
 from payorch.domain.outcome import Declined, Failure, NotExecuted, Pending
 from payorch.domain.payment import (
     HOLDING_ATTEMPT,
@@ -106,6 +107,13 @@ def _settle(changed: Payment, before: Payment, event: e.Event) -> Payment:
     )
 
 
+def _with_dispute(payment: Payment, dispute: Dispute) -> Payment:
+    before = payment.dispute(dispute.id)
+    if dispute.status is not before.status and dispute.status not in DISPUTE_EDGES[before.status]:
+        raise IllegalTransition(f"a dispute does not go from {before.status} to {dispute.status}")
+    return replace(payment, disputes=tuple([dispute if one.id == dispute.id else one for one in payment.disputes]))
+
+
 def _no_more_looks(attempt: Attempt) -> Attempt:
     """Once the capture side is closed, nobody needs to know what became of the hold. A comparison of the books (`compare`) goes on."""
     idle = attempt.state in HOLDING_ATTEMPT and attempt.next_action_at is not None and attempt.pursuit is None
@@ -137,6 +145,10 @@ def _apply(payment: Payment, event: e.Event) -> Payment:
             return replace(payment, attempts=(*payment.attempts, attempt))
         case e.AttemptChange() as change:
             return _change_attempt(payment, change, event)
+        case e.DisputeOpened(dispute=dispute):
+            return replace(payment, disputes=(*payment.disputes, dispute))
+        case e.DisputeChange(dispute=dispute):
+            return _with_dispute(payment, replace(dispute, updated_at=event.at))
         case e.OperationOpened(operation=operation):
             return replace(payment, operations=(*payment.operations, operation))
         case e.OperationChange() as change:

@@ -131,6 +131,8 @@ class Name(StrEnum):
     DISCREPANCY_RAISED = "DiscrepancyRaised"
     HELD = "Held"
     HOLD_RELEASED = "HoldReleased"
+    DISPUTE_OPENED = "DisputeOpened"
+    DISPUTE_UPDATED = "DisputeUpdated"
 
 
 Row: TypeAlias = Mapping[Name, frozenset[State]]

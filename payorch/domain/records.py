@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+from payorch.domain.disputes import Dispute, disputed_minor
 from payorch.domain.intent import Intent
 from payorch.domain.money import Money
 from payorch.domain.outcome import Failure, NextAction
@@ -162,6 +163,7 @@ class Payment(Struct, frozen=True, kw_only=True, gc=False):
     updated_at: datetime
     attempts: tuple[Attempt, ...] = ()
     operations: tuple[Operation, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
     decision: Decision | None = None
     authorize_until: datetime | None = None
     cancel_requested: bool = False
@@ -190,6 +192,13 @@ class Payment(Struct, frozen=True, kw_only=True, gc=False):
     def find_operation(self, operation_id: str) -> Operation | None:
         """That operation; None where the payment has none of that id."""
         return next((one for one in self.operations if one.id == operation_id), None)
+
+    def dispute(self, dispute_id: str) -> Dispute:
+        """That dispute; KeyError where the payment has none of that id."""
+        for dispute in self.disputes:
+            if dispute.id == dispute_id:
+                return dispute
+        raise KeyError(dispute_id)
 
     def operations_on(self, attempt_id: str, kind: OperationKind) -> tuple[Operation, ...]:
         """The operations of that kind on that attempt, in whatever state, oldest first."""
@@ -256,8 +265,11 @@ class Payment(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def refundable_minor(self) -> int:
-        """Minor units that a refund may still ask for; never below zero, also where the PSP refunded more than we captured."""
-        return max(0, self.captured_minor - self.refunded_minor - self.refund_reserved_minor)
+        """Minor units that a refund may still ask for: not what is disputed. Never below zero, also where the PSP refunded more than we
+        captured.
+        """
+        disputed = disputed_minor(self.disputes, self.intent.amount.currency) if self.disputes else 0
+        return max(0, self.captured_minor - self.refunded_minor - self.refund_reserved_minor - disputed)
 
     def final_capture_made(self, states: frozenset[OperationState]) -> bool:
         """Whether a capture that releases the rest is in one of these states."""

@@ -14,6 +14,7 @@ from msgspec import Struct
 from psycopg.types.numeric import Int8
 
 from payorch.domain import events
+from payorch.domain.disputes import Dispute
 from payorch.domain.identifiers import bytes_of
 from payorch.domain.payment import AttemptState, Name
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment
@@ -212,6 +213,7 @@ def _changes(item: Append, payment_id: bytes, merchant_id: bytes) -> list[tuple[
     ordered = sorted(item.attempts, key=lambda one: is_exclusive(one.state)) if len(item.attempts) > 1 else item.attempts
     made += [(tables.ATTEMPTS, _attempt(one, payment_id)) for one in ordered]
     made += [(tables.OPERATIONS, _operation(one, payment_id)) for one in item.operations]
+    made += [(tables.DISPUTES, _dispute(one, payment_id, merchant_id)) for one in item.disputes]
     made += [(tables.OUTBOX, _outbox(one, item.payment, payment_id, merchant_id)) for one in item.outbox]
     return made
 
@@ -222,7 +224,7 @@ def _check(item: Append) -> None:
     if payment.version - item.expected_version != len(events_):
         raise ValueError("the events do not lead from the expected version to the payment's")
     if not events_:
-        if item.attempts or item.operations or item.outbox:
+        if item.attempts or item.operations or item.disputes or item.outbox:
             raise ValueError("a payment changes by events only")
     elif events_[-1].to is not payment.state:
         raise ValueError("the payment is not in the state of its last event")
@@ -346,6 +348,24 @@ def _operation(operation: Operation, payment_id: bytes) -> Row:
         boolean(operation.in_review),
         moment(operation.created_at),
         moment(operation.updated_at),
+    )
+
+
+def _dispute(dispute: Dispute, payment_id: bytes, merchant_id: bytes) -> Row:
+    return (
+        payment_id,
+        uuid(bytes_of(dispute.id)),
+        merchant_id,
+        uuid(bytes_of(dispute.attempt_id)),
+        learned_words(dispute.psp_reference),
+        words(dispute.stage),
+        words(dispute.status),
+        bigint(dispute.amount.minor),
+        words(dispute.amount.currency),
+        learned_words(dispute.reason),
+        moment(dispute.respond_by),
+        moment(dispute.created_at),
+        moment(dispute.updated_at),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from payorch.domain.disputes import Dispute
 from payorch.domain.events import Event
 from payorch.domain.payment import AttemptState
 from payorch.domain.records import Attempt, Operation, Payment
@@ -208,6 +209,7 @@ class Append(Struct, frozen=True, kw_only=True, gc=False):
     events: tuple[Event, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     operations: tuple[Operation, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
     claim: Claim | None = None
     answer: Answer | None = None
     outbox: tuple[OutboxRow, ...] = ()

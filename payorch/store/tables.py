@@ -225,6 +225,16 @@ ERASED_DEAD_LETTERS: Final = Table(
     template=_ERASE.format(table="dead_letters", column="payload", settled="resolved_at"),
 )
 
+DISPUTES: Final = Table(
+    rank=21,
+    name="disputes",
+    columns=_columns(
+        payment_id=Uuids, id=Uuids, merchant_id=Uuids, attempt_id=Uuids, psp_reference=Texts, stage=Texts, status=Texts, amount=Bigints,
+        currency=Texts, reason=Texts, respond_by=Moments, created_at=Moments, updated_at=Moments,
+    ),
+    template=_upsert("disputes", "payment_id, id", "status amount reason respond_by updated_at"),
+)  # fmt: skip
+
 # Each event becomes a delivery for each endpoint of its merchant that wants it, in the same statement: none is forgotten, and nobody has to
 # follow the events to find out.
 _FAN_OUT: Final = (

@@ -235,7 +235,7 @@ def test_an_announcement_of_an_operation_holds_it_too() -> None:
 
 def test_there_is_a_sentence_for_every_event() -> None:
     assert set(SENTENCES) == set(Name)
-    places = {"amount", "connector", "method", "operation", "because", "choice", "finding", "who", "named", "deed"}
+    places = {"amount", "connector", "method", "operation", "because", "choice", "finding", "who", "named", "deed", "status"}
     for sentence in SENTENCES.values():
         assert {name for _, name, _, _ in string.Formatter().parse(sentence) if name} <= places
         assert sentence.endswith(".")

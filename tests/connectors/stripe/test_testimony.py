@@ -11,11 +11,12 @@ from msgspec.structs import replace
 
 from connectors.stripe import connector
 from connectors.stripe.redaction import MAXIMUM_BYTES
+from payorch.domain.disputes import DisputeReport, DisputeStage, DisputeStatus
 from payorch.domain.money import Money
 from payorch.domain.outcome import Approved, Declined, ErrorClass, Evidence, Finding, NextAction, Pending, Released, Source
 from payorch.domain.payment import AttemptState, OperationState, State
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment
-from payorch.domain.testimony import DisputeReport, DisputeStage, DisputeStatus, Testimony
+from payorch.domain.testimony import Testimony
 from tests.connectors.stripe import stripe_cases as cases
 from tests.connectors.stripe.stripe_webhooks import encoded, payment
 
