@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from payorch.api.answering import CREATE
 from payorch.api.deliveries import DeliverySurroundings, Turns
+from payorch.api.disputes import DisputeApi, DisputeSurroundings
 from payorch.api.endpoints import EndpointApi
 from payorch.api.events import EventApi
 from payorch.api.frame import HEADERS, Frame, fault
@@ -29,7 +30,7 @@ from payorch.api.problems import Code, Problem
 from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import ApiSurroundings
 
-__all__ = ["ApiSurroundings", "DeliverySurroundings", "NoticeSurroundings", "make_app"]
+__all__ = ["ApiSurroundings", "DeliverySurroundings", "DisputeSurroundings", "NoticeSurroundings", "make_app"]
 
 _CODES: Final[Mapping[int, Code]] = {
     HTTPStatus.NOT_FOUND: Code.NOT_FOUND,
@@ -45,6 +46,7 @@ def make_app(
     around: ApiSurroundings,
     notices: NoticeSurroundings,
     deliveries: DeliverySurroundings | None = None,
+    disputes: DisputeSurroundings | None = None,
     *,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
@@ -69,6 +71,8 @@ def make_app(
         turns = Turns()
         _add(app, EndpointApi(around, deliveries, merchants.merchant, turns).routes())
         _add(app, EventApi(around, deliveries, merchants.merchant, turns).routes())
+    if disputes is not None:
+        _add(app, DisputeApi(around, disputes, merchants.merchant).routes())
     _put_into(frame, app)
     path = CREATE.partition(" ")[2]
     create = Short(

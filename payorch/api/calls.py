@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from payorch.api import endpoints, events, shapes
+from payorch.api import disputes, endpoints, events, shapes
 from payorch.api.contracts import (
     CancelPaymentBody,
     CapturePaymentBody,
@@ -223,6 +223,23 @@ CALLS: Final = (
             media_type="text/html",
         )
         for method, name in (("get", "shopperReturned"), ("post", "shopperReturnedByForm"))
+    ),
+    Call(
+        method="get",
+        path="/v1/disputes",
+        name="listDisputes",
+        summary="Disputes, newest first",
+        parameters=disputes.PARAMETERS,
+        answers={200: ("A page.", shapes.DisputeList)},
+        codes=(*_ANYONE, *_LIST),
+    ),
+    Call(
+        method="get",
+        path="/v1/disputes/{dispute_id}",
+        name="getDispute",
+        summary="A stage of a dispute, with the time until which it can be answered",
+        answers={200: ("The dispute.", shapes.DisputeShape)},
+        codes=(*_ANYONE, Code.NOT_FOUND),
     ),
     Call(
         method="post",

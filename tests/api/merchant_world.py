@@ -15,7 +15,7 @@ import msgspec
 from actors.mailbox import Reply
 from actors.messages import Cancel, Confirm, Create, Given, KeyTaken, Message, NoSuchPayment, ShopperReturned, Verdict
 from payorch.api.answering import Asker
-from payorch.api.app import ApiSurroundings, NoticeSurroundings, make_app
+from payorch.api.app import ApiSurroundings, DisputeSurroundings, NoticeSurroundings, make_app
 from payorch.api.contracts import Connectors
 from payorch.api.present import payment_json
 from payorch.domain import events as e
@@ -211,7 +211,8 @@ class World:
         self.add_key(OTHER_KEY, OTHER_MERCHANT)
         self.told = told if told is not None else Told()
         around = self._surroundings(http_settings(**http), connectors)
-        self.app = make_app(around, self._notices(), self.told.surroundings(), http_class=LeanHTTPConnection)
+        disputes = DisputeSurroundings(find_dispute=self.find_dispute, list_disputes=self.list_disputes)
+        self.app = make_app(around, self._notices(), self.told.surroundings(), disputes, http_class=LeanHTTPConnection)
         self.client: Any = self.app.test_client(use_cookies=False)
 
     def _surroundings(self, http: HttpSettings, connectors: Connectors | None) -> ApiSurroundings:
@@ -293,6 +294,20 @@ class World:
         self._may_fail("find_operation")
         found = (life.payment_id for life in self.lives.values() if any(one.id == operation_id for one in life.payment.operations))
         return next(found, None)
+
+    async def find_dispute(self, dispute_id: str) -> str | None:
+        self._may_fail("find_dispute")
+        found = (life.payment_id for life in self.lives.values() if any(one.id == dispute_id for one in life.payment.disputes))
+        return next(found, None)
+
+    async def list_disputes(
+        self, merchant_id: str, *, limit: int, after: str | None, status: str | None
+    ) -> tuple[list[tuple[str, str]], str | None]:
+        self._may_fail("list_disputes")
+        mine = [life.payment for life in self.lives.values() if life.merchant_id == merchant_id]
+        found = [(one.id, payment.id) for payment in mine for one in payment.disputes if status in (None, one.status)]
+        left = [(payment_id, id) for id, payment_id in sorted(found, reverse=True) if after is None or id < after]
+        return left[:limit], left[limit - 1][1] if len(left) > limit else None
 
     async def search(self, what: Search, *, limit: int, after: str | None) -> tuple[list[PaymentRow], str | None]:
         self._may_fail("search")
