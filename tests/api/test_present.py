@@ -9,12 +9,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from payorch.api.present import announcement_json, operation_json, page_json, payment_json, rfc3339
 from payorch.api.shapes import OperationAnswerShape, PaymentList, PaymentShape, TimelineShape
 from payorch.api.timeline import SENTENCES, timeline_json
 from payorch.domain import events as e
 from payorch.domain.announcements import BY_STATE
+from payorch.domain.disputes import Dispute, DisputeStage, DisputeStatus
 from payorch.domain.intent import CaptureMode, Customer, PaymentMethod
 from payorch.domain.money import Money
 from payorch.domain.outcome import Approved, ConnectorDetail, Declined, Evidence, Failure, NetworkDetail, Source
@@ -230,6 +232,27 @@ def test_an_announcement_of_an_operation_holds_it_too() -> None:
     assert found["data"] == {"payment": view(life), "capture": view(life)["captures"][0]}
 
 
+def a_dispute(life: Life) -> Dispute:
+    return Dispute(
+        id=new_id("dsp"), attempt_id=life.payment.attempts[0].id, psp_reference="dp_1", stage=DisputeStage.DISPUTE,
+        status=DisputeStatus.OPENED, amount=Money(500, "EUR"), created_at=START, updated_at=START, reason="fraudulent",
+    )  # fmt: skip
+
+
+def test_a_dispute_is_shown_with_its_payment_and_told_of() -> None:
+    life = captured()
+    dispute = a_dispute(life)
+    life.tell(Name.DISPUTE_OPENED, life.payment.state, e.DisputeOpened(dispute=dispute))
+    shown = view(life)
+    assert [(one["id"], one["stage"], one["status"], one["amount"]) for one in shown["disputes"]] == [
+        (dispute.id, "dispute", "opened", 500)
+    ]
+    assert shown["amount_refundable"] == shown["amount_captured"] - 500
+    found = msgspec.json.decode(announcement_json("evt_1", "dispute.opened", 9, life.payment, START))
+    assert found["data"] == {"payment": shown, "dispute": shown["disputes"][0]}
+    assert story(life)[-1]["sentence"] == "The shopper's bank disputes 5.00 EUR at Stripe: fraudulent."
+
+
 # The timeline
 
 
@@ -256,6 +279,8 @@ def test_every_event_can_be_told(name: Name) -> None:
         e.HoldEnded: e.HoldEnded(reason="looked at"),
         e.Correction: e.Correction(requester="ann", approver="ben", reason="seen", evidence_reference="ticket 1", operation=operation),
         e.Resync: e.Resync(attempt_id=None, operation_id=operation.id, reason="again", next_action_at=START),
+        e.DisputeOpened: e.DisputeOpened(dispute=a_dispute(life)),
+        e.DisputeChange: e.DisputeChange(dispute=replace(a_dispute(life), status=DisputeStatus.WON)),
     }  # fmt: skip
     for kind in e.DATA[name]:
         event = e.Event(name=name, to=State.CAPTURED, at=START, actor="system", cause="x", data=data[kind])
