@@ -202,6 +202,7 @@ class _Teller:
             "because": _because(failure, reason),
             "who": _WHO[data.operation.origin] if isinstance(data, e.OperationOpened) else "",
             "named": f", as {evidence.psp_reference}" if evidence is not None and evidence.psp_reference is not None else "",
+            "status": data.dispute.status.value if isinstance(data, (e.DisputeOpened, e.DisputeChange)) else "",
             "choice": ", then ".join(name.capitalize() for name in data.decision.order) or "none" if isinstance(data, e.Choice) else "",
             "finding": _finding_word(evidence) if evidence is not None else reason or "nothing new",
         }
