@@ -6,6 +6,11 @@ BIN := $(VENV)/bin
 UV_COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet
 ARGS ?=
+# Processes that run tests beside each other. More than processors, since most of the longest tests wait: for kills, outages and timers.
+TESTERS ?= 4
+
+# Where this is set, as in many images, each of the hundreds of processes that the tests start compiles all its modules anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help up test check prove bench lock clean
 
@@ -29,8 +34,8 @@ $(VENV)/development.stamp: requirements/development.txt $(VENV)/runtime.stamp
 up: $(VENV)/runtime.stamp ## run the whole platform on this machine (options: make up ARGS="--port 9000")
 	$(BIN)/payorch up $(ARGS)
 
-test: check ## lint, types, import rules and every test
-	$(BIN)/python -m pytest $(ARGS)
+test: check ## lint, types, import rules and every test (options: make test ARGS="-k name", one by one and unbuffered with ARGS="-n0 -s")
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/development.stamp ## lint, formatting and strict types
 	$(BIN)/ruff check .

@@ -28,6 +28,15 @@ from payorch.store.embedded import Cluster
 _TEMPLATE = "payorch_template"
 
 
+_LONGEST_FIRST = ("tests/simulation/test_simulation.py", "tests/simulation/", "tests/e2e/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, the longest are handed out first, so that none of them is left alone at the end."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: next((place for place, path in enumerate(_LONGEST_FIRST) if item.nodeid.startswith(path)), 9))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
     """Connection strings of one database: as the role that runs the platform, as the one that migrates, and as superuser."""

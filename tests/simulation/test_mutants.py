@@ -15,11 +15,21 @@ from tests.simulation.runner import WORKERS, Crew, Job, Outcome
 
 SEEDS: Final = 200
 """Far fewer than the thousand a mutant may survive. Most are caught within five."""
+TRIED_FIRST: Final = {
+    "a_timeout_is_taken_for_a_failure": 9,
+    "a_lookup_that_finds_nothing_proves_absence": 14,
+    "a_lookup_that_finds_no_operation_proves_absence": 32,
+    "replays_go_on_after_the_keys_time": 5,
+    "a_key_answers_whatever_is_asked_under_it": 35,
+    "a_wish_to_cancel_is_forgotten": 9,
+}
+"""What caught the slow ones when this was written. Nothing but time depends on it: each test says which seed it was (`pytest -rP`)."""
 
 
 def outcomes(crew: Crew, name: str) -> Iterator[Outcome]:
     """Runs with that mistake, one seed after the other, never more under way than there are workers."""
-    jobs = (Job(seed=seed, mutant=name) for seed in range(SEEDS))
+    first = TRIED_FIRST.get(name, 0)
+    jobs = (Job(seed=seed, mutant=name) for seed in (*range(first, SEEDS), *range(first)))
     waiting: set[Future[Outcome]] = {crew.submit(job) for job in islice(jobs, WORKERS)}
     while waiting:
         done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -33,5 +43,6 @@ def test_a_planted_mistake_is_caught(name: str, crew: Crew) -> None:
         if outcome.failed:
             # By the invariant that it breaks, and not because the mutant itself fell over.
             assert re.match(r"[A-Z]\d: ", outcome.verdict or ""), outcome.report()
+            print(f"caught by seed {outcome.job.seed}: {outcome.verdict}")
             return
     pytest.fail(f"{name} survived {SEEDS} seeds")
