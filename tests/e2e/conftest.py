@@ -53,23 +53,12 @@ def make_stack(open_folder: Path) -> Iterator[Callable[..., Stack]]:
         stack.clear()
 
 
-@pytest.fixture(scope="session")
-def battered(open_folder: Path) -> Iterator[Stack]:
-    """One folder for all tests that kill and starve what runs in it, one after the other: making a database anew takes seconds."""
-    stack = Stack(open_folder / f"e2e-{next(_numbers)}", QUICK)
-    yield stack
-    stack.clear()
-
-
 @pytest.fixture
-def rough(battered: Stack) -> Iterator[Stack]:
-    """It is not running yet. What earlier tests did to it is in its books; no fault of the platform's own may be in its log."""
-    yield battered
-    if battered.process is not None:
-        battered.process.kill()
-        battered.process.wait()
-        battered.process = None
-    assert battered.tracebacks() == []
+def rough(make_stack: Callable[..., Stack]) -> Iterator[Stack]:
+    """For a test that kills and starves it: not running yet, and nobody else's. No fault of the platform's own may be in its log."""
+    stack = make_stack()
+    yield stack
+    assert stack.tracebacks() == []
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import httpx2
 import trio
 
 from tests.e2e.dealings import ACCEPTED, SEVERAL_CAPTURES, Asker, Wish, draw
-from tests.e2e.stack import Stack, order
+from tests.e2e.stack import WITHIN_SECONDS, Stack, order
 
 CLIENTS: Final = 16
 TOKENS: Final = (*("tok_visa",) * 9, *("tok_mastercard",) * 3, "tok_insufficient_funds", "tok_hard_decline", "tok_3ds", "tok_pending")
@@ -76,9 +76,9 @@ class Market:
             if wish.heard:
                 await asker.carry_out(wish)
 
-    async def until(self, accepted: int, within_seconds: float = 60.0) -> None:
+    async def until(self, accepted: int) -> None:
         """Waits until so many orders were accepted."""
-        with trio.fail_after(within_seconds):
+        with trio.fail_after(WITHIN_SECONDS):
             while self.accepted < accepted:  # noqa: ASYNC110  (ten lines of events for a test's patience)
                 await trio.sleep(0.01)
 

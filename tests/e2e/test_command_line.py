@@ -11,8 +11,7 @@ import psycopg
 import pytest
 import trio
 
-from payorch.api.auth import REMEMBERED_SECONDS
-from tests.e2e.stack import Stack, order, payorch
+from tests.e2e.stack import WITHIN_SECONDS, Stack, order, payorch
 
 
 async def test_the_banner_and_the_credentials(healthy: Stack) -> None:
@@ -73,9 +72,9 @@ async def a_merchant_comes_and_its_key_goes(healthy: Stack) -> None:
         revoked = await payorch("merchants", "keys", "revoke", added.data["lookup_id"], "--json", *at)
         assert (revoked.code, revoked.data) == (0, {"merchant": merchant, "revoked": added.data["lookup_id"]})
         begun = trio.current_time()
-        while await works():
-            assert trio.current_time() < begun + REMEMBERED_SECONDS + 1, "a revoked key still works"
-            await trio.sleep(0.1)
+        with trio.fail_after(WITHIN_SECONDS):
+            while await works():  # noqa: ASYNC110  (another process: there is nothing to wait on)
+                await trio.sleep(0.1)
         print(f"a revoked key was refused after {trio.current_time() - begun:.1f} s")
         answer = await client.post("/v1/payments", json=order("new-shop"), headers={"idempotency-key": "new"})
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")

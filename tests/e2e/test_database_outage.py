@@ -22,7 +22,7 @@ async def outage(stack: Stack, market: Market, name: str, seconds: float) -> lis
     known = market.orders[0].payment_id
     refused: list[str] = []
     number = 0
-    async with stack.client(timeout=15.0) as client:
+    async with stack.client() as client:
         while trio.current_time() < stopped_at + seconds:
             number += 1
             key = f"{name}-{number}"
@@ -39,7 +39,7 @@ async def outage(stack: Stack, market: Market, name: str, seconds: float) -> lis
     again = await stack.cluster()
     assert not again.attached
     started_at = trio.current_time()
-    await stack.until_ready(15)
+    await stack.until_ready()
     took = trio.current_time() - started_at
     print(f"out for {started_at - stopped_at:.1f} s, ready {took:.1f} s later; {number} fresh requests heard 503")
     assert stack.process is process
@@ -60,7 +60,6 @@ async def under_load(stack: Stack, seed: int, outages: list[float]) -> None:
     market = Market(stack, seed)
     refused: list[str] = []
     await stack.start()
-    await stack.recover()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(market.trade)
         for number, seconds in enumerate(outages):

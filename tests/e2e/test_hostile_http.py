@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.e2e.stack import Stack, order
+from tests.e2e.stack import WITHIN_SECONDS, Stack, order
 
-ANSWERED_WITHIN_SECONDS = 5.0
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
 
@@ -31,7 +30,7 @@ async def send(stack: Stack, *pieces: bytes, pause: float = 0.0, eof: bool = Fal
                 await stream.send_eof()
         except trio.BrokenResourceError:
             pass  # it has had enough; what it said before is still to be read
-        with trio.move_on_after(ANSWERED_WITHIN_SECONDS):
+        with trio.move_on_after(WITHIN_SECONDS):
             try:
                 while data := await stream.receive_some(65536):
                     got += data
@@ -151,7 +150,7 @@ async def test_slow_clients_are_cut_and_hurt_nobody(healthy: Stack) -> None:
         async with stream, trio.open_nursery() as nursery:
             await stream.send_all(start)
             nursery.start_soon(drip)
-            with trio.fail_after(15):
+            with trio.fail_after(WITHIN_SECONDS):
                 try:
                     while data := await stream.receive_some(65536):
                         got += data
@@ -168,7 +167,7 @@ async def test_slow_clients_are_cut_and_hurt_nobody(healthy: Stack) -> None:
         await trio.sleep(0.5)
         assert (await healthy.pay("beside-dribblers")).status_code == 201
     for name, (seconds, got) in ends.items():
-        assert 1.0 < seconds < 10, (name, seconds)
+        assert seconds > 1.0, (name, seconds)  # not at once; without a deadline it goes on for minutes, which nobody waits for
         assert got in ([], [408]), name
 
 

@@ -8,7 +8,7 @@ import trio
 
 from tests.e2e import books
 from tests.e2e.merchants import Market
-from tests.e2e.stack import Stack, order
+from tests.e2e.stack import WITHIN_SECONDS, Stack, order
 
 POISON = """
 CREATE FUNCTION payorch.poison() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -21,7 +21,7 @@ ANTIDOTE = "DROP FUNCTION payorch.poison() CASCADE"
 
 async def until_set_aside(stack: Stack, payment_id: str) -> dict[str, Any]:
     """Waits for the event that tells of it."""
-    with trio.fail_after(30):
+    with trio.fail_after(WITHIN_SECONDS):
         while True:
             last: dict[str, Any] = (await stack.get(f"/v1/payments/{payment_id}/timeline")).json()["data"][-1]
             if last["name"] == "Held":
@@ -32,7 +32,6 @@ async def until_set_aside(stack: Stack, payment_id: str) -> dict[str, Any]:
 async def test_a_payment_that_cannot_be_written_is_set_aside(rough: Stack) -> None:
     stack, market = rough, Market(rough, 40, clients=8)
     await stack.start()
-    await stack.recover()
     poisoned = (await stack.pay("poisoned", order("poisoned", "tok_pending"))).json()
     assert poisoned["state"] == "PROVIDER_PENDING"  # so that the PSP is asked about it again and again, and its answers are to be written
     stack.provoked.add(poisoned["id"])

@@ -126,7 +126,6 @@ async def test_many_clients_on_few_payments(healthy: Stack) -> None:
 async def test_many_clients_and_a_psp_that_breaks(rough: Stack) -> None:
     race = Race(rough, 2)
     await rough.start()
-    await rough.recover()
     await race.run(payments=7, rounds=3, faults=FAULTS)
     await judged(race)
 

@@ -11,10 +11,9 @@ import httpx2
 import pytest
 import trio
 
-from payorch import psp_process
 from tests.e2e import books
 from tests.e2e.merchants import Market
-from tests.e2e.stack import POLL_SECONDS, WITHIN_SECONDS, Stack, end_of, environment, payorch
+from tests.e2e.stack import POLL_SECONDS, WITHIN_SECONDS, Stack, end_of, environment, own_port, payorch
 
 
 def begin(stack: Stack, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -53,9 +52,8 @@ async def serve(stack: Stack, port: int) -> subprocess.Popen[bytes]:
 async def takes_over(stack: Stack, *, paused: bool, seed: int) -> None:
     """`paused`: the first one sleeps through the takeover (SIGSTOP), and wakes up believing that nothing has happened."""
     market = Market(stack, seed)
-    port = psp_process.any_free_port("127.0.0.1")
+    port = own_port()
     await stack.start()
-    await stack.recover()
     await stack.kill()  # and leaves its database and its PSP to two others
     stack.process = await serve(stack, stack.port)
     async with trio.open_nursery() as nursery:
@@ -108,7 +106,7 @@ async def test_an_idle_one_that_was_fenced_charges_nothing(make_stack: Callable[
     await stack.start()
     await stack.kill()
     first = await serve(stack, stack.port)
-    stack.port = psp_process.any_free_port("127.0.0.1")
+    stack.port = own_port()
     second = stack.process = await serve(stack, stack.port)
     try:
         await stack.fault("hang_before", count=1, scope="authorize")
