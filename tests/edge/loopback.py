@@ -11,7 +11,8 @@ import trustme
 
 from payorch.ports import Timeouts
 
-TIMEOUTS = Timeouts(connect_seconds=0.3, write_seconds=0.3, read_seconds=0.3, total_seconds=1)
+TIMEOUTS = Timeouts(connect_seconds=30, write_seconds=30, read_seconds=30, total_seconds=60)
+"""Which end only what is hopeless. A test in which one of them is to strike gives its own."""
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 

