@@ -39,7 +39,7 @@ from connectors import registry
 from connectors.contract import Connector
 from payorch import keys
 from payorch.access import PEPPER_PURPOSE
-from payorch.api.app import ApiSurroundings, make_app
+from payorch.api.app import ApiSurroundings, DisputeSurroundings, make_app
 from payorch.api.contracts import option_checks
 from payorch.api.present import announcement_json, answer_json
 from payorch.api.shopper import PURPOSE, return_url
@@ -53,7 +53,7 @@ from payorch.ports import Clock, Entropy, Process
 from payorch.ports import Network as NetworkPort
 from payorch.sections import ConnectorSettings
 from payorch.settings import Settings
-from payorch.store import connector_reads, identities, reads
+from payorch.store import connector_reads, dispute_reads, identities, reads
 from payorch.store.driver import Connection
 from payorch.store.items import Append, Item, Result
 from payorch.store.journal import Fenced, Journal
@@ -388,6 +388,11 @@ class Platform:
                 log=structlog.get_logger("payorch.api"),
             ),
             self._webhooks.notice_surroundings(),
+            self._webhooks.delivery_surroundings(),
+            DisputeSurroundings(
+                find_dispute=lambda dispute_id: self.read(dispute_reads.find_dispute, dispute_id),
+                list_disputes=lambda merchant_id, **which: self.read(dispute_reads.list_disputes, merchant_id, **which),
+            ),
             http_class=LeanHTTPConnection,
         )
 

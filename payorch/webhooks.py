@@ -20,7 +20,7 @@ from actors.retry_after import come_back_at
 from actors.supervisor import ChildSpec, DynamicSupervisor, Report
 from connectors.contract import Connector, HttpRequest
 from payorch import signing
-from payorch.api.app import NoticeSurroundings
+from payorch.api.app import DeliverySurroundings, NoticeSurroundings
 from payorch.circuits import Read
 from payorch.keys import Secret
 from payorch.ports import Channel, Clock, Entropy, Network, NotSent, NotSentReason, OutcomeLost, Timeouts
@@ -110,6 +110,29 @@ class Webhooks:
         self._secrets = Sealer(master, ENDPOINT_PURPOSE)
         self._parked = ParkedIndex(settings.inbox.parked_remembered)
         self.store = WebhookStore(read, write, clock)
+
+    def delivery_surroundings(self) -> DeliverySurroundings:
+        """What the edge is given for merchants' endpoints and events."""
+        settings = self._settings.deliveries
+        read = self._read
+        return DeliverySurroundings(
+            write=self._write,
+            next_sequence=lambda stream_id: read(entries.next_sequence, stream_id),
+            endpoint=lambda endpoint_id: read(delivery_reads.endpoint, endpoint_id),
+            endpoints=lambda merchant_id: read(delivery_reads.endpoints, merchant_id),
+            events=lambda merchant_id, **which: read(delivery_reads.events, merchant_id, **which),
+            event=lambda merchant_id, event_id: read(delivery_reads.event, merchant_id, event_id),
+            events_between=lambda merchant_id, since, until, *, limit: read(
+                delivery_reads.events_between, merchant_id, since, until, limit=limit
+            ),
+            deliveries_of=lambda event_ids: read(delivery_reads.deliveries_of, event_ids),
+            new_secret=self.new_secret,
+            seal=self.seal_secret,
+            local=settings.local,
+            endpoints_per_merchant=settings.endpoints_per_merchant,
+            rotation_seconds=settings.rotation_seconds,
+            resend_limit=settings.resend_limit,
+        )
 
     # --- in
 
@@ -254,6 +277,8 @@ class Webhooks:
 
     def written(self, item: Item, result: Result) -> None:
         """Called after each commit: parked notices whose payment is there by now are tried, and merchants are told."""
+        if isinstance(item, Delivery) and item.next_attempt_at is not None and item.next_attempt_at <= self._clock.now():
+            self._tell(NOTIFIER, Wake(merchant_id=item.merchant_id))
         if not isinstance(item, Append) or not isinstance(result, Appended):
             return
         if item.outbox:

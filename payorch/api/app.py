@@ -45,8 +45,8 @@ _NO_ROUTE: Final = "(none)"
 def make_app(
     around: ApiSurroundings,
     notices: NoticeSurroundings,
-    deliveries: DeliverySurroundings | None = None,
-    disputes: DisputeSurroundings | None = None,
+    deliveries: DeliverySurroundings,
+    disputes: DisputeSurroundings,
     *,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
@@ -65,14 +65,13 @@ def make_app(
         PROPAGATE_EXCEPTIONS=False,
     )
     merchants, psps, frame = MerchantApi(around), NoticeApi(notices), Frame(around)
-    for routes in (merchants.routes(), psps.routes(), HealthApi(around).routes()):
-        _add(app, routes)
-    if deliveries is not None:
-        turns = Turns()
-        _add(app, EndpointApi(around, deliveries, merchants.merchant, turns).routes())
-        _add(app, EventApi(around, deliveries, merchants.merchant, turns).routes())
-    if disputes is not None:
-        _add(app, DisputeApi(around, disputes, merchants.merchant).routes())
+    turns = Turns()
+    for part in (
+        *(merchants, psps, HealthApi(around), DisputeApi(around, disputes, merchants.merchant)),
+        EndpointApi(around, deliveries, merchants.merchant, turns),
+        EventApi(around, deliveries, merchants.merchant, turns),
+    ):
+        _add(app, part.routes())
     _put_into(frame, app)
     path = CREATE.partition(" ")[2]
     create = Short(
