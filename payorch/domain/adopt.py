@@ -8,6 +8,9 @@
 4. A total tells no names, so what it made somebody else's may have been a refund of ours that was believed to have failed. When ours turns
    out to be done, the adopted one is taken back. Where the total is less than our books have, people hear of it, once.
 
+5. A webhook shows a moment that may be long past: a refund that it counts may have come back since. Where the PSP can be asked, it is, and
+   its answer is what refunds are adopted from.
+
 An adopted operation is born as what it is, without a call of ours, and its evidence is the event before it. Pure. Not here: how such
 evidence is come by (`compare` asks for it), and captures of ours (`weigh_operation`).
 """
@@ -19,7 +22,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from payorch.domain.compare import look_soon
+from payorch.domain.compare import askable, look_soon
 from payorch.domain.conflicts import captured_by
 from payorch.domain.desk import Story
 from payorch.domain.events import Discrepancy, OperationOpened
@@ -31,6 +34,7 @@ from payorch.domain.weigh_operation import weigh_operation
 
 _WAITS: Final = "more was given back at the PSP than is known here, while a refund of ours is under way"
 _NO_TOTAL: Final = "the PSP lists a refund that is not known here"
+_TOLD: Final = "a notice of the PSP shows refunds that are not known here"
 _WAS_OURS: Final = "it was a refund of ours, which turned out to be done"
 
 
@@ -62,10 +66,13 @@ def adopt_void(story: Story, attempt: Attempt) -> None:
 def adopt_refunds(story: Story, before: Payment, attempt_id: str, evidence: Evidence) -> None:
     """Takes into the books what this evidence, already recorded, shows of refunds of that attempt. before: the payment without it."""
     attempt = story.payment.attempt(attempt_id)
-    if evidence.refunds is not None and story.payment.hold is None:
+    snapshot = evidence.source is Source.WEBHOOK and askable(attempt, story.desk)
+    if evidence.refunds is not None and story.payment.hold is None and not snapshot:
         _weigh_ours(story, attempt, evidence, evidence.refunds)
     _take_back(story, before, attempt, evidence)
     surplus = _surplus(story.payment, attempt, evidence)
+    if snapshot:
+        return look_soon(story, attempt.id, _TOLD, at_once=True) if surplus > 0 or _lists_news(story.payment, attempt, evidence) else None
     if evidence.refunded is None and _strangers(story.payment, attempt, evidence):
         return look_soon(story, attempt.id, _NO_TOTAL)
     if surplus < 0:
@@ -126,6 +133,12 @@ def _weigh_ours(story: Story, attempt: Attempt, evidence: Evidence, listed: tupl
             captured=None, refunded=None, refunds=None, raw=None,
         )  # fmt: skip
         weigh_operation(story, operation, about_it)
+
+
+def _lists_news(payment: Payment, attempt: Attempt, evidence: Evidence) -> bool:
+    known = [(_known(payment, attempt, one), one) for one in evidence.refunds or ()]
+    news = any(ours is not None and _is_news(ours, one) for ours, one in known)
+    return news or bool(_strangers(payment, attempt, evidence))
 
 
 def _is_news(operation: Operation, listed: GivenBack) -> bool:

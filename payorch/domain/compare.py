@@ -14,7 +14,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from payorch.domain.capability import Lookup
-from payorch.domain.desk import Story
+from payorch.domain.desk import Desk, Story
 from payorch.domain.events import Discrepancy
 from payorch.domain.outcome import Approved, Evidence, Released, Source
 from payorch.domain.payment import HOLDING_ATTEMPT, TERMINAL, AttemptState, Name, State
@@ -31,11 +31,15 @@ def comparable(attempt: Attempt) -> bool:
     return attempt.held_since is not None and attempt.state in HOLDING_ATTEMPT | {AttemptState.VOIDED}
 
 
+def askable(attempt: Attempt, desk: Desk) -> bool:
+    """Whether the PSP can be asked about it by its own id, which it answers from its books."""
+    return desk.manifests[attempt.connector].lookup is not Lookup.NONE and attempt.psp_reference is not None
+
+
 def look_soon(story: Story, attempt_id: str, why: str, *, at_once: bool = False) -> None:
     """Has that attempt looked at, unless it is already, the PSP cannot be asked, or people have the payment."""
     desk, attempt = story.desk, story.payment.attempt(attempt_id)
-    askable = desk.manifests[attempt.connector].lookup is not Lookup.NONE and attempt.psp_reference is not None
-    if not askable or comparing(attempt) or not comparable(attempt) or story.payment.state is State.MANUAL_REVIEW:
+    if not askable(attempt, desk) or comparing(attempt) or not comparable(attempt) or story.payment.state is State.MANUAL_REVIEW:
         return
     look = desk.at if at_once else desk.look_at(desk.limits.unknown_looks_seconds, 0)
     story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, next_action_at=look, pursuit=Pursuit(since=desk.at), reason=why)

@@ -1,7 +1,10 @@
 """Disputes: a shopper's bank takes money back. Records with a small machine of their own, children of their payment. Pure.
 
-Each stage of a dispute is a record. A PSP's notices may come late, twice or in any order, so a status only goes on: what is over does not
-begin again. Nothing about a dispute moves the payment's state, and recording one is legal at any time: what we learn is never forbidden.
+Each stage of a dispute is a record. A PSP's notices may come late, twice or in any order, so a status only goes on, and what is over does
+not begin again. Of two words of the same standing the later one counts, by the PSP's own clock, not by when it came. That a dispute was
+decided the other way is such a later word: it is taken, and people hear of it.
+
+Nothing about a dispute moves the payment's state, and recording one is legal at any time: what we learn is never forbidden.
 
 Not here: how a PSP names stages (each connector), which event a report becomes (`testimony`).
 """
@@ -14,6 +17,7 @@ from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from payorch.domain.money import Money
 
@@ -38,6 +42,7 @@ class DisputeStatus(StrEnum):
     LOST = "lost"
 
 
+_STAGES: Final = tuple(DisputeStage)
 _S = DisputeStatus
 DISPUTE_EDGES: Final[Mapping[DisputeStatus, frozenset[DisputeStatus]]] = {
     _S.OPENED: frozenset(_S) - {_S.OPENED},
@@ -46,16 +51,20 @@ DISPUTE_EDGES: Final[Mapping[DisputeStatus, frozenset[DisputeStatus]]] = {
     _S.ACCEPTED: frozenset({_S.WON, _S.LOST}),
     _S.EXPIRED: frozenset({_S.WON, _S.LOST}),
     _S.CANCELLED: frozenset(),
-    _S.WON: frozenset(),
-    _S.LOST: frozenset(),
+    _S.WON: frozenset({_S.LOST}),  # the other way round, in a later word
+    _S.LOST: frozenset({_S.WON}),
 }
 """status -> those that may follow. Total."""
+DECIDED: Final = frozenset({_S.WON, _S.LOST})
 _WITH_THE_MERCHANT: Final = frozenset({_S.CANCELLED, _S.WON})
-_CONTRARY: Final = frozenset({(_S.WON, _S.LOST), (_S.LOST, _S.WON)})
 
 
 class DisputeReport(Struct, frozen=True, kw_only=True, gc=False):
-    """A stage of a dispute as a PSP tells of it. `attempt_id`: whose charge is disputed. `raw`: the redacted notice, JSON text."""
+    """A stage of a dispute as a PSP tells of it.
+
+    attempt_id: whose charge is disputed. amount: not below zero. at: when it was so, by the PSP's clock.
+    raw: the redacted notice, JSON text.
+    """
 
     attempt_id: str
     psp_reference: str
@@ -69,7 +78,10 @@ class DisputeReport(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Dispute(Struct, frozen=True, kw_only=True, gc=False):
-    """One stage of one dispute of what an attempt took. The PSP knows the dispute by `psp_reference`."""
+    """One stage of one dispute of what an attempt took. The PSP knows the dispute by `psp_reference`.
+
+    told_at: by the PSP's clock, when it was as it is here.
+    """
 
     id: str
     attempt_id: str
@@ -79,46 +91,40 @@ class Dispute(Struct, frozen=True, kw_only=True, gc=False):
     amount: Money
     created_at: datetime
     updated_at: datetime
+    told_at: datetime | None = None
     reason: str | None = None
     respond_by: datetime | None = None
 
     def told(self, report: DisputeReport) -> Dispute:
-        """The dispute as this report leaves it: itself where the report says nothing new, or tells of a time before."""
+        """The dispute as this report leaves it: itself where the report says nothing new, or is of a time before."""
         status = report.status
-        if status is not self.status and status not in DISPUTE_EDGES[self.status]:
+        later = self.told_at is None or report.at > self.told_at
+        if status is not self.status:
+            if status not in DISPUTE_EDGES[self.status] or (self.decided_otherwise(report) and not later):
+                return self
+        elif not later:
             return self
-        respond_by = report.respond_by or self.respond_by
-        reason = report.reason or self.reason
-        if (status, report.amount, reason, respond_by) == (self.status, self.amount, self.reason, self.respond_by):
-            return self
-        return Dispute(
-            id=self.id,
-            attempt_id=self.attempt_id,
-            psp_reference=self.psp_reference,
-            stage=self.stage,
-            status=status,
-            amount=report.amount,
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-            reason=reason,
-            respond_by=respond_by,
+        # A record stays in the currency that it began in: the sums of its payment are in that one.
+        amount = report.amount if report.amount.currency == self.amount.currency else self.amount
+        changed = replace(
+            self, status=status, amount=amount, reason=report.reason or self.reason, respond_by=report.respond_by or self.respond_by
         )
+        return self if changed == self else replace(changed, told_at=report.at if later else self.told_at)
 
-    def contradicted_by(self, report: DisputeReport) -> bool:
-        """Whether the report says that it was decided the other way."""
-        return (self.status, report.status) in _CONTRARY
+    def decided_otherwise(self, report: DisputeReport) -> bool:
+        """Whether the report says that it was decided, and the other way."""
+        return {self.status, report.status} <= DECIDED and self.status is not report.status
 
 
-def disputed_minor(disputes: Iterable[Dispute], currency: str) -> int:
-    """Minor units of that currency that are not the merchant's to refund: of open and lost disputes, each by its latest stage.
+def disputed_minor(disputes: Iterable[Dispute], captured: Money) -> int:
+    """Minor units of what was captured that are not the merchant's to refund: of open and lost disputes, each by its latest stage.
 
-    A warning takes nothing.
+    A warning takes nothing. A dispute in another currency takes all: nobody here can say how much of ours that is.
     """
     latest: dict[tuple[str, str], Dispute] = {}
-    order = list(DisputeStage)
     for one in disputes:
         key = (one.attempt_id, one.psp_reference)
-        if key not in latest or order.index(one.stage) > order.index(latest[key].stage):
+        if key not in latest or _STAGES.index(one.stage) > _STAGES.index(latest[key].stage):
             latest[key] = one
-    taken = (one for one in latest.values() if one.stage is not DisputeStage.PRE_DISPUTE and one.status not in _WITH_THE_MERCHANT)
-    return sum(one.amount.minor for one in taken if one.amount.currency == currency)
+    taken = [one for one in latest.values() if one.stage is not DisputeStage.PRE_DISPUTE and one.status not in _WITH_THE_MERCHANT]
+    return sum(one.amount.minor if one.amount.currency == captured.currency else captured.minor for one in taken)

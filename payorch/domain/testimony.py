@@ -2,9 +2,11 @@
 
 A notice is a snapshot of some moment; it may come late, twice, or before a newer one. So it is never believed about the order of things:
 
-- what it says in the end (approved, declined, released) is weighed like any other evidence; what is implied by then changes nothing;
+- what it says in the end (approved, declined, released) is weighed like any other evidence. What is implied by then changes nothing and is
+  not even written down; what is not, and moves nothing (because people have the payment, say), is kept for people to see;
 - what it says of the way there (the shopper's turn, pending) counts only where nothing later is known: from an attempt without an answer
-  to the shopper's turn, from there to pending, never back. Where it would lead back, the PSP is asked instead;
+  to the shopper's turn, from there to pending, never back;
+- where it would lead back (also a decline of what is held, a success of what ended without), the PSP is asked instead;
 - what it only hints at (a refund of nobody's here) makes the PSP be asked, and that answer is the evidence.
 
 Not here: reading a PSP's bytes (each connector's `testify`), finding the payment, or that a notice is weighed only once (the inbox).
@@ -12,24 +14,39 @@ Not here: reading a PSP's bytes (each connector's `testify`), finding the paymen
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from payorch.domain.compare import comparable, look_soon
+from payorch.domain.capability import Lookup
+from payorch.domain.compare import askable, comparable, look_soon
+from payorch.domain.conflicts import captured_by
 from payorch.domain.desk import Desk, Story
 from payorch.domain.disputes import Dispute, DisputeReport
 from payorch.domain.events import AttemptChange, Data, Discrepancy, DisputeChange, DisputeOpened, OperationChange
-from payorch.domain.outcome import Absent, Evidence, NotExecuted, Pending, Unknown
-from payorch.domain.payment import ON_THE_WIRE_ATTEMPT, ON_THE_WIRE_OPERATION, AttemptState, Name, OperationState, State
-from payorch.domain.records import Attempt, Operation, Payment
+from payorch.domain.outcome import Absent, Approved, Declined, Evidence, Finding, NotExecuted, Pending, Released, Unknown
+from payorch.domain.payment import (
+    HOLDING_ATTEMPT,
+    ON_THE_WIRE_ATTEMPT,
+    ON_THE_WIRE_OPERATION,
+    OPEN_ATTEMPT,
+    OPEN_OPERATION,
+    AttemptState,
+    Name,
+    OperationState,
+    State,
+)
+from payorch.domain.records import Attempt, Operation, OperationKind, Payment, Pursuit
 from payorch.domain.weigh import weigh
 
 S = TypeVar("S", Attempt, Operation)
 
 _HINTED: Final = "a notice of the PSP hints at what it does not show whole"
-_BACK: Final = "a notice of the PSP shows the shopper's turn, which lies behind or comes again"
+_BACK: Final = "a notice of the PSP shows what lies behind, or comes again"
+_LATE: Final = "a notice of the PSP shows a step whose time is over"
+_UNSAID: Final = "a notice of the PSP declines what it had approved"
 
 
 class Statement(Struct, frozen=True, kw_only=True, gc=False):
@@ -62,7 +79,9 @@ def weigh_testimony(payment: Payment, testimony: Testimony, desk: Desk) -> Story
     for report in testimony.disputes:
         _tell_dispute(story, report)
     for attempt_id in testimony.look_at:
-        _ask_about(story, attempt_id, _HINTED)
+        attempt = _subject(story.payment, attempt_id)
+        if isinstance(attempt, Attempt):
+            _ask_about(story, attempt, _HINTED)
     return story
 
 
@@ -73,14 +92,24 @@ def _weigh_statement(story: Story, statement: Statement) -> None:
     payment, evidence = story.payment, statement.evidence
     subject = _subject(payment, statement.subject_id)
     if subject is None or isinstance(evidence.finding, (Unknown, NotExecuted, Absent)):
-        return  # a notice proves no absence, and knows of no call of ours that did not get through
-    if isinstance(evidence.finding, Pending) and not _leads_on(subject, evidence.finding):
-        if isinstance(subject, Attempt) and _leads_back(subject, evidence.finding):
-            _ask_about(story, subject.id, _BACK)
-        return
-    part = weigh(payment, statement.subject_id, evidence, story.desk)
-    if _says_something(payment, part):
+        return None  # a notice proves no absence, and knows of no call of ours that did not get through
+    if isinstance(evidence.finding, Pending) and not _is_ahead(subject):
+        return _behind(story, subject, evidence)
+    if isinstance(evidence.finding, Approved) and _ended_without(subject):
+        return _success_from_before(story, subject, evidence)
+    if isinstance(evidence.finding, Pending) and _is_late(subject, evidence.finding, story.desk):
+        return _ask_about(story, subject, _LATE)
+    return _weigh(story, subject, evidence)
+
+
+def _weigh(story: Story, subject: Attempt | Operation, evidence: Evidence) -> None:
+    before = story.payment
+    part = weigh(before, subject.id, evidence, story.desk)
+    if _says_something(before, part) or not _is_implied(before, subject, evidence.finding):
         story.go_on(part)
+    lost = isinstance(evidence.finding, Declined) and isinstance(subject, Attempt) and subject.state in HOLDING_ATTEMPT
+    if lost:
+        _ask_about(story, subject, _UNSAID)
 
 
 def _subject(payment: Payment, subject_id: str) -> Attempt | Operation | None:
@@ -88,17 +117,45 @@ def _subject(payment: Payment, subject_id: str) -> Attempt | Operation | None:
     return attempt or payment.find_operation(subject_id)
 
 
-def _leads_on(subject: Attempt | Operation, finding: Pending) -> bool:
-    """Whether a step of the way there is one that is not known yet."""
+def _is_ahead(subject: Attempt | Operation) -> bool:
+    """Whether nothing of it is known that "pending" would lead back from: no word of the PSP's, or none that counts any more."""
     if isinstance(subject, Operation):
         return subject.state in ON_THE_WIRE_OPERATION | {OperationState.UNKNOWN}
-    if subject.state in ON_THE_WIRE_ATTEMPT | {AttemptState.UNKNOWN}:
-        return True
-    return subject.state is AttemptState.ACTION_REQUIRED and finding.action is None
+    return subject.state in ON_THE_WIRE_ATTEMPT | {AttemptState.UNKNOWN}
 
 
-def _leads_back(attempt: Attempt, finding: Pending) -> bool:
-    return attempt.state is AttemptState.PENDING and finding.action is not None
+def _behind(story: Story, subject: Attempt | Operation, evidence: Evidence) -> None:
+    """A step of the way of what has come that far: only from the shopper's turn to pending it leads on."""
+    turn = isinstance(evidence.finding, Pending) and evidence.finding.action is not None
+    if subject.state is AttemptState.ACTION_REQUIRED and not turn:
+        return _weigh(story, subject, evidence)
+    return _ask_about(story, subject, _BACK) if subject.state is AttemptState.PENDING and turn else None
+
+
+def _is_late(subject: Attempt | Operation, finding: Pending, desk: Desk) -> bool:
+    """Whether an unknown may be what became of that very step when its time was over: going back would let the two alternate."""
+    limits = desk.limits
+    turn = isinstance(subject, Attempt) and finding.action is not None
+    seconds = limits.action_deadline_seconds if turn else limits.pending_deadline_seconds
+    unknown = subject.state in (AttemptState.UNKNOWN, OperationState.UNKNOWN)
+    return unknown and desk.at >= subject.created_at + timedelta(seconds=seconds)
+
+
+def _ended_without(subject: Attempt | Operation) -> bool:
+    """Whether a success may be from before its end: of a session that was closed, of what the PSP took back, of a refund that it had."""
+    if isinstance(subject, Attempt):
+        return subject.state is AttemptState.VOIDED and subject.held_since is None
+    had = subject.kind is OperationKind.REFUND and subject.psp_reference is not None
+    return subject.state is OperationState.REVERSED or (subject.state is OperationState.FAILED and had)
+
+
+def _success_from_before(story: Story, subject: Attempt | Operation, evidence: Evidence) -> None:
+    """It is asked about. Where the PSP cannot be, a success that was known before is the old one, and any other is news."""
+    attempt = subject if isinstance(subject, Attempt) else story.payment.attempt(subject.attempt_id)
+    charged = isinstance(subject, Attempt) and evidence.finding == Approved(captured=True)  # what was charged could not be closed
+    if not charged and askable(attempt, story.desk):
+        return _ask_about(story, subject, _BACK)
+    return None if subject.state is OperationState.REVERSED else _weigh(story, subject, evidence)
 
 
 def _says_something(before: Payment, part: Story) -> bool:
@@ -122,19 +179,49 @@ def _still(one: S) -> S:
     return replace(one, updated_at=one.created_at, next_action_at=None, pursuit=None)
 
 
-def _ask_about(story: Story, attempt_id: str, why: str) -> None:
-    """Has the PSP asked about that attempt now, whatever its state, unless a call about it is on the wire or people have the payment."""
+def _is_implied(payment: Payment, subject: Attempt | Operation, finding: Finding) -> bool:
+    """Whether it is true of the subject as it is known, or was on its way there."""
+    if isinstance(finding, Pending):
+        return not _is_ahead(subject)
+    if isinstance(subject, Operation):
+        ended = {OperationState.FAILED, OperationState.REVERSED}
+        return subject.state in (ended if isinstance(finding, Declined) else {OperationState.SUCCEEDED, OperationState.REVERSED})
+    over, held = subject.state not in OPEN_ATTEMPT, subject.held_since is not None
+    if isinstance(finding, Approved):
+        return held and (not finding.captured or captured_by(payment, subject.id) > 0)
+    return over and (not held or (isinstance(finding, Released) and subject.state is AttemptState.VOIDED))
+
+
+# --- asking -----------------------------------------------------------------------------------------------------------------------------
+
+
+def _ask_about(story: Story, subject: Attempt | Operation, why: str) -> None:
+    """Has the PSP asked about it now, whatever its state, unless it cannot be, a call about it is on the wire, or people have it.
+
+    A settled operation is asked about by its attempt, which shows all of them.
+    """
     payment, desk = story.payment, story.desk
-    attempt = next((one for one in payment.attempts if one.id == attempt_id), None)
-    if attempt is None or payment.hold is not None or payment.state is State.MANUAL_REVIEW or attempt.state in ON_THE_WIRE_ATTEMPT:
-        return None
-    if comparable(attempt):
-        return look_soon(story, attempt_id, why, at_once=True)
-    if attempt.next_action_at is None or attempt.next_action_at > desk.at:
+    if isinstance(subject, Operation) and subject.state not in OPEN_OPERATION:
+        subject = payment.attempt(subject.attempt_id)
+    subject = payment.operation(subject.id) if isinstance(subject, Operation) else payment.attempt(subject.id)
+    attempt = payment.attempt(subject.attempt_id) if isinstance(subject, Operation) else subject
+    people = payment.hold is not None or payment.state is State.MANUAL_REVIEW
+    due = subject.next_action_at is not None and subject.next_action_at <= desk.at
+    if people or due or desk.manifests[attempt.connector].lookup is Lookup.NONE:
+        return
+    if isinstance(subject, Operation):
+        if not subject.on_the_wire and not subject.in_review:
+            story.operation(
+                Name.EVIDENCE_RECORDED, subject, subject.state, next_action_at=desk.at, pursuit=subject.pursuit, reason=why,
+            )  # fmt: skip
+    elif comparable(subject):
+        look_soon(story, subject.id, why, at_once=True)
+    elif subject.state not in ON_THE_WIRE_ATTEMPT:
+        # Of a session that was closed the answer is owed, however often it has to be asked for (`doubtful`).
+        pursuit = Pursuit(since=desk.at) if subject.state is AttemptState.VOIDED else None
         story.attempt(
-            Name.EVIDENCE_RECORDED, attempt, attempt.state, next_action_at=desk.at, pursuit=attempt.pursuit, reason=why,
+            Name.EVIDENCE_RECORDED, subject, subject.state, next_action_at=desk.at, pursuit=subject.pursuit or pursuit, reason=why,
         )  # fmt: skip
-    return None
 
 
 # --- disputes ---------------------------------------------------------------------------------------------------------------------------
@@ -143,10 +230,11 @@ def _ask_about(story: Story, attempt_id: str, why: str) -> None:
 def _tell_dispute(story: Story, report: DisputeReport) -> None:
     """Upserts by (PSP, dispute, stage): the same again, or an older word, changes nothing."""
     payment = story.payment
-    if all(one.id != report.attempt_id for one in payment.attempts):
+    psps = {one.id: one.connector for one in payment.attempts}
+    if report.attempt_id not in psps:
         return None
-    same = (report.attempt_id, report.psp_reference, report.stage)
-    known = next((one for one in payment.disputes if (one.attempt_id, one.psp_reference, one.stage) == same), None)
+    same = (psps[report.attempt_id], report.psp_reference, report.stage)
+    known = next((one for one in payment.disputes if (psps[one.attempt_id], one.psp_reference, one.stage) == same), None)
     if known is None:
         opened = Dispute(
             id=story.desk.identifier("dsp"),
@@ -157,14 +245,15 @@ def _tell_dispute(story: Story, report: DisputeReport) -> None:
             amount=report.amount,
             created_at=story.desk.at,
             updated_at=story.desk.at,
+            told_at=report.at,
             reason=report.reason,
             respond_by=report.respond_by,
         )
         return story.tell(Name.DISPUTE_OPENED, DisputeOpened(dispute=opened, raw=report.raw))
-    if known.contradicted_by(report):
-        detail = f"the PSP said that dispute {known.psp_reference} was {known.status}, and now says that it was {report.status}"
-        return story.tell(Name.DISCREPANCY_RAISED, Discrepancy(kind="dispute_contradicted", detail=detail, subject_id=known.id))
     changed = known.told(report)
-    if changed is not known:
-        story.tell(Name.DISPUTE_UPDATED, DisputeChange(dispute=changed, raw=report.raw))
-    return None
+    if changed is known:
+        return None
+    if known.decided_otherwise(report):
+        detail = f"the PSP said that dispute {known.psp_reference} was {known.status}, and now says that it was {report.status}"
+        story.tell(Name.DISCREPANCY_RAISED, Discrepancy(kind="dispute_contradicted", detail=detail, subject_id=known.id))
+    return story.tell(Name.DISPUTE_UPDATED, DisputeChange(dispute=changed, raw=report.raw))

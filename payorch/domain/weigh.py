@@ -115,13 +115,16 @@ def _about_held(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     if surprise and payment.state is State.AUTHORIZED:
         why = "captured at the PSP without a capture of ours"
         return story.attempt(Name.UNEXPECTED_PROVIDER_STATE, attempt, attempt.state, to=State.MANUAL_REVIEW, evidence=evidence, reason=why)
-    contradicts = isinstance(finding, Declined) and evidence.source in (Source.INQUIRY, Source.REPLAY)
+    # Not a webhook, which may be older than the session's last try. It makes the PSP be asked (`testimony`).
+    contradicts = isinstance(finding, Declined) and evidence.source in (Source.RESPONSE, Source.REPLAY, Source.INQUIRY)
     if contradicts and attempt.state in HOLDING_ATTEMPT:
         return contradict(story, attempt, evidence, "the PSP now says that it declined what it had approved")
     if isinstance(finding, Released) and attempt.state is AttemptState.CHARGED:
         return contradict(story, attempt, evidence, "the PSP now says that it released what it had charged")
     if isinstance(finding, Approved) and finding.captured and attempt.state is AttemptState.VOIDED and not payment.captured_minor:
         return contradict(story, attempt, evidence, "the PSP says that it captured what was voided")
+    if evidence.source is Source.WEBHOOK:
+        return record(story, attempt, evidence)
     if comparing(attempt) and (not conclusive(evidence) or adoption_waits(payment, attempt, evidence)):
         return look_further(story, attempt, evidence)
     due = attempt.next_action_at is not None and attempt.next_action_at <= story.desk.at

@@ -10,22 +10,25 @@ from msgspec.structs import replace
 from payorch.domain.compare import comparing, next_hold_look
 from payorch.domain.desk import Desk, Story
 from payorch.domain.events import Discrepancy
-from payorch.domain.outcome import Approved, ErrorClass, Evidence, Failure, Pending, Released
+from payorch.domain.outcome import Approved, ErrorClass, Evidence, Failure, Pending, Released, Source
 from payorch.domain.payment import EDGES, HOLDING_ATTEMPT, OPEN_ATTEMPT, TERMINAL, AttemptState, Name, State
 from payorch.domain.records import Attempt, Payment, Pursuit
 
 
 def record(story: Story, attempt: Attempt, evidence: Evidence | None, state: AttemptState | None = None) -> None:
-    """Evidence with no effect on the payment: kept in its story, the search as it was. A timer that has come is put off, not left due."""
+    """Evidence with no effect on the payment: kept in its story, the search as it was. A timer that has come is put off, not left due, but
+    for a webhook, which is no look: it takes no step of a search, and what is owed a look is still owed one.
+    """
     timer, pursuit, payment, desk = attempt.next_action_at, attempt.pursuit, story.payment, story.desk
     new = state or attempt.state
     closed = new not in OPEN_ATTEMPT | {AttemptState.AUTHORIZED} or (new in HOLDING_ATTEMPT and payment.state in TERMINAL)
     owed = comparing(attempt) and new is attempt.state
+    looked = evidence is None or evidence.source is not Source.WEBHOOK
     if owed and payment.state is State.MANUAL_REVIEW:
         timer, pursuit = next_hold_look(story, attempt), None  # people have the payment, and this is something for them to see
     elif closed and not owed:
         timer = None
-    elif timer is not None and timer <= desk.at and payment.hold is None and payment.state is not State.AUTHORIZING:
+    elif looked and timer is not None and timer <= desk.at and payment.hold is None and payment.state is not State.AUTHORIZING:
         looks = desk.limits.unknown_looks_seconds
         steps = pursuit.steps + 1 if pursuit is not None else len(looks)
         timer, pursuit = desk.look_at(looks, steps), replace(pursuit, steps=steps) if pursuit is not None else None
