@@ -23,6 +23,7 @@ from functools import partial
 from payorch.domain import decide, proof
 from payorch.domain.capability import Lookup, Manifest, MethodSupport
 from payorch.domain.desk import Desk, Limits, Story, Unbuildable
+from payorch.domain.disputes import DisputeReport
 from payorch.domain.events import Data, Event, decode, encode
 from payorch.domain.evolve import evolve
 from payorch.domain.intent import CaptureMode, Initiator, Intent, PaymentMethod
@@ -44,6 +45,7 @@ from payorch.domain.outcome import (
 from payorch.domain.payment import Name, State
 from payorch.domain.records import Operation, OperationKind, Payment, PreparedCall
 from payorch.domain.routing import route
+from payorch.domain.testimony import Statement, Testimony, weigh_testimony
 from payorch.domain.weigh import expire, weigh
 
 START = datetime(2027, 3, 1, 12, 0, tzinfo=UTC)
@@ -232,6 +234,22 @@ class World:
     ) -> Payment:
         """Evidence about the first open operation of that kind."""
         return self.weigh(payment, payment.open_operations(kind)[0].id, finding, source, **more)
+
+    def hear(
+        self,
+        payment: Payment,
+        *said: tuple[str, Finding],
+        disputes: tuple[DisputeReport, ...] = (),
+        look_at: tuple[str, ...] = (),
+        **more: object,
+    ) -> Payment:
+        """A notice of the PSP came: what it says of which subjects, in order; `more` are further fields of each `Evidence`."""
+        statements = tuple(
+            Statement(subject_id=subject, evidence=Evidence(source=Source.WEBHOOK, finding=finding, at=self.at, **more))  # type: ignore[arg-type]
+            for subject, finding in said
+        )
+        testimony = Testimony(statements=statements, disputes=disputes, look_at=look_at)
+        return self.kept(weigh_testimony(payment, testimony, self.desk("psp:strong", "ntc_1")))
 
     def restart(self, payment: Payment) -> Payment:
         """The process came back and found what may have been on the wire without an answer."""
