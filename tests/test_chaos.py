@@ -87,6 +87,20 @@ def test_a_fault_hits_what_it_is_meant_for_until_it_is_lifted(payorch: Run, simu
     assert ask(simulators, "/v1/payment_intents").status_code == 200
 
 
+def test_webhooks_can_be_broken_as_well(payorch: Run) -> None:
+    lost = payorch("stripe", "webhooks-lost", "--count", "3")
+    assert (lost.code, lost.out.partition("\n")[0]) == (0, "stripe: webhooks_lost hits all webhooks, 3 times.")
+    late = payorch("stripe", "webhooks-late", "--rate", "0.5", "--seconds", "9", "--for", "1m")
+    assert "webhooks_late hits 0.5 of webhooks, until " in late.out
+    scoped = payorch("stripe", "webhooks-forged", "--operation", "capture")
+    assert scoped.code == 1
+    assert scoped.err == "payorch: stripe: webhooks_forged is about webhooks, not requests: it has no scope\n"
+    assert [(one["fault"], one["seconds"]) for one in payorch("--json").data["faults"]["stripe"]] == [
+        ("webhooks_lost", None),
+        ("webhooks_late", 9.0),
+    ]
+
+
 def test_a_psp_that_refuses_everything_can_still_be_mended(payorch: Run, simulators: Simulators) -> None:
     assert "all connections, until it is lifted" in payorch("stripe", "refuse").out
     with pytest.raises(httpx2.ConnectError):
