@@ -16,6 +16,7 @@ import trio
 from payorch import chaos, cli, psp_process
 from payorch.folders import make_private_folder, only_one
 from payorch.psp_process import Simulators
+from tests.own_ports import own_port
 
 
 class Ran(NamedTuple):
@@ -38,7 +39,7 @@ def simulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulators]
     make_private_folder(folder)
 
     async def start() -> Simulators:
-        return await psp_process.start(folder, port_base=psp_process.free_ports_from(23_000), seed=1)
+        return await psp_process.start(folder, port_base=own_port(), seed=1)
 
     started = trio.run(start)
     yield started

@@ -26,6 +26,7 @@ from payorch import local, psp_process, traffic
 from payorch.folders import FolderRefused, is_held, make_private_folder, only_one
 from payorch.settings import SettingsInvalid, load
 from payorch.system import SeededFractions
+from tests.own_ports import own_port
 
 WITHIN_SECONDS = 90.0  # for a whole start on a machine that is busy with other tests
 
@@ -126,7 +127,7 @@ def get(known: dict[str, Any], path: str) -> httpx2.Response:
 
 
 def test_it_comes_up_survives_a_kill_and_stops(up: Callable[..., Started], data_dir: Path) -> None:
-    first = up("--port", "0")
+    first = up("--port", str(own_port()))
     known = first.ready()
     assert get(known, "/readyz").status_code == 200
     created = pay(known, "one")
@@ -164,7 +165,7 @@ def test_it_comes_up_survives_a_kill_and_stops(up: Callable[..., Started], data_
 
 
 def test_the_line_to_try_authorises(up: Callable[..., Started], data_dir: Path) -> None:
-    started = up("--port", "0", "--traffic", "50")
+    started = up("--port", str(own_port()), "--traffic", "50")
     started.ready()
     line = started.banner.partition("Try it:")[2].partition("Ctrl-C")[0]
     if shutil.which("curl") is None:
@@ -178,7 +179,7 @@ def test_the_line_to_try_authorises(up: Callable[..., Started], data_dir: Path) 
 
 
 def test_two_signals_stop_it_now_while_a_psp_hangs(up: Callable[..., Started], data_dir: Path) -> None:
-    started = up("--port", "0")
+    started = up("--port", str(own_port()))
     known = started.ready()
     httpx2.post(f"{known['simulators']['stripe']}/_faults", json={"fault": "hang_before", "rate": 1}, trust_env=False).raise_for_status()
     answer = pay(known, "hangs")
@@ -207,7 +208,7 @@ def test_a_taken_port_is_told_before_anything_starts(up: Callable[..., Started],
 async def test_simulators_are_found_again_and_stopped(open_folder: Path, tmp_path: Path) -> None:
     folder = open_folder / tmp_path.name
     make_private_folder(folder)
-    base = psp_process.free_ports_from(20_000)
+    base = own_port()
     first = await psp_process.start(folder, port_base=base, seed=1)
     assert (first.attached, first.control) == (False, f"http://127.0.0.1:{base}")
     again = await psp_process.start(folder, port_base=base, seed=1)
@@ -237,7 +238,7 @@ async def test_simulators_that_fail_are_told_with_their_last_words(open_folder: 
         await psp_process.start(folder, port_base=20_000, seed=0)
     (folder / "stripe.ledger.sqlite3").mkdir()
     with pytest.raises(psp_process.SimulatorsFailed, match="ended at once: payorch: "):
-        await psp_process.start(folder, port_base=psp_process.free_ports_from(20_000), seed=0)
+        await psp_process.start(folder, port_base=own_port(), seed=0)
 
 
 def test_a_folder_of_others_is_refused(tmp_path: Path) -> None:

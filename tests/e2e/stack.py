@@ -26,6 +26,7 @@ import trio
 from payorch import psp_process
 from payorch.folders import is_held
 from payorch.store import embedded
+from tests.own_ports import own_port
 
 WITHIN_SECONDS: Final = 120.0
 """For whatever should take a second or two: only a hopeless wait ends by it, and nothing is judged by how long it took."""
@@ -54,17 +55,6 @@ QUICK: Final[Mapping[str, str]] = {
 def environment(more: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without any setting of payorch's, and these."""
     return {**{name: value for name, value in os.environ.items() if not name.startswith("PAYORCH_")}, **more}
-
-
-_PORTS: Final = iter(range(10_000 + os.getpid() % 20 * 500, 20_000, 25))
-
-
-def own_port() -> int:
-    """A port for a platform, with room after it for its PSPs', that stays free while nobody listens between two lives of that platform.
-
-    Below those that the kernel gives to connections, and apart from those of test processes that run beside this one.
-    """
-    return next(port for port in _PORTS if psp_process.free_ports_from(port) == port)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

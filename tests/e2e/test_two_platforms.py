@@ -13,7 +13,8 @@ import trio
 
 from tests.e2e import books
 from tests.e2e.merchants import Market
-from tests.e2e.stack import POLL_SECONDS, WITHIN_SECONDS, Stack, end_of, environment, own_port, payorch
+from tests.e2e.stack import POLL_SECONDS, WITHIN_SECONDS, Stack, end_of, environment, payorch
+from tests.own_ports import own_port
 
 
 def begin(stack: Stack, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
