@@ -25,6 +25,7 @@ from payorch.books import Scope, Verdict
 from payorch.domain import events as e
 from payorch.domain import identifiers
 from payorch.domain.books import Kind, Standing
+from payorch.domain.disputes import DisputeStatus
 from payorch.domain.payment import Name, OperationState
 from payorch.domain.records import Hold
 from payorch.psp_books import BooksUnreadable, PspBooks, beside
@@ -161,6 +162,8 @@ async def a_day(journal: Journal, ledger: Ledger) -> dict[str, Story]:
             await journal.write([story.refund_requested(300)])
             refund(ledger, charge, 300, story.now.operations[-1].id)
             await journal.write([refund_done(story)])
+            await journal.write([story.disputed(500, reason="fraudulent", respond_by=START + timedelta(days=7))])
+            await journal.write([story.dispute_told(status=DisputeStatus.CHALLENGED)])
     return stories
 
 
@@ -249,6 +252,14 @@ DAMAGE = {
     "UPDATE payorch.attempts SET exclusive = false WHERE state = 'PREPARED'": {Kind.ROW_DIFFERS: 1},
     "UPDATE payorch.operations SET amount = 1 WHERE kind = 'refund'": {Kind.ROW_DIFFERS: 1},
     "UPDATE payorch.operations SET id = payment_id WHERE kind = 'refund'": {Kind.ROW_ASTRAY: 2},
+    "UPDATE payorch.disputes SET status = 'won'": {Kind.ROW_DIFFERS: 1},
+    "UPDATE payorch.disputes SET amount = 1": {Kind.ROW_DIFFERS: 1},
+    "UPDATE payorch.disputes SET respond_by = NULL": {Kind.ROW_DIFFERS: 1},
+    f"UPDATE payorch.disputes SET merchant_id = '{'0' * 32}'": {Kind.ROW_DIFFERS: 1},
+    "UPDATE payorch.disputes SET id = payment_id": {Kind.ROW_ASTRAY: 2},
+    "DELETE FROM payorch.disputes": {Kind.ROW_ASTRAY: 1},
+    f"INSERT INTO payorch.disputes SELECT '{'f' * 32}', id, merchant_id, attempt_id, psp_reference, stage, status, amount, currency,"
+    " reason, respond_by, created_at, updated_at FROM payorch.disputes": {Kind.ROW_ASTRAY: 1},
     f"DELETE FROM payorch.attempts WHERE payment_id = {CAPTURED}": {Kind.ROW_ASTRAY: 1},
     "DELETE FROM payorch.payments WHERE captured = 2500": {Kind.ROW_ASTRAY: 3, Kind.CLAIM_ASTRAY: 1},
     f"DELETE FROM payorch.payments WHERE id = {LAST}": {Kind.ROW_ASTRAY: 3, Kind.CLAIM_ASTRAY: 1},

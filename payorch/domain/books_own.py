@@ -6,13 +6,14 @@ Not here: our books against a PSP's (`books`), reading (`payorch.store.books`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
 from payorch.domain.books import AT_REST, Finding, Kind
+from payorch.domain.disputes import Dispute
 from payorch.domain.payment import OPEN_ATTEMPT, OPEN_OPERATION, AttemptState, State
 from payorch.domain.records import OperationKind, Origin, Payment
 
@@ -75,6 +76,26 @@ class OperationView(Struct, frozen=True, kw_only=True, gc=False):
     in_review: bool
 
 
+class DisputeView(Struct, frozen=True, kw_only=True, gc=False):
+    """A row of `disputes`."""
+
+    id: str
+    merchant_id: str
+    attempt_id: str
+    psp_reference: str
+    stage: str
+    status: str
+    amount: int
+    currency: str
+    reason: str | None
+    respond_by: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+ChildView: TypeAlias = AttemptView | OperationView | DisputeView
+
+
 class Kept(Struct, frozen=True, kw_only=True, gc=False):
     """One payment as it is kept. `payment`: as its journal makes it; None where it makes none, and then `problem` says why.
 
@@ -88,6 +109,7 @@ class Kept(Struct, frozen=True, kw_only=True, gc=False):
     view: PaymentView | None
     attempts: tuple[AttemptView, ...] = ()
     operations: tuple[OperationView, ...] = ()
+    disputes: tuple[DisputeView, ...] = ()
 
 
 def check(kept: Kept) -> list[Finding]:
@@ -103,7 +125,7 @@ def check(kept: Kept) -> list[Finding]:
         found.append(Finding(kind=Kind.ROW_ASTRAY, payment_id=kept.id, detail="events in the journal, and no row of payments"))
     else:
         found += _view(kept.payment, kept.view)
-    found += _children(kept.payment, kept.attempts, kept.operations)
+    found += _children(kept.payment, kept)
     found += _bounds(kept.payment)
     found += _unresolved(kept.payment)
     return found
@@ -163,10 +185,11 @@ def _expected_view(payment: Payment) -> PaymentView:
     )
 
 
-def _children(payment: Payment, attempts: Sequence[AttemptView], operations: Sequence[OperationView]) -> list[Finding]:
+def _children(payment: Payment, kept: Kept) -> list[Finding]:
     found: list[Finding] = []
-    rows: dict[str, AttemptView | OperationView] = {one.id: one for one in attempts}
-    rows |= {one.id: one for one in operations}
+    rows: dict[str, ChildView] = {one.id: one for one in kept.attempts}
+    rows |= {one.id: one for one in kept.operations}
+    rows |= {one.id: one for one in kept.disputes}
     for attempt in payment.attempts:
         row = rows.pop(attempt.id, None)
         closed = isinstance(row, AttemptView) and not row.exclusive
@@ -198,12 +221,31 @@ def _children(payment: Payment, attempts: Sequence[AttemptView], operations: Seq
             in_review=operation.in_review,
         )
         found += _child(payment, wanted, rows.pop(operation.id, None), "operations")
+    for dispute in payment.disputes:
+        found += _child(payment, _expected_dispute(payment, dispute), rows.pop(dispute.id, None), "disputes")
     for left in rows:
         found.append(Finding(kind=Kind.ROW_ASTRAY, payment_id=payment.id, subject_id=left, detail="a row that no event made"))
     return found
 
 
-def _child(payment: Payment, expected: AttemptView | OperationView, row: object, table: str) -> list[Finding]:
+def _expected_dispute(payment: Payment, dispute: Dispute) -> DisputeView:
+    return DisputeView(
+        id=dispute.id,
+        merchant_id=payment.merchant_id,
+        attempt_id=dispute.attempt_id,
+        psp_reference=dispute.psp_reference.replace("\0", "\ufffd"),
+        stage=dispute.stage,
+        status=dispute.status,
+        amount=dispute.amount.minor,
+        currency=dispute.amount.currency,
+        reason=_storable(dispute.reason),
+        respond_by=_stored(dispute.respond_by),
+        created_at=dispute.created_at,
+        updated_at=dispute.updated_at,
+    )
+
+
+def _child(payment: Payment, expected: ChildView, row: object, table: str) -> list[Finding]:
     if not isinstance(row, type(expected)):
         detail = f"an event made it, and {table} has no row of it"
         return [Finding(kind=Kind.ROW_ASTRAY, payment_id=payment.id, subject_id=expected.id, detail=detail)]
@@ -212,7 +254,7 @@ def _child(payment: Payment, expected: AttemptView | OperationView, row: object,
         return []
     return [
         Finding(
-            kind=Kind.ROW_DIFFERS, payment_id=payment.id, subject_id=expected.id, currency=payment.intent.amount.currency,
+            kind=Kind.ROW_DIFFERS, payment_id=payment.id, subject_id=expected.id, currency=expected.currency,
             ours=expected.amount, theirs=row.amount, detail=f"{table}: {apart}",
         )
     ]  # fmt: skip

@@ -17,7 +17,7 @@ from uuid import UUID
 from psycopg.types.numeric import Int8
 
 from payorch.domain import identifiers
-from payorch.domain.books_own import AttemptView, Kept, OperationView, PaymentView
+from payorch.domain.books_own import AttemptView, DisputeView, Kept, OperationView, PaymentView
 from payorch.domain.events import Event, UnreadableEvent, decode
 from payorch.domain.evolve import replay
 from payorch.domain.identifiers import uuid_of
@@ -84,6 +84,7 @@ async def kept(connection: Connection, ids: Sequence[UUID]) -> list[Kept]:
     views = {row[0]: _view(row[1:]) for row in await all_rows(connection, _VIEWS, [wanted])}
     attempts = _grouped(await all_rows(connection, _ATTEMPTS, [wanted]))
     operations = _grouped(await all_rows(connection, _OPERATIONS, [wanted]))
+    disputes = _grouped(await all_rows(connection, _DISPUTES, [wanted]))
     histories = _grouped(events)
     found = []
     for id_ in wanted:
@@ -98,6 +99,7 @@ async def kept(connection: Connection, ids: Sequence[UUID]) -> list[Kept]:
                 view=views.get(id_),
                 attempts=tuple(_attempt(row) for row in attempts.get(id_, [])),
                 operations=tuple(_operation(row) for row in operations.get(id_, [])),
+                disputes=tuple(_dispute(row) for row in disputes.get(id_, [])),
             )
         )
     return found
@@ -201,11 +203,16 @@ _OPERATIONS: Final = """
 SELECT payment_id, id, attempt_id, kind, state, origin, amount, currency, psp_key, psp_reference, next_action_at, in_review
 FROM payorch.operations WHERE payment_id = ANY($1::uuid[])
 """
+_DISPUTES: Final = """
+SELECT payment_id, id, merchant_id, attempt_id, psp_reference, stage, status, amount, currency, reason, respond_by, created_at, updated_at
+FROM payorch.disputes WHERE payment_id = ANY($1::uuid[])
+"""
 _STRAY: Final = "SELECT DISTINCT {0} FROM payorch.{1} WHERE {0} > $1 AND {0} <= $2 AND NOT {0} = ANY($3::uuid[]) {2} LIMIT $4"
 _STRAYS: Final = {
     "journal": _STRAY.format("stream_id", "journal", "AND stream = 'payment' AND sequence = 1"),
     "attempts": _STRAY.format("payment_id", "attempts", ""),
     "operations": _STRAY.format("payment_id", "operations", ""),
+    "disputes": _STRAY.format("payment_id", "disputes", ""),
     "outbox": _STRAY.format("payment_id", "outbox", ""),
 }
 _DOUBLED_KEYS: Final = """
@@ -280,4 +287,13 @@ def _operation(row: tuple[Any, ...]) -> OperationView:
         id=identifiers.text(_PREFIX[kind], id_), attempt_id=identifiers.text("att", attempt_id), kind=kind, state=state, origin=origin,
         amount=amount, currency=currency, psp_key=psp_key, psp_reference=psp_reference, next_action_at=_utc(next_action_at),
         in_review=in_review,
+    )  # fmt: skip
+
+
+def _dispute(row: tuple[Any, ...]) -> DisputeView:
+    id_, merchant_id, attempt_id, psp_reference, stage, status, amount, currency, reason, respond_by, created_at, updated_at = row
+    return DisputeView(
+        id=identifiers.text("dsp", id_), merchant_id=identifiers.text("mer", merchant_id), attempt_id=identifiers.text("att", attempt_id),
+        psp_reference=psp_reference, stage=stage, status=status, amount=amount, currency=currency, reason=reason,
+        respond_by=_utc(respond_by), created_at=created_at.astimezone(UTC), updated_at=updated_at.astimezone(UTC),
     )  # fmt: skip

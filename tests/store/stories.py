@@ -10,8 +10,11 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from payorch.domain import events as e
 from payorch.domain import identifiers
+from payorch.domain.disputes import Dispute, DisputeStage, DisputeStatus
 from payorch.domain.evolve import evolve
 from payorch.domain.intent import CaptureMode, Intent, PaymentMethod
 from payorch.domain.money import Money
@@ -120,6 +123,7 @@ class Story:
             events=tuple(new),
             attempts=tuple(one for one in self.now.attempts if one not in old),
             operations=tuple(one for one in self.now.operations if one not in old),
+            disputes=tuple(one for one in self.now.disputes if before is None or one not in before.disputes),
             claim=claim,
             answer=answer,
             outbox=outbox,
@@ -234,6 +238,19 @@ class Story:
     def refund_adopted(self, minor: int) -> Append:
         opened = e.OperationOpened(operation=self.operation(OperationKind.REFUND, minor, origin=Origin.PROVIDER))
         return self.step((Name.OPERATION_ADOPTED, self.now.state, opened))
+
+    def disputed(self, minor: int, **changes: Any) -> Append:
+        """The shopper's bank disputes that much of the last attempt; `changes` of any field of the dispute."""
+        opened = Dispute(
+            id=new_id("dsp", self.at), attempt_id=self.attempt.id, psp_reference="dp_1", stage=DisputeStage.DISPUTE,
+            status=DisputeStatus.OPENED, amount=Money(minor, self.currency), created_at=self.at, updated_at=self.at,
+        )  # fmt: skip
+        return self.step((Name.DISPUTE_OPENED, self.now.state, e.DisputeOpened(dispute=replace(opened, **changes))))
+
+    def dispute_told(self, **changes: Any) -> Append:
+        """Something about the last dispute is otherwise from now on."""
+        change = e.DisputeChange(dispute=replace(self.now.disputes[-1], **changes))
+        return self.step((Name.DISPUTE_UPDATED, self.now.state, change))
 
     def noted(self, detail: str = "x") -> Append:
         """A fact that changes nothing but the version."""

@@ -136,7 +136,8 @@ CREATE TABLE disputes (
     created_at    timestamptz(3) NOT NULL,
     updated_at    timestamptz(3) NOT NULL,
     PRIMARY KEY (payment_id, id),
-    CONSTRAINT disputes_stage UNIQUE (payment_id, psp_reference, stage)
+    -- By attempt too: two PSPs may name their disputes alike, and what is learned is never forbidden.
+    CONSTRAINT disputes_stage UNIQUE (payment_id, attempt_id, psp_reference, stage)
 ) PARTITION BY RANGE (payment_id);
 CREATE INDEX disputes_merchant ON disputes (merchant_id, id DESC);
 CREATE INDEX disputes_id ON disputes (id);
