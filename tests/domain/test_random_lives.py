@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from payorch.domain import decide, proof
 from payorch.domain.compare import comparing
 from payorch.domain.desk import Story
+from payorch.domain.disputes import DISPUTE_EDGES, DisputeReport, DisputeStage, DisputeStatus
 from payorch.domain.events import AttemptChange, AttemptOpened, Correction, Data, Event, HoldEnded, HoldSet, OperationOpened, Resync
 from payorch.domain.intent import CaptureMode
 from payorch.domain.money import Money
@@ -51,6 +52,7 @@ from payorch.domain.payment import (
     State,
 )
 from payorch.domain.records import Attempt, Hold, Operation, OperationKind, Origin, Payment
+from payorch.domain.testimony import Statement, Testimony, weigh_testimony
 from payorch.domain.weigh import expire, nothing_to_ask, weigh
 from tests.domain.worlds import ACTION, LOST, NOT_SENT, Broken, World
 
@@ -95,6 +97,7 @@ class Life:
         unbuildable = choose([(), (), (), (), (), ("eventual",), ("void",), ("capture",), ("strong", "eventual", "blind")])
         self.world = World(preference=tuple(preference), unbuildable=set(unbuildable))
         self.payment = self.world.create(capture=choose(list(CaptureMode)))
+        self.asked: set[str] = set()  # attempts of which a notice made the PSP be asked, once, whatever their state
         if choose([True, True, True, True, False]):
             self._command(decide.confirm)
         self.promises_hold()
@@ -102,8 +105,9 @@ class Life:
     def live(self, steps: int) -> None:
         """That many things happen, and then nobody says anything any more."""
         actions = (
-            [self.success] * 6 + [self.answer] * 5 + [self.timer] * 5 + [self.ask] * 5 + [self.say] * 3 + [self.time] * 2
-            + [self.capture_or_void] * 3 + [self.restart, self.hold, self.release, self.release, self.second_look, self.correction]
+            [self.success] * 6 + [self.answer] * 5 + [self.timer] * 5 + [self.ask] * 5 + [self.say] * 3 + [self.notice] * 4
+            + [self.time] * 2 + [self.capture_or_void] * 3
+            + [self.restart, self.hold, self.release, self.release, self.second_look, self.correction]
         )  # fmt: skip
         for _ in range(steps):
             self.choose(actions)()
@@ -182,6 +186,47 @@ class Life:
         )
         self._weigh(subject.id, evidence)
 
+    def notice(self) -> None:
+        """The PSP tells of something, true, old or absurd: evidence about some of the payment, disputes, hints. And perhaps once more."""
+        subjects = [*self.payment.attempts, *self.payment.operations]
+        said = [self.choose(subjects) for _ in range(self.choose((0, 1, 1, 2, 3)))] if subjects else []
+        attempts = [one.id for one in self.payment.attempts] or ["att_other"]
+        testimony = Testimony(
+            statements=tuple(Statement(subject_id=one.id, evidence=self.told(one)) for one in said),
+            disputes=tuple(self.report(self.choose(attempts)) for _ in range(self.choose((0, 0, 0, 1, 2)))),
+            look_at=tuple(self.choose(attempts) for _ in range(self.choose((0, 0, 0, 1)))),
+        )
+        for _ in range(self.choose((1, 1, 2))):
+            before, story = self.payment, weigh_testimony(self.payment, testimony, self.world.desk("psp"))
+            changes = [one.data for one in story.events if isinstance(one.data, AttemptChange)]
+            self.asked |= {one.attempt_id for one in changes if one.evidence is None and one.reason is not None}
+            self._keep(story)
+            if before.hold is not None:
+                assert self.payment.state is before.state, "a held payment moved"
+
+    def told(self, subject: Attempt | Operation) -> Evidence:
+        listed = self.choose((None, None, None, (), self.listed()))
+        return Evidence(
+            source=Source.WEBHOOK,
+            finding=self.finding(),
+            at=self.world.at,
+            psp_reference=self.choose((None, "psp_1")),
+            our_reference=self.choose((None, None, None, subject.id, "att_other")),
+            amount=self.choose((None, None, None, None, subject.amount, Money(1, "EUR"))),
+            captured=self.choose((None, None, None, Money(500, "EUR"), Money(2000, "EUR"))),
+            refunded=self.choose((None, None, Money(500, "EUR"))),
+            refunds=listed,
+            expires_at=self.choose((None, self.world.at, self.world.at + timedelta(days=6))),
+        )
+
+    def report(self, attempt_id: str) -> DisputeReport:
+        """A word about one of two disputes."""
+        return DisputeReport(
+            attempt_id=attempt_id, psp_reference=self.choose(("dp_1", "dp_2")), stage=self.choose(list(DisputeStage)),
+            status=self.choose(list(DisputeStatus)), amount=Money(self.choose((0, 500, 2000, 5000)), self.choose(("EUR", "EUR", "JPY"))),
+            at=self.world.at + timedelta(days=self.choose((0, -1, -2))),
+        )  # fmt: skip
+
     def listed(self) -> tuple[GivenBack, ...]:
         """A PSP's list of refunds, of ours and of others, true or absurd."""
         references = (None, None, "ref_other", *(one.id for one in self.payment.operations))
@@ -255,6 +300,7 @@ class Life:
         assert self.payment.state in resting_places, self._tale()
         forgotten = [one for one in self.payment.operations if one.state in OPEN_OPERATION and not one.in_review]
         assert not forgotten or self.payment.state is State.MANUAL_REVIEW, self._tale()
+        assert self.payment.due_at is None or self.payment.state not in TERMINAL, f"asked for ever {self._tale()}"
 
     # --- what must hold
 
@@ -271,16 +317,17 @@ class Life:
                 reviewed = isinstance(subject, Operation) and subject.in_review
                 assert subject.next_action_at is not None or reviewed, f"forgotten: {subject.id} {self._tale()}"
         for attempt in payment.attempts:
-            timer_fits = attempt.state in OPEN_ATTEMPT | {AttemptState.AUTHORIZED} or comparing(attempt)
+            timer_fits = attempt.state in OPEN_ATTEMPT | {AttemptState.AUTHORIZED} or comparing(attempt) or attempt.id in self.asked
             assert timer_fits or attempt.next_action_at is None, self._tale()
         if payment.state is State.OUTCOME_UNKNOWN:
             unknown = [one for one in open_subjects(payment) if one.state == "UNKNOWN" and one.next_action_at is not None]
             assert unknown, f"nothing is being found out {self._tale()}"
-        if payment.state in TERMINAL and not open_subjects(payment) and not any(map(comparing, payment.attempts)):
+        asking = any(comparing(one) or (one.id in self.asked and one.next_action_at is not None) for one in payment.attempts)
+        if payment.state in TERMINAL and not open_subjects(payment) and not asking:
             assert payment.due_at is None, f"at rest and yet woken {self._tale()}"
 
     def _check_money(self, payment: Payment) -> None:
-        assert payment.refundable_minor >= 0
+        assert 0 <= payment.refundable_minor <= payment.captured_minor
         assert payment.capturable_minor >= 0
         if payment.state in (State.FAILED, State.CANCELED):
             assert payment.holding_attempt is None, f"ended, and money is held {self._tale()}"
@@ -376,6 +423,9 @@ class Life:
                 assert after.refunded_minor + after.refund_reserved_minor <= after.captured_minor, self._tale()
         if before.state is State.OUTCOME_UNKNOWN and after.state is State.FAILED:
             self._check_proof(event)
+        for dispute in before.disputes:
+            then, told = dispute.status, after.dispute(dispute.id).status
+            assert told is then or told in DISPUTE_EDGES[then], self._tale()
         for one in before.operations:
             now = after.operation(one.id)
             assert now.amount == one.amount
