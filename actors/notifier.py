@@ -27,10 +27,9 @@ from payorch.domain.identifiers import uuid_of
 from payorch.ports import Clock
 from payorch.store.dead_letters import Subject
 from payorch.store.delivery_reads import Due
-from payorch.store.entries import Change, ChangeRefused
+from payorch.store.entries import Change
 from payorch.store.items import (
     DEAD_LETTER_STREAM,
-    ENDPOINT_STREAM,
     Appended,
     DeadLetter,
     DeadLetterKind,
@@ -103,6 +102,10 @@ class Store(Protocol):
 
     async def write(self, item: Delivery) -> Result: ...
 
+    async def switch_off(self, waits: Delivery) -> None:
+        """That delivery's endpoint is gone for good: it is disabled, whatever else was changed about it, and the delivery waits."""
+        ...
+
     async def enter(self, change: Change, *, actor: str, cause: str) -> int:
         """Writes an entry with its rows. Raises ChangeRefused."""
         ...
@@ -132,6 +135,7 @@ class EndpointActor(Actor[None]):
         self._id = endpoint_id
         self._around = around
         self._gone = False
+        self._url = ""
         self._lines: list[Line] = []
 
     async def started(self) -> None:
@@ -141,12 +145,16 @@ class EndpointActor(Actor[None]):
                     pass
         finally:
             with trio.CancelScope(shield=True):
-                for line in self._lines:
-                    await line.aclose()
+                await self._hang_up()
         self.stop()
 
     async def receive(self, message: None) -> None:
         raise AssertionError("nobody tells an endpoint's actor anything")
+
+    async def _hang_up(self) -> None:
+        lines, self._lines = self._lines, []
+        for line in lines:
+            await line.aclose()
 
     async def _round(self) -> bool:
         """Sends what is due now, as much as goes at once. False: there is nothing, or nobody to send it to."""
@@ -154,6 +162,9 @@ class EndpointActor(Actor[None]):
         endpoint = await around.store.endpoint(self._id)
         if endpoint is None or endpoint.state is not EndpointState.ENABLED:
             return False
+        if endpoint.url != self._url:
+            await self._hang_up()  # its merchant has moved it
+            self._url = endpoint.url
         due = await around.store.due_deliveries(self._id, around.clock.now(), limit=around.limits.connections)
         while len(self._lines) < len(due):
             self._lines.append(around.line(endpoint.url))
@@ -170,30 +181,15 @@ class EndpointActor(Actor[None]):
         outcome = "failed" if after.state is DeliveryState.PENDING else str(after.state)
         around.tried(outcome, trio.current_time() - began)
         if isinstance(answer, Told) and answer.status == _GONE:
-            return await self._switch_off(endpoint, due)
+            self._gone = True
+            waits = msgspec.structs.replace(due.delivery, last_attempt_at=at, last_status=_GONE, last_error="answered 410")
+            return await around.store.switch_off(waits)
         if after.state is DeliveryState.DEAD:
             return await self._bury(after, answer, due)
         result = await around.store.write(after)
         if not isinstance(result, Appended):  # or it would be sent again and again at once
             raise AssertionError(f"a delivery was not marked: {result}")
         return None
-
-    async def _switch_off(self, endpoint: Endpoint, due: Due) -> None:
-        """It says that it is gone for good. Its deliveries wait for the merchant, who may switch it on again."""
-        around, now = self._around, self._around.clock.now()
-        self._gone = True
-        off = msgspec.structs.replace(
-            endpoint,
-            state=EndpointState.DISABLED,
-            disabled_reason="it answered 410 Gone",
-            version=endpoint.version + 1,
-            updated_at=now,
-        )
-        waits = msgspec.structs.replace(due.delivery, last_attempt_at=now, last_status=_GONE, last_error="410 Gone")
-        detail = {"reason": off.disabled_reason, "event": due.delivery.event_id}
-        change = Change(stream=ENDPOINT_STREAM, stream_id=endpoint.id, name="WebhookEndpointDisabled", rows=(off, waits), detail=detail)
-        with contextlib.suppress(ChangeRefused):  # its merchant was faster
-            await around.store.enter(change, actor=_SYSTEM, cause=due.delivery.event_id)
 
     async def _bury(self, dead: Delivery, answer: Answer, due: Due) -> None:
         """Makes a dead letter of it: its row and the letter in one transaction, with a record of it."""

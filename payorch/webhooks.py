@@ -15,7 +15,7 @@ import structlog
 
 from actors.directory import Directory
 from actors.inbox import Appeared, InboxActor, InboxLimits, ParkedIndex
-from actors.notifier import Answer, DeliveryLimits, EndpointSurroundings, NotifierActor, NotTold, Told, Wake
+from actors.notifier import Answer, DeliveryLimits, EndpointSurroundings, NotifierActor, NotTold, Told, Wake, dead_letter_of
 from actors.retry_after import come_back_at
 from actors.supervisor import ChildSpec, DynamicSupervisor, Report
 from connectors.contract import Connector, HttpRequest
@@ -26,16 +26,19 @@ from payorch.keys import Secret
 from payorch.ports import Channel, Clock, Entropy, Network, NotSent, NotSentReason, OutcomeLost, Timeouts
 from payorch.sealing import NONCE_BYTES, Sealer
 from payorch.settings import Settings
-from payorch.store import dead_letters, delivery_reads, entries, inbox_reads
+from payorch.store import dead_letters, delivery_reads, endpoints, entries, inbox_reads
 from payorch.store.delivery_reads import Due
 from payorch.store.entries import Change
 from payorch.store.inbox_reads import Reference, StoredNotice
 from payorch.store.items import (
     Append,
     Appended,
+    Conflict,
     DeadLetterKind,
+    DeadLetterState,
     Delivery,
     Endpoint,
+    EndpointState,
     Entry,
     Erasure,
     Item,
@@ -60,6 +63,8 @@ _NOT_SENT: Final[Mapping[NotSentReason, str]] = {
     "blocked": "the endpoint's address is not one that events are sent to",
 }
 
+_TRIES: Final = 5
+"""A merchant who changes an endpoint at the moment at which it answers 410 is rare; five times in a row is something else."""
 INBOX: Final = "inbox"
 NOTIFIER: Final = "notifier"
 
@@ -116,7 +121,7 @@ class Webhooks:
         settings = self._settings.deliveries
         read = self._read
         return DeliverySurroundings(
-            write=self._write,
+            write=self.store.resend,
             next_sequence=lambda stream_id: read(entries.next_sequence, stream_id),
             endpoint=lambda endpoint_id: read(delivery_reads.endpoint, endpoint_id),
             endpoints=lambda merchant_id: read(delivery_reads.endpoints, merchant_id),
@@ -277,8 +282,10 @@ class Webhooks:
 
     def written(self, item: Item, result: Result) -> None:
         """Called after each commit: parked notices whose payment is there by now are tried, and merchants are told."""
-        if isinstance(item, Delivery) and item.next_attempt_at is not None and item.next_attempt_at <= self._clock.now():
-            self._tell(NOTIFIER, Wake(merchant_id=item.merchant_id))
+        due = (one for one in (item, *(item.rows if isinstance(item, Entry) else ())) if isinstance(one, Delivery))
+        for delivery in due:
+            if delivery.next_attempt_at is not None and delivery.next_attempt_at <= self._clock.now():
+                self._tell(NOTIFIER, Wake(merchant_id=delivery.merchant_id))
         if not isinstance(item, Append) or not isinstance(result, Appended):
             return
         if item.outbox:
@@ -343,6 +350,32 @@ class WebhookStore:
     async def enter(self, change: Change, *, actor: str, cause: str) -> int:
         """An entry with its rows, through the journal writer. Raises ChangeRefused."""
         return await self._read(entries.changed, self._write_entry, change, at=self._clock.now(), actor=actor, cause=cause)
+
+    async def switch_off(self, waits: Delivery) -> None:
+        """Disables the delivery's endpoint as it is by then: what its merchant changed meanwhile stays changed."""
+        for _ in range(_TRIES):
+            sequence = await self._read(entries.next_sequence, waits.endpoint_id)
+            endpoint = await self.endpoint(waits.endpoint_id)
+            if endpoint is None or endpoint.state is not EndpointState.ENABLED:
+                await self._write(waits)
+                return
+            now = self._clock.now()
+            change = endpoints.gone(endpoint, waits, at=now)
+            entry = entries.entry_of(change, sequence=sequence, at=now, actor="system", cause=waits.event_id)
+            if not isinstance(await self._write(entry), Conflict):
+                return
+
+    async def resend(self, item: Entry | Delivery) -> Result:
+        """Writes what the edge has to say about endpoints and deliveries. A delivery that had died lives again, and its letter says so."""
+        if isinstance(item, Entry):
+            return await self._write(item)
+        letter = await self._read(dead_letters.load, dead_letter_of(item))
+        if letter is None or letter.state is not DeadLetterState.OPEN:
+            return await self._write(item)
+        sequence = await self._read(entries.next_sequence, letter.id)
+        by = f"merchant:{item.merchant_id}"
+        change = dead_letters.replayed(letter, at=self._clock.now(), by=by, reason="sent again by its merchant")
+        return await self._write(entries.entry_of(change, sequence=sequence, at=self._clock.now(), actor=by, cause=item.event_id))
 
     async def _write_entry(self, entry: Entry) -> Result:
         return await self._write(entry)

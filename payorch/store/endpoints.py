@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from payorch.store.entries import Change
-from payorch.store.items import ENDPOINT_STREAM, Endpoint, EndpointState
+from payorch.store.items import ENDPOINT_STREAM, Delivery, Endpoint, EndpointState
 
 SWITCHED_OFF: Final = "its merchant switched it off"
+GONE: Final = "it answered 410 Gone"
 
 
 def created(endpoint: Endpoint) -> Change:
@@ -45,6 +46,13 @@ def secret_rotated(endpoint: Endpoint, *, at: datetime, secret: bytes, previous_
     """`secret`, sealed, is its secret from now on; the present one stays valid beside it for a while, an older one does not."""
     after = replace(endpoint, secret=secret, previous_secret=endpoint.secret, previous_until=previous_until)
     return _change("WebhookEndpointSecretRotated", _next(after, at), previous_until=previous_until.isoformat())
+
+
+def gone(endpoint: Endpoint, waits: Delivery, *, at: datetime) -> Change:
+    """It answered that it is gone for good. `waits`: the delivery that found out; like all others it waits for the merchant."""
+    after = _next(replace(endpoint, state=EndpointState.DISABLED, disabled_reason=GONE), at)
+    change = _change("WebhookEndpointDisabled", after, reason=GONE, event=waits.event_id)
+    return Change(stream=change.stream, stream_id=change.stream_id, name=change.name, rows=(*change.rows, waits), detail=change.detail)
 
 
 def deleted(endpoint: Endpoint, *, at: datetime) -> Change:

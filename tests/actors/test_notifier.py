@@ -18,6 +18,7 @@ from trio.testing import MockClock
 
 from actors.notifier import Answer, DeliveryLimits, EndpointSurroundings, NotifierActor, NotTold, Told, Wake, dead_letter_of, judged
 from actors.supervisor import ChildSpec, DynamicSupervisor, Strategy, Supervisor
+from payorch.store import endpoints
 from payorch.store.delivery_reads import Due
 from payorch.store.entries import Change
 from payorch.store.items import Appended, DeadLetter, Delivery, DeliveryState, Endpoint, EndpointState, Result
@@ -44,6 +45,7 @@ class World:
         self.letters: list[DeadLetter] = []
         self.entries: list[Change] = []
         self.closed = 0
+        self.lines: list[str] = []
         self.away = False
         self._by_url: dict[str, str] = {}
         self._messages: dict[str, int] = {}
@@ -95,6 +97,11 @@ class World:
         self.rows[item.endpoint_id, item.event_id] = item
         return Appended(1)
 
+    async def switch_off(self, waits: Delivery) -> None:
+        await self._asked()
+        change = endpoints.gone(self.endpoints[waits.endpoint_id], waits, at=self.now())
+        await self.enter(change, actor="system", cause="test")
+
     async def enter(self, change: Change, *, actor: str, cause: str) -> int:
         await self._asked()
         self.entries.append(change)
@@ -116,25 +123,26 @@ class World:
     # --- the endpoints
 
     def line(self, url: str) -> Line:
+        self.lines.append(url)
         return Line(self, self._by_url[url])
 
     async def run(self, nursery: trio.Nursery) -> Supervisor:
         around = EndpointSurroundings(
             store=self, clock=self, limits=self.limits, line=self.line, headers=self.headers, fraction=lambda: 0.5, tried=lambda *_: None
         )
-        endpoints = DynamicSupervisor(
+        supervisor = DynamicSupervisor(
             name="endpoints", max_children=9, intensity=5, period_seconds=10, report=lambda _: None, gave_up=lambda *_: None
         )
         notifier = ChildSpec(
             name="notifier",
-            start=lambda: NotifierActor(endpoints=endpoints, around=around, shutdown_seconds=1),
+            start=lambda: NotifierActor(endpoints=supervisor, around=around, shutdown_seconds=1),
             mailbox_capacity=9,
             shutdown_seconds=1,
         )
         root = Supervisor(
             name="root",
             strategy=Strategy.REST_FOR_ONE,
-            children=[endpoints, notifier],
+            children=[supervisor, notifier],
             intensity=5,
             period_seconds=10,
             report=lambda _: None,
@@ -238,6 +246,23 @@ async def test_gone_switches_the_endpoint_off_and_loses_nothing(autojump_clock: 
     world.endpoints[endpoint] = replace(off, state=EndpointState.ENABLED)
     await trio.sleep(SLOWLY.sweep_seconds)
     assert world.row(endpoint).state is DeliveryState.DELIVERED
+
+
+async def test_an_endpoint_that_moves_while_something_is_due_is_sent_to_where_it_is(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    world = World()
+    endpoint = world.add(lambda _: 5.0)
+    for _ in range(4):
+        world.owe(endpoint)
+    await world.run(nursery)
+    await trio.sleep(1)
+    moved = replace(world.endpoints[endpoint], url="https://elsewhere.example/")
+    world.endpoints[endpoint] = moved
+    world._by_url[moved.url] = endpoint
+    world.lines.clear()
+    await trio.sleep(10)
+    assert set(world.lines) == {moved.url}
 
 
 async def test_an_endpoint_is_sent_no_more_than_its_connections_at_once(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
