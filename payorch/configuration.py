@@ -20,7 +20,7 @@ FILES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """File -> the section that its tables belong to."""
 
 # Read elsewhere, each by the one who needs it.
-_OTHER_VARIABLES: Final = frozenset({CONFIG_DIR, "PAYORCH_DEBUG", "PAYORCH_CRASH_AT"})
+_OTHER_VARIABLES: Final = frozenset({CONFIG_DIR, "PAYORCH_DEBUG", "PAYORCH_CRASH_AT", "PAYORCH_MERCHANT_KEY"})
 
 
 class Origin(NamedTuple):

@@ -19,6 +19,7 @@ from payorch.folders import write_private
 from payorch.keys import Secret
 from payorch.listen import Forwarded, Listener, Pace, Seen
 from payorch.merchant_client import Platform, PlatformAway, PlatformRefused
+from payorch.settings import ignored_variables, load
 from payorch.system import SystemClock, SystemEntropy
 from tests.command_line import Run, runner
 from tests.fake_platform import KEY, Answer, FakePlatform, Request, an_event, serving
@@ -249,6 +250,10 @@ async def test_what_is_no_payorch_is_told() -> None:
             with pytest.raises(answers[0][1], match=answers[0][2]):
                 await Session(lambda: Platform(base_url=url, key=Secret(KEY))).listener.run()
             del answers[0]
+
+
+def test_the_key_in_the_environment_is_no_misspelt_setting() -> None:
+    assert ignored_variables(load({"PAYORCH_MERCHANT_KEY": KEY, "PAYORCH_MERCHANT_KEI": KEY})) == ("PAYORCH_MERCHANT_KEI",)
 
 
 # --- words ------------------------------------------------------------------------------------------------------------------------------
