@@ -362,7 +362,8 @@ def refund(
     rest = payment.refundable_minor
     wanted_minor = rest if minor is None else minor
     if wanted_minor > rest or rest == 0:
-        raise Refused("amount_exceeds_refundable", f"At most {rest} minor units can still be refunded.", allowed(payment))
+        disputed = f"; {payment.disputed_minor} are disputed" if payment.disputed_minor else ""
+        raise Refused("amount_exceeds_refundable", f"At most {rest} minor units can still be refunded{disputed}.", allowed(payment))
     _require_positive(payment, wanted_minor)
     manifest = desk.manifests[attempt.connector]
     if payment.refunded_minor + payment.refund_reserved_minor and not manifest.multiple_refunds:

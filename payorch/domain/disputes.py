@@ -47,16 +47,18 @@ _S = DisputeStatus
 DISPUTE_EDGES: Final[Mapping[DisputeStatus, frozenset[DisputeStatus]]] = {
     _S.OPENED: frozenset(_S) - {_S.OPENED},
     _S.CHALLENGED: frozenset({_S.ACCEPTED, _S.EXPIRED, _S.CANCELLED, _S.WON, _S.LOST}),
-    # Given up or let pass, it is decided all the same, and the decision says who has the money.
-    _S.ACCEPTED: frozenset({_S.WON, _S.LOST}),
-    _S.EXPIRED: frozenset({_S.WON, _S.LOST}),
-    _S.CANCELLED: frozenset(),
-    _S.WON: frozenset({_S.LOST}),  # the other way round, in a later word
-    _S.LOST: frozenset({_S.WON}),
+    # Given up or let pass, it has an end all the same, and the end says who has the money.
+    _S.ACCEPTED: frozenset({_S.CANCELLED, _S.WON, _S.LOST}),
+    _S.EXPIRED: frozenset({_S.CANCELLED, _S.WON, _S.LOST}),
+    # The other way round, in a later word.
+    _S.CANCELLED: frozenset({_S.LOST}),
+    _S.WON: frozenset({_S.LOST}),
+    _S.LOST: frozenset({_S.CANCELLED, _S.WON}),
 }
 """status -> those that may follow. Total."""
-DECIDED: Final = frozenset({_S.WON, _S.LOST})
-_WITH_THE_MERCHANT: Final = frozenset({_S.CANCELLED, _S.WON})
+WITH_THE_MERCHANT: Final = frozenset({_S.CANCELLED, _S.WON})
+ENDED: Final = WITH_THE_MERCHANT | {_S.LOST}
+"""Those that say for good who has the money."""
 
 
 class DisputeReport(Struct, frozen=True, kw_only=True, gc=False):
@@ -112,8 +114,9 @@ class Dispute(Struct, frozen=True, kw_only=True, gc=False):
         return self if changed == self else replace(changed, told_at=report.at if later else self.told_at)
 
     def decided_otherwise(self, report: DisputeReport) -> bool:
-        """Whether the report says that it was decided, and the other way."""
-        return {self.status, report.status} <= DECIDED and self.status is not report.status
+        """Whether the report says of what has an end that it ended the other way: that somebody else has the money."""
+        both = {self.status, report.status}
+        return both <= ENDED and len(both & WITH_THE_MERCHANT) == 1
 
 
 def disputed_minor(disputes: Iterable[Dispute], captured: Money) -> int:
@@ -126,5 +129,5 @@ def disputed_minor(disputes: Iterable[Dispute], captured: Money) -> int:
         key = (one.attempt_id, one.psp_reference)
         if key not in latest or _STAGES.index(one.stage) > _STAGES.index(latest[key].stage):
             latest[key] = one
-    taken = [one for one in latest.values() if one.stage is not DisputeStage.PRE_DISPUTE and one.status not in _WITH_THE_MERCHANT]
+    taken = [one for one in latest.values() if one.stage is not DisputeStage.PRE_DISPUTE and one.status not in WITH_THE_MERCHANT]
     return sum(one.amount.minor if one.amount.currency == captured.currency else captured.minor for one in taken)

@@ -268,9 +268,12 @@ class Payment(Struct, frozen=True, kw_only=True, gc=False):
         """Minor units that a refund may still ask for: not what is disputed. Never below zero, also where the PSP refunded more than we
         captured.
         """
-        captured = self.captured_minor
-        disputed = disputed_minor(self.disputes, Money(captured, self.intent.amount.currency)) if self.disputes else 0
-        return max(0, captured - self.refunded_minor - self.refund_reserved_minor - disputed)
+        return max(0, self.captured_minor - self.refunded_minor - self.refund_reserved_minor - self.disputed_minor)
+
+    @property
+    def disputed_minor(self) -> int:
+        """Minor units of what was captured that open and lost disputes have taken."""
+        return disputed_minor(self.disputes, Money(self.captured_minor, self.intent.amount.currency)) if self.disputes else 0
 
     def final_capture_made(self, states: frozenset[OperationState]) -> bool:
         """Whether a capture that releases the rest is in one of these states."""

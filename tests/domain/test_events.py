@@ -118,13 +118,27 @@ def test_fields_that_came_later_have_defaults_in_old_journals() -> None:
     stripped = [read(event, json.dumps(_without(json.loads(encode(event)), later))) for event in story.events]
     old = replay(stripped)
     assert old.state is payment.state
-    assert old.captured_minor == payment.captured_minor
+    assert (old.captured_minor, old.disputes) == (payment.captured_minor, ())
     change = decode(
         name="OutcomeLost", at=START, actor="a", cause="c",
         body='{"to":"OUTCOME_UNKNOWN","kind":"AttemptChange","data":{"attempt_id":"att_1","state":"UNKNOWN"}}',
     )  # fmt: skip
     assert isinstance(change.data, AttemptChange)
     assert change.data.pursuit is None
+
+
+def test_the_least_that_is_said_of_a_dispute_can_be_read() -> None:
+    dispute = (
+        '{"id":"dsp_1","attempt_id":"att_1","psp_reference":"dp_1","stage":"dispute","status":"opened",'
+        '"amount":{"minor":1500,"currency":"EUR"},"created_at":"2027-03-01T12:00:00Z","updated_at":"2027-03-01T12:00:00Z"}'
+    )
+    body = f'{{"to":"CAPTURED","kind":"DisputeOpened","data":{{"dispute":{dispute}}}}}'
+    event = decode(name="DisputeOpened", at=START, actor="a", cause="c", body=body)
+    world = World()
+    payment = evolve(world.answer(world.pay(), Approved(captured=True)), event)
+    [known] = payment.disputes
+    assert (known.stage, known.status, known.told_at, known.respond_by) == ("dispute", "opened", None, None)
+    assert payment.refundable_minor == 500
 
 
 def test_fields_of_a_newer_program_are_passed_over() -> None:
