@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -83,6 +83,13 @@ async def payorch(*arguments: str, **more: str) -> Ran:
     return Ran(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
 
 
+async def eventually(holds: Callable[[], Awaitable[bool]], within_seconds: float = WITHIN_SECONDS) -> None:
+    """Waits until that is true of another process."""
+    with trio.fail_after(within_seconds):
+        while not await holds():  # noqa: ASYNC110  (there is nothing to wait on)
+            await trio.sleep(POLL_SECONDS)
+
+
 async def end_of(process: subprocess.Popen[bytes], within_seconds: float = WITHIN_SECONDS) -> int:
     """Waits for a process's end; its exit code."""
     with trio.fail_after(within_seconds):
@@ -102,6 +109,8 @@ class Stack:
     lives: int = 0
     provoked: set[str] = field(default_factory=set)
     """Payments of which a test made the platform complain."""
+    hears: bool = True
+    """Whether its PSP sends webhooks. Without them everything that was lost has to be found out by asking."""
 
     # --- its life
 
@@ -128,6 +137,8 @@ class Stack:
             while READY not in self.said():
                 assert self.alive, f"it ended: {self.said()} {self.log.read_text()[-2000:]}"
                 await trio.sleep(POLL_SECONDS)
+        if not self.hears:
+            await self.silence()
 
     async def start(self, **more: str) -> None:
         self.begin(**more)
@@ -263,6 +274,27 @@ class Stack:
         async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
             (await client.delete(f"{self._control}/_faults")).raise_for_status()
 
+    async def silence(self) -> None:
+        """The PSP sends no webhooks any more."""
+        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
+            (await client.post(f"{self._control}/_webhooks", json={"url": None})).raise_for_status()
+
+    async def hooks(self) -> dict[str, int]:
+        """What became of the PSP's webhooks: owed, delivered, waiting, ..."""
+        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
+            counts: dict[str, int] = (await client.get(f"{self._control}/_webhooks")).raise_for_status().json()["counts"]
+            return counts
+
+    async def until_told(self, within_seconds: float = WITHIN_SECONDS) -> None:
+        """Waits until the PSP has nothing more to tell, and all of it is settled here."""
+
+        async def told() -> bool:
+            if (await self.hooks())["waiting"]:
+                return False
+            return not await self.rows("SELECT 1 FROM payorch.inbox WHERE next_try_at IS NOT NULL LIMIT 1")
+
+        await eventually(told, within_seconds)
+
     async def charges(self) -> list[dict[str, Any]]:
         """Every payment in the PSP's own books, with what it holds and took."""
         return (await self.ledger())[0]
@@ -305,7 +337,7 @@ class Stack:
 
         def run() -> list[tuple[Any, ...]]:
             with psycopg.connect(conninfo, autocommit=True) as connection:
-                cursor = connection.execute(query, values)
+                cursor = connection.execute(query, values or None)  # without values a per cent sign is one
                 return cursor.fetchall() if cursor.description else []
 
         return await trio.to_thread.run_sync(run)
