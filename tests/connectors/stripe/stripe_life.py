@@ -4,6 +4,7 @@ HTTP, no actors.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -83,7 +84,11 @@ class Life(World):
 
     def look(self, payment: Payment) -> Payment:
         """Takes the looks that are due now."""
-        for due in proof.looks_due(payment, self.desk()):
+        return self.take(payment, proof.looks_due(payment, self.desk()))
+
+    def take(self, payment: Payment, looks: Iterable[proof.Look]) -> Payment:
+        """Takes these looks, one after the other."""
+        for due in looks:
             subjects: list[Attempt | Operation] = [*payment.attempts, *payment.operations]
             subject = next(one for one in subjects if one.id == due.subject_id)
             attempt = subject if isinstance(subject, Attempt) else payment.attempt(subject.attempt_id)

@@ -14,8 +14,9 @@ from connectors.simulator.dialect import Deed
 from connectors.stripe import connector
 from payorch.domain.outcome import Source
 from payorch.domain.payment import OperationState, State
+from payorch.domain.proof import looks_due
 from payorch.domain.records import OperationKind, Payment
-from payorch.domain.weigh import weigh
+from payorch.domain.testimony import weigh_testimony
 from tests.connectors.stripe import stripe_webhooks as webhooks
 from tests.connectors.stripe.stripe_life import Life
 from tests.domain.worlds import DAY, HOUR
@@ -48,12 +49,11 @@ def hear(life: Life, payment: Payment, body: bytes) -> Payment:
     [notice] = received
     assert notice.problem is None
     testimony = connector.testify(notice.content, payment, at=life.at)
-    for statement in testimony.statements:
-        assert (statement.evidence.source, statement.evidence.at) == (Source.WEBHOOK, life.at)
-        payment = life.kept(weigh(payment, statement.subject_id, statement.evidence, life.desk("psp")))
-    for _ in testimony.look_at:
-        payment = life.inquire(payment)
-    return payment
+    assert {(one.evidence.source, one.evidence.at) for one in testimony.statements} <= {(Source.WEBHOOK, life.at)}
+    heard = life.kept(weigh_testimony(payment, testimony, life.desk("psp:stripe", "ntc_1")))
+    due_before = {look.subject_id for look in looks_due(payment, life.desk())}
+    asked_for = [look for look in looks_due(heard, life.desk()) if look.subject_id not in due_before]
+    return life.take(heard, asked_for)
 
 
 def fork(life: Life) -> Life:
