@@ -193,7 +193,7 @@ class MoneyShape(_Shape):
 
 
 class SubjectShape(_Shape):
-    """The attempt or operation that an event is about."""
+    """The attempt, operation or dispute that an event is about."""
 
     id: str
     object: str
@@ -202,10 +202,10 @@ class SubjectShape(_Shape):
 
 
 class EvidenceShape(_Shape):
-    """What somebody said about an attempt or operation. `raw` is the PSP's answer, without anything secret."""
+    """What somebody said about an attempt, an operation or a dispute. `raw` is the PSP's answer or notice, without anything secret."""
 
     source: str = Field(description=_one_of(Source))
-    finding: str = Field(description="One of, today: Approved, Pending, Declined, NotExecuted, Unknown, Released, Absent.")
+    finding: str = Field(description="One of, today: Approved, Pending, Declined, NotExecuted, Unknown, Released, Absent, Dispute.")
     at: str = Field(description=_MOMENT)
     psp_reference: str | None
     our_reference: str | None

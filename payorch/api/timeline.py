@@ -15,8 +15,9 @@ import msgspec
 
 from payorch.api.present import View, failure_view, rfc3339
 from payorch.domain import events as e
+from payorch.domain.disputes import Dispute, DisputeStage, DisputeStatus
 from payorch.domain.money import Money
-from payorch.domain.outcome import Declined, Evidence, Failure, NotExecuted, Unknown
+from payorch.domain.outcome import Absent, Declined, Evidence, Failure, NotExecuted, Source, Unknown
 from payorch.domain.payment import Name, State
 from payorch.domain.records import Operation, OperationKind, Origin
 from payorch.domain.routing import Decision
@@ -108,8 +109,8 @@ SENTENCES: Final[Mapping[Name, str]] = {
     Name.DISCREPANCY_RAISED: "Something does not fit{because}; people will look.",
     Name.HELD: "The payment was set aside{because}: nothing happens to it until an operator releases it.",
     Name.HOLD_RELEASED: "The payment goes on{because}.",
-    Name.DISPUTE_OPENED: "The shopper's bank disputes {amount} at {connector}{because}.",
-    Name.DISPUTE_UPDATED: "The dispute of {amount} at {connector} is {status} now{because}.",
+    Name.DISPUTE_OPENED: "The shopper's bank {disputes} {amount} at {connector}{because}{standing}.",
+    Name.DISPUTE_UPDATED: "The {dispute} {amount} at {connector} is {status} now{because}{standing}.",
 }
 """event -> the sentence that tells it. Total over Name; the places to fill are the names in `_Teller._words`."""
 
@@ -121,10 +122,17 @@ _WHO: Final = {
     Origin.PROVIDER: "Somebody at the PSP",
 }
 
+_DISPUTES: Final = {
+    DisputeStage.PRE_DISPUTE: ("asks about", "inquiry about"),
+    DisputeStage.DISPUTE: ("disputes", "dispute of"),
+    DisputeStage.PRE_ARBITRATION: ("goes on to dispute", "pre-arbitration of"),
+}
+"""What the bank does in a stage, and what that is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Subject:
-    """The attempt or operation that an event is about. `kind`: attempt, capture, void or refund."""
+    """What an event is about. `kind`: attempt, capture, void, refund or dispute."""
 
     id: str
     kind: str
@@ -159,7 +167,7 @@ class _Teller:
             "reason": reason,
             "subject": _subject_view(subject) if subject is not None else None,
             "failure": failure_view(failure),
-            "evidence": _evidence_view(evidence) if evidence is not None else None,
+            "evidence": _evidence_view(evidence) if evidence is not None else _word_of_a_dispute(event),
             "routing": _decision_view(event.data.decision) if isinstance(event.data, e.Choice) else None,
             "next_action_at": _moment(_next_action_at(event.data)),
         }
@@ -184,7 +192,9 @@ class _Teller:
             case e.DisputeOpened(dispute=dispute) | e.DisputeChange(dispute=dispute):
                 parent = self.subjects.get(dispute.attempt_id)
                 connector = parent.connector if parent is not None else ""
-                return _Subject(id=dispute.id, kind="dispute", connector=connector, amount=dispute.amount)
+                subject = _Subject(id=dispute.id, kind="dispute", connector=connector, amount=dispute.amount)
+                self.subjects[subject.id] = subject
+                return subject
             case _:
                 pass
         return self.subjects.get(_subject_id(data) or "")
@@ -193,6 +203,8 @@ class _Teller:
         """What the sentences may say."""
         evidence = _evidence_of(data)
         amount = subject.amount if subject is not None else self.amount
+        dispute = data.dispute if isinstance(data, (e.DisputeOpened, e.DisputeChange)) else None
+        disputes, what = _DISPUTES[dispute.stage] if dispute is not None else ("", "")
         return {
             "amount": _major(amount) if amount is not None else "an amount",
             "connector": subject.connector.capitalize() if subject is not None and subject.connector else "the PSP",
@@ -202,7 +214,10 @@ class _Teller:
             "because": _because(failure, reason),
             "who": _WHO[data.operation.origin] if isinstance(data, e.OperationOpened) else "",
             "named": f", as {evidence.psp_reference}" if evidence is not None and evidence.psp_reference is not None else "",
-            "status": data.dispute.status.value if isinstance(data, (e.DisputeOpened, e.DisputeChange)) else "",
+            "status": dispute.status.value if dispute is not None else "",
+            "disputes": disputes,
+            "dispute": what,
+            "standing": _standing(dispute, opened=isinstance(data, e.DisputeOpened)) if dispute is not None else "",
             "choice": ", then ".join(name.capitalize() for name in data.decision.order) or "none" if isinstance(data, e.Choice) else "",
             "finding": _finding_word(evidence) if evidence is not None else reason or "nothing new",
         }
@@ -220,6 +235,13 @@ def _deed(subject: _Subject | None) -> str:
     if subject is None:
         return "operation"
     return subject.kind if subject.kind == OperationKind.VOID else f"{subject.kind} of {_major(subject.amount)}"
+
+
+def _standing(dispute: Dispute, *, opened: bool) -> str:
+    """What is to be done about it and until when; or how it stands, where that is not said otherwise."""
+    if dispute.status is DisputeStatus.OPENED:
+        return f"; it can be answered until {rfc3339(dispute.respond_by)}" if dispute.respond_by is not None else ""
+    return f"; it is {dispute.status} already" if opened else ""
 
 
 def _subject_view(subject: _Subject) -> View:
@@ -331,6 +353,19 @@ def _evidence_view(evidence: Evidence) -> View:
         "expires_at": _moment(evidence.expires_at),
         "raw": _readable(evidence.raw),
     }
+
+
+def _word_of_a_dispute(event: e.Event) -> View | None:
+    """What the PSP said of a dispute, in the form of evidence."""
+    data = event.data
+    if not isinstance(data, (e.DisputeOpened, e.DisputeChange)):
+        return None
+    dispute = data.dispute
+    said = Evidence(
+        source=Source.WEBHOOK, finding=Absent(), at=dispute.told_at or event.at, psp_reference=dispute.psp_reference, amount=dispute.amount,
+        raw=data.raw,
+    )  # fmt: skip
+    return {**_evidence_view(said), "finding": "Dispute"}
 
 
 def _readable(raw: str | None) -> object:

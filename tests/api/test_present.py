@@ -259,6 +259,7 @@ def test_a_dispute_is_shown_with_its_payment_and_told_of() -> None:
 def test_there_is_a_sentence_for_every_event() -> None:
     assert set(SENTENCES) == set(Name)
     places = {"amount", "connector", "method", "operation", "because", "choice", "finding", "who", "named", "deed", "status"}
+    places |= {"disputes", "dispute", "standing"}
     for sentence in SENTENCES.values():
         assert {name for _, name, _, _ in string.Formatter().parse(sentence) if name} <= places
         assert sentence.endswith(".")
@@ -311,6 +312,39 @@ def test_the_story_of_a_decline_reads_as_one() -> None:
     assert (last["evidence"]["source"], last["evidence"]["finding"], last["evidence"]["latency_ms"]) == ("response", "Declined", 31)
     assert last["evidence"]["amount"] == {"amount": 1999, "currency": "EUR"}
     assert last["failure"]["code"] == "insufficient_funds"
+
+
+def test_the_story_of_a_dispute_reads_as_one() -> None:
+    life = captured()
+    opened = replace(a_dispute(life), respond_by=START + timedelta(days=7), told_at=START)
+    inquiry = replace(opened, id=new_id("dsp"), stage=DisputeStage.PRE_DISPUTE, respond_by=None)
+    challenged = replace(opened, status=DisputeStatus.CHALLENGED)
+    last = replace(opened, id=new_id("dsp"), stage=DisputeStage.PRE_ARBITRATION, status=DisputeStatus.LOST)
+    state = life.payment.state
+    life.tell(Name.DISPUTE_OPENED, state, e.DisputeOpened(dispute=inquiry))
+    life.tell(Name.DISPUTE_OPENED, state, e.DisputeOpened(dispute=opened, raw='{"id": "dp_1"}'))
+    life.tell(Name.DISPUTE_UPDATED, state, e.DisputeChange(dispute=challenged))
+    life.tell(Name.DISPUTE_OPENED, state, e.DisputeOpened(dispute=last))
+    doubt = e.Discrepancy(kind="dispute_contradicted", detail="It was lost, and now it is won.", subject_id=last.id)
+    life.tell(Name.DISCREPANCY_RAISED, state, doubt)
+    entries = story(life)[-5:]
+    assert [one["sentence"] for one in entries[:4]] == [
+        "The shopper's bank asks about 5.00 EUR at Stripe: fraudulent.",
+        "The shopper's bank disputes 5.00 EUR at Stripe: fraudulent; it can be answered until 2026-03-08T12:00:00.000Z.",
+        "The dispute of 5.00 EUR at Stripe is challenged now: fraudulent.",
+        "The shopper's bank goes on to dispute 5.00 EUR at Stripe: fraudulent; it is lost already.",
+    ]
+    assert entries[1]["subject"] == {
+        "id": opened.id, "object": "dispute", "connector": "stripe", "amount": {"amount": 500, "currency": "EUR"},
+    }  # fmt: skip
+    evidence = entries[1]["evidence"]
+    assert (evidence["source"], evidence["finding"], evidence["psp_reference"], evidence["raw"]) == (
+        "webhook",
+        "Dispute",
+        "dp_1",
+        {"id": "dp_1"},
+    )
+    assert entries[4]["subject"]["id"] == last.id
 
 
 def test_the_psps_own_words_are_told_where_it_had_some() -> None:
