@@ -12,7 +12,7 @@ from enum import StrEnum
 from random import Random
 from typing import Final
 
-from connectors.simulator.faults import FaultKind
+from connectors.simulator.faults import REQUEST_FAULTS, FaultKind
 
 CRASH_POINTS: Final = (
     "journal.before_commit",
@@ -28,7 +28,7 @@ CRASH_POINTS: Final = (
 OFTEN: Final = frozenset({"database.before_statement", "database.after_statement"})
 """Points that are passed many times a second: idle looks at the database among them."""
 
-PSP_FAULTS: Final = tuple(FaultKind)
+PSP_FAULTS: Final = REQUEST_FAULTS
 OUTAGES: Final = (FaultKind.REFUSE, FaultKind.ERROR_500, FaultKind.HANG_BEFORE, FaultKind.CHARGE_THEN_500, FaultKind.RATE_LIMIT_429)
 """What every call meets while a PSP is down as a whole."""
 
