@@ -183,14 +183,19 @@ def _agrees(payment: dict[str, Any], charges: list[dict[str, Any]], *, with_peop
 
 def _one_by_one(payments: dict[str, dict[str, Any]], entries: list[dict[str, Any]]) -> None:
     """M3 and M7 for every single operation: done here is done there, once and with its amount, and nothing is done there but by us."""
-    ours = {one["id"]: (one, payment) for payment in payments.values() for name in LISTS.values() for one in payment[name]}
+    every = [(one, payment) for payment in payments.values() for name in LISTS.values() for one in payment[name]]
+    ours = {one["id"]: (one, payment) for one, payment in every if one["origin"] != "provider"}
+    adopted = {one["psp_reference"]: one for one, _ in every if one["origin"] == "provider"}
     done: Counter[str] = Counter()
     for entry in entries:
         reference = entry["operation_reference"]
         if entry["type"] not in ("captured", "refunded"):
             continue
+        if reference is None and entry["type"] == "refunded":
+            known = adopted.get(entry["operation"])
+            assert known is not None, f"M7: a refund that is neither ours nor adopted: {entry}"
+            assert (known["amount"], known["currency"]) == (entry["amount"], entry["currency"]), f"M9: {entry}: {known}"
         if reference is None:
-            assert entry["type"] == "captured", f"M7: a refund that is not ours: {entry}"
             continue  # an automatic capture is part of its charge, and was judged with it
         assert reference in ours, f"M7: not an operation of ours: {entry}"
         operation, _ = ours[reference]
