@@ -382,10 +382,10 @@ def _net(lines: Iterable[Line]) -> int:
 
 
 def _taken_back(operation: Operation, lines: Sequence[Line]) -> bool:
-    """A capture that failed late: the PSP's line of the failure names no capture, so only the sum can tell."""
-    if operation.kind is not OperationKind.CAPTURE:
-        return False
+    """Where only the sum can tell: a capture that failed late, as the PSP's line of that names none, or what was adopted without an id."""
     adopted = operation.origin is Origin.PROVIDER and not lines  # told apart by amount, among the strays
+    if operation.kind is not OperationKind.CAPTURE:
+        return adopted and operation.psp_reference is None
     return adopted or (operation.state is OperationState.REVERSED and _net(lines) == operation.amount.minor)
 
 
@@ -400,11 +400,10 @@ def _operation(payment: Payment, attempt: Attempt, operation: Operation, wanted:
 
 def _unexpected(payment: Payment, attempt: Attempt, operations: Iterable[Operation], strays: Sequence[Line]) -> list[Line]:
     """Of the lines that name no operation of ours, those that nothing of ours accounts for: an automatic capture and adopted ones do."""
-    expected = [
-        one.amount.minor
-        for one in operations
-        if one.kind is OperationKind.CAPTURE and one.origin is Origin.PROVIDER and one.state is OperationState.SUCCEEDED
-    ]
+    adopted = [one for one in operations if one.origin is Origin.PROVIDER and one.state is OperationState.SUCCEEDED]
+    expected = [one.amount.minor for one in adopted if one.kind is OperationKind.CAPTURE]
+    # A refund that only a total told of has no id of the PSP's, and may stand for several.
+    told = sum(one.amount.minor for one in adopted if one.kind is OperationKind.REFUND and one.psp_reference is None)
     automatic = attempt.state is AttemptState.CHARGED or payment.intent.capture is CaptureMode.AUTOMATIC
     left: list[Line] = []
     for line in strays:
@@ -413,6 +412,8 @@ def _unexpected(payment: Payment, attempt: Attempt, operations: Iterable[Operati
             automatic = False  # whatever its amount: the sum tells whether it is the right one
         elif nameless and line.amount in expected:
             expected.remove(line.amount)
+        elif line.type is Movement.REFUNDED and line.amount <= told:
+            told -= line.amount
         else:
             left.append(line)
     return left

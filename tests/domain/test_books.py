@@ -33,7 +33,7 @@ from payorch.domain.books_own import Kept, check
 from payorch.domain.events import HoldSet, OperationOpened
 from payorch.domain.intent import CaptureMode
 from payorch.domain.money import Money
-from payorch.domain.outcome import Approved, ErrorClass, Pending
+from payorch.domain.outcome import Approved, ErrorClass, Pending, Source
 from payorch.domain.payment import OPEN_ATTEMPT, OPEN_OPERATION, TERMINAL, AttemptState, Name, OperationState, State
 from payorch.domain.records import Attempt, Hold, Operation, OperationKind, Origin, Payment
 from tests.domain.test_random_lives import Life
@@ -345,6 +345,17 @@ def test_a_refund_adopted_from_the_psp_is_known_by_its_id_there() -> None:
     [charge] = mirrored(payment)
     elsewhere = with_lines(charge, lambda line: replace(line, operation="re_2") if line.type is Movement.REFUNDED else line)
     assert kinds(compare(payment, [elsewhere], READ)) == [Kind.OPERATION_MISSING, Kind.OPERATION_NOT_OURS]
+
+
+def test_a_refund_adopted_by_a_total_alone_is_known_by_the_sum() -> None:
+    world, payment = captured()
+    payment = world.weigh(payment, payment.attempts[0].id, CHARGED, Source.INQUIRY, refunded=Money(300, "EUR"))
+    [charge] = mirrored(payment)
+    bare = with_lines(charge, lambda line: None if line.type is Movement.REFUNDED else line)
+    one, two = more(bare, Movement.REFUNDED, 300), more(more(bare, Movement.REFUNDED, 100), Movement.REFUNDED, 200)
+    assert compare(payment, [one], READ) == compare(payment, [two], READ) == []
+    assert kinds(compare(payment, [bare], READ)) == [Kind.REFUNDED_DIFFERS]
+    assert kinds(compare(payment, [more(one, Movement.REFUNDED, 50)], READ)) == [Kind.OPERATION_NOT_OURS]
 
 
 def test_a_failed_operation_that_the_psp_did() -> None:
