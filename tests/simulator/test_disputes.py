@@ -140,6 +140,14 @@ def test_stripes_test_evidence_decides(world: World, text: str, status: str, tol
     assert world.get(f"/v1/disputes/{dispute['id']}").json["status"] == status
 
 
+def test_what_is_decided_stays_decided(world: World) -> None:
+    id, dispute = disputed(world)
+    world.post(f"/v1/disputes/{dispute['id']}", {"evidence[uncategorized_text]": "winning_evidence"})
+    done(world, id, "lose_dispute")
+    assert world.later(LONG) == ()
+    assert only(world, id)["status"] == "lost"
+
+
 def test_who_does_not_answer_loses(world: World) -> None:
     id, _ = disputed(world)
     assert world.later(LONG - 1) == ()

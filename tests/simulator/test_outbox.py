@@ -166,7 +166,7 @@ def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
     world.pay()  # nobody has looked at these when it ends
     world.ledger.close()
     again = World(tmp_path / "l", now=world.now)
-    sender = Sender(again)
+    sender = Sender(again, faults=state({"fault": "webhooks_lost"}))  # which are for what happens from now on
     assert again.ledger.outbox.target == HERE
     assert sender.turn() == PAID
     again.now += timedelta(seconds=1)

@@ -141,6 +141,14 @@ class Psp(Running):
             turns += 1
             assert turns < TURNS // 20, f"{counts} instead of {wanted}"
 
+    async def until_failed(self, waiting: int = 1) -> str:
+        """Waits until so many wait after an attempt; what was wrong with it."""
+        turns = 0
+        while (told := await self.webhooks())["problem"] is None or told["counts"]["waiting"] != waiting:
+            turns += 1
+            assert turns < TURNS // 20, told
+        return str(told["problem"])
+
     async def creates(self) -> str:
         """One payment that only one webhook tells of; its id."""
         async with self.client() as client:
@@ -191,7 +199,8 @@ async def test_what_a_psp_does_by_itself_and_in_its_dashboard_is_told_too(psp: P
     async with psp.client() as client:
         await client.send("POST", "/v1/payment_intents", urlencode({**PAY, "payment_method": "tok_pending"}).encode(), (*AUTHORISED, FORM))
         await client.receive()
-    await psp.receiver.until_heard(10)
+    await psp.until_counts(owed=10, delivered=10)
+    await wait_all_tasks_blocked()
     clock.jump(3.0)
     await psp.receiver.until_heard(12)
     assert psp.receiver.types["payment_intent.succeeded"] == 2
@@ -215,8 +224,7 @@ async def test_what_is_not_taken_is_tried_again_and_again(psp: Psp, clock: MockC
 
 async def until_asleep(psp: Psp, tries: int) -> None:
     """The attempt has been weighed, and nothing more is tried while time stands still."""
-    while (await psp.webhooks())["problem"] is None:
-        await trio.lowlevel.checkpoint()
+    await psp.until_failed()
     await wait_all_tasks_blocked()
     assert len(psp.receiver.requests) == tries
 
@@ -229,9 +237,7 @@ async def test_a_platform_that_is_down_and_comes_up_again(clock: MockClock, nurs
         await psp.point(receiver.url)
         first.cancel_scope.cancel()
     await psp.pays()
-    while (told := await psp.webhooks())["problem"] is None or told["counts"]["waiting"] < 3:
-        await trio.lowlevel.checkpoint()
-    assert told["problem"].startswith("nobody listens at 127.0.0.1:")
+    assert (await psp.until_failed(3)).startswith("nobody listens at 127.0.0.1:")
     await nursery.start(receiver.serve, int(receiver.url.split(":")[2].partition("/")[0]))
     clock.jump(1.0)
     await receiver.until_heard(3)
@@ -284,10 +290,7 @@ async def test_an_answer_that_is_none_is_a_failure(psp: Psp, clock: MockClock, n
     await nursery.start(partial(trio.serve_listeners, talk, listeners))
     await psp.point(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/")
     await psp.creates()
-    while (told := await psp.webhooks())["problem"] is None:
-        await trio.lowlevel.checkpoint()
-    assert "hung up without an answer" in told["problem"]
-    assert told["counts"]["waiting"] == 1
+    assert "hung up without an answer" in await psp.until_failed()
 
 
 async def test_a_bug_costs_a_pause(psp: Psp, clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -297,9 +300,7 @@ async def test_a_bug_costs_a_pause(psp: Psp, clock: MockClock, monkeypatch: pyte
     with monkeypatch.context() as patched:
         patched.setattr(StripeDialect, "webhook_headers", broken)
         await psp.creates()
-        while (told := await psp.webhooks())["problem"] is None:
-            await trio.lowlevel.checkpoint()
-    assert told["problem"] == "a bug in the simulator"
+        assert await psp.until_failed() == "a bug in the simulator"
     assert "ZeroDivisionError" in caplog.text
     assert SECRET not in caplog.text
     clock.jump(1.0)
