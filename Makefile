@@ -47,8 +47,8 @@ prove: $(VENV)/development.stamp ## the longer proofs: 5,000 simulation seeds, 5
 	$(BIN)/python -m pytest tests/simulation/test_mutants.py
 	PROVE=1 $(BIN)/python -m pytest tests/e2e
 
-bench: $(VENV)/development.stamp ## authorisations per second against the bare composition of our own parts (options in ARGS)
-	$(BIN)/python -m bench.authorize $(ARGS)
+bench: $(VENV)/development.stamp ## authorisations and webhooks per second against the bare composition of our own parts (options in ARGS)
+	$(BIN)/python -m bench $(ARGS)
 
 lock: $(VENV)/development.stamp ## renew requirements/ from pyproject.toml (versions and hashes, no addresses)
 	$(BIN)/python -m pip install --quiet uv

@@ -4,8 +4,10 @@
 
 hypercorn + quart-trio as they come (one nursery per request), one httpx2.AsyncClient, and one group-commit writer over psycopg on trio.
 Each `POST /v1/payments` makes two durable commits: the claim of its key with three events before the PSP is called, and one more event with
-the stored answer after it. No pydantic, no audit chain, no routing, no actors, no metrics, no authentication: a payment service that nobody
-should run, and the least that these libraries cost when they are put together in the obvious way.
+the stored answer after it. Each `POST /webhooks/stripe` makes one, of the event's id, unique, and its body, and answers 200: the signature
+is not verified, nothing is encrypted, and nothing comes of it. No pydantic, no audit chain, no routing, no actors, no metrics, no
+authentication: a payment service that nobody should run, and the least that these libraries cost when they are put together in the obvious
+way.
 
 It is deliberately naive about HTTP and not about the database: its batches are one statement each, on a connection with the planner
 settings of the real writer, so that PostgreSQL is no reason for it to be slow.
@@ -31,6 +33,7 @@ from quart_trio import QuartTrio
 from payorch.store.driver import Connection, Session
 
 _TABLES: Final = """
+CREATE TABLE webhooks (id text PRIMARY KEY, body text NOT NULL, at timestamptz NOT NULL DEFAULT now());
 CREATE TABLE claims (
     key text PRIMARY KEY, payment_id uuid NOT NULL, created_at timestamptz NOT NULL DEFAULT now(), status integer, answer text
 );
@@ -39,12 +42,13 @@ CREATE TABLE events (
     PRIMARY KEY (payment_id, sequence)
 )
 """
-# Parts of one statement, which is one transaction and one round trip; the first two stand in it only where the batch has rows for them.
-_CLAIM: Final = "claimed AS (INSERT INTO claims (key, payment_id) SELECT * FROM unnest(%b::text[], %b::uuid[]))"
+# Parts of one statement, which is one transaction and one round trip; each stands in it only where the batch has rows for it.
+_CLAIM: Final = "INSERT INTO claims (key, payment_id) SELECT * FROM unnest(%b::text[], %b::uuid[])"
 _ANSWER: Final = (
-    "answered AS (UPDATE claims SET status = new.status, answer = new.answer"
-    " FROM unnest(%b::text[], %b::integer[], %b::text[]) AS new (key, status, answer) WHERE claims.key = new.key)"
+    "UPDATE claims SET status = new.status, answer = new.answer"
+    " FROM unnest(%b::text[], %b::integer[], %b::text[]) AS new (key, status, answer) WHERE claims.key = new.key"
 )
+_WEBHOOK: Final = "INSERT INTO webhooks (id, body) SELECT * FROM unnest(%b::text[], %b::text[]) ON CONFLICT DO NOTHING"
 _EVENTS: Final = (
     "INSERT INTO events (payment_id, sequence, name, body) SELECT id, sequence, name, body::json"
     " FROM unnest(%b::uuid[], %b::integer[], %b::text[], %b::text[]) AS new (id, sequence, name, body)"
@@ -56,11 +60,12 @@ _WAITING: Final = 10_000
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """What one commit of one payment writes. `done` is set when it is durable, with `error` where it is not."""
+    """What one commit of one request writes. `done` is set when it is durable, with `error` where it is not."""
 
     claims: tuple[tuple[str, UUID], ...] = ()
     answers: tuple[tuple[str, int, str], ...] = ()
-    events: tuple[tuple[UUID, int, str, str], ...]
+    events: tuple[tuple[UUID, int, str, str], ...] = ()
+    webhooks: tuple[tuple[str, str], ...] = ()
     done: trio.Event = field(default_factory=trio.Event)
     error: Exception | None = None
 
@@ -100,20 +105,21 @@ class Writer:
 
 def statement(jobs: Sequence[Job]) -> tuple[str, list[Any]]:
     """One SQL statement for all jobs, and its parameters."""
-    parts: list[str] = []
-    parameters: list[Any] = []
-    if claims := [row for job in jobs for row in job.claims]:
-        parts.append(_CLAIM)
-        parameters += map(list, zip(*claims, strict=True))
-    if answers := [row for job in jobs for row in job.answers]:
-        parts.append(_ANSWER)
-        parameters += map(list, zip(*answers, strict=True))
-    parameters += map(list, zip(*(row for job in jobs for row in job.events), strict=True))
-    return f"WITH {', '.join(parts)} {_EVENTS}" if parts else _EVENTS, parameters
+    rows: list[tuple[str, list[tuple[Any, ...]]]] = [
+        (_CLAIM, [row for job in jobs for row in job.claims]),
+        (_ANSWER, [row for job in jobs for row in job.answers]),
+        (_WEBHOOK, [row for job in jobs for row in job.webhooks]),
+        (_EVENTS, [row for job in jobs for row in job.events]),
+    ]
+    parts = [(sql, some) for sql, some in rows if some]
+    parameters = [list(column) for _, some in parts for column in zip(*some, strict=True)]
+    *before, (last, _) = parts
+    ahead = ", ".join(f"part_{n} AS ({sql})" for n, (sql, _) in enumerate(before))
+    return f"WITH {ahead} {last}" if before else last, parameters
 
 
 def make_app(writer: Writer, client: httpx2.AsyncClient) -> QuartTrio:
-    """The service: one route that does something, one that says it is there."""
+    """The service: two routes that do something, one that says it is there."""
     app = QuartTrio(__name__)
 
     @app.get("/readyz")
@@ -132,6 +138,12 @@ def make_app(writer: Writer, client: httpx2.AsyncClient) -> QuartTrio:
         events = ((payment_id, 4, "AttemptFinished", json.dumps(seen)),)
         await writer.commit(Job(answers=((key, 201, json.dumps(answer)),), events=events))
         return answer, 201
+
+    @app.post("/webhooks/stripe")
+    async def receive() -> ResponseReturnValue:
+        body = str(await request.get_data(as_text=True))
+        await writer.commit(Job(webhooks=((json.loads(body)["id"], body),)))
+        return "", 200
 
     return app
 

@@ -1,12 +1,14 @@
-"""The load: N keep-alive connections that authorise payments, in a process of its own, on loopback only.
+"""The load: N keep-alive connections that authorise payments, or post a PSP's webhooks, in a process of its own, on loopback only.
 
     python -m bench.load --port 8080 --connections 16 --seconds 5          closed loop: each connection sends when it has its answer
     python -m bench.load --port 8080 --connections 64 --rate 100           open loop: request n is due at n/100 s, and its latency counts
                                                                            from then, however late it could be sent
     python -m bench.load --port 9101 --dialect stripe                      straight at the stub: how much load and stub can do by themselves
+    python -m bench.load --port 8080 --dialect webhooks --about FILE       webhooks about the payments in that file (`events`)
 
-The merchant's key is read from BENCH_MERCHANT_KEY. Prints one JSON object. Requests are bytes made beforehand but for their number, answers
-are read for status and length only, so that this process takes a small part of one core. Latencies and the rate are of a window after the
+The merchant's key is read from BENCH_MERCHANT_KEY, the secret that webhooks are signed with from BENCH_WEBHOOK_SECRET. Prints one JSON
+object. Requests are bytes made beforehand but for their number and signature, answers are read for status and length only, so that this
+process takes a small part of one core. Latencies and the rate are of a window after the
 warm-up; `answers` and `lost` are of everything that was sent, since the books are checked against them.
 """
 
@@ -15,20 +17,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import trio
 
-from bench import figures
+from bench import events, figures
 from bench.processes import cpu_seconds
 from bench.wire import Peer, Unframed
 
 MERCHANT_KEY: Final = "BENCH_MERCHANT_KEY"
+WEBHOOK_SECRET: Final = "BENCH_WEBHOOK_SECRET"
 
 _NUMBER: Final = "@@number@@"
 _SHOWN_BYTES: Final = 400
@@ -36,14 +41,14 @@ _SHOWN_BYTES: Final = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to do. `template` holds two `%010d` for a request's number. `rate`: requests a second, or None for a closed loop.
+    """What to do. `request`: the bytes of the request with that number. `rate`: requests a second, or None for a closed loop.
 
     watched: processes whose CPU time is read at both ends of the window, by a name of the caller's; a negative id stands for that process
     with its children. `grace_seconds`: what the last answers may take after the window, before they are counted as lost.
     """
 
     port: int
-    template: bytes
+    request: Callable[[int], bytes]
     connections: int
     seconds: float
     warm_up_seconds: float
@@ -83,9 +88,12 @@ class Load:
         with trio.move_on_at(self._window_end + plan.grace_seconds):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch)
-                for _ in range(plan.connections):
-                    nursery.start_soon(self._client)
-        return self._result()
+                async with trio.open_nursery() as clients:
+                    for _ in range(plan.connections):
+                        clients.start_soon(self._client)
+                if self._tally.sent >= plan.limit:
+                    nursery.cancel_scope.cancel()  # done before its time, and nothing to watch any more
+        return self._result(trio.current_time() - self._start)
 
     async def _watch(self) -> None:
         await trio.sleep_until(self._window_start)
@@ -124,7 +132,7 @@ class Load:
                     tally.sent -= 1  # nobody was asked
                     return
                 await trio.sleep_until(due)
-            await peer.send(self._plan.template % (number, number))
+            await peer.send(self._plan.request(number))
             answer = await peer.receive()
             if answer is None:
                 raise Unframed("the server closed instead of answering")
@@ -142,7 +150,7 @@ class Load:
         if self._window_start <= now < self._window_end:
             self._tally.latencies.append(now - due)
 
-    def _result(self) -> dict[str, Any]:
+    def _result(self, seconds: float) -> dict[str, Any]:
         tally, begin, end = self._tally, self._tally.cpu_begin, self._tally.cpu_end
         summary = figures.latencies(tally.latencies)
         return {
@@ -152,6 +160,7 @@ class Load:
             "lost": tally.sent - tally.answers.total(),
             "refusals": tally.refusals,
             "disturbances": tally.disturbances[:10],
+            "seconds": seconds,
             "cpu_us": {name: _difference_us(begin.get(name), end.get(name), summary.count) for name in self._plan.watched},
         }
 
@@ -160,10 +169,10 @@ def _difference_us(begin: float | None, end: float | None, requests: int) -> flo
     return None if begin is None or end is None else figures.per_request_us(end - begin, requests)
 
 
-def payment_request(port: int, merchant_key: str, capture: str) -> bytes:
-    """A payment as API.md shows it, with an Idempotency-Key and a reference of its own number."""
+def payment_request(port: int, merchant_key: str, capture: str) -> Callable[[int], bytes]:
+    """Payments as API.md shows one, each with an Idempotency-Key and a reference of its own number."""
     payment = {
-        "amount": 1999,
+        "amount": events.AMOUNT,
         "currency": "EUR",
         "reference": f"order-{_NUMBER}",
         "capture": capture,
@@ -176,10 +185,10 @@ def payment_request(port: int, merchant_key: str, capture: str) -> bytes:
     return _request("/v1/payments", port, headers, json.dumps(payment))
 
 
-def stripe_request(port: int) -> bytes:
+def stripe_request(port: int) -> Callable[[int], bytes]:
     """What a connector sends, for the measurement of load and stub without a service between them."""
     form = {
-        "amount": "1999",
+        "amount": str(events.AMOUNT),
         "currency": "eur",
         "capture_method": "automatic",
         "confirm": "true",
@@ -191,11 +200,13 @@ def stripe_request(port: int) -> bytes:
     return _request("/v1/payment_intents", port, headers, urlencode(form))
 
 
-def _request(path: str, port: int, headers: Mapping[str, str], body: str) -> bytes:
+def _request(path: str, port: int, headers: Mapping[str, str], body: str) -> Callable[[int], bytes]:
+    """_NUMBER stands twice in them."""
     sized = {"Host": f"127.0.0.1:{port}", **headers, "Content-Length": str(len(body.replace(_NUMBER, "0" * 10)))}
     head = "".join(f"{name}: {value}\r\n" for name, value in sized.items())
     message = f"POST {path} HTTP/1.1\r\n{head}\r\n{body}"
-    return message.replace("%", "%%").replace(_NUMBER, "%010d").encode()
+    template = message.replace("%", "%%").replace(_NUMBER, "%010d").encode()
+    return lambda number: template % (number, number)
 
 
 def _watched(text: str) -> tuple[str, int]:
@@ -206,7 +217,8 @@ def _watched(text: str) -> tuple[str, int]:
 def _plan() -> Plan:
     parser = argparse.ArgumentParser(prog="python -m bench.load", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--dialect", choices=["payorch", "stripe"], default="payorch")
+    parser.add_argument("--dialect", choices=["payorch", "stripe", "webhooks"], default="payorch")
+    parser.add_argument("--about", type=Path, metavar="FILE", help="with --dialect webhooks: the payments that they tell of")
     parser.add_argument("--capture", choices=["automatic", "manual"], default="automatic")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=5.0)
@@ -215,11 +227,11 @@ def _plan() -> Plan:
     parser.add_argument("--limit", type=int, default=1_000_000, help="at most so many requests")
     parser.add_argument("--watch", type=_watched, action="append", default=[], metavar="NAME=PID")
     given = parser.parse_args()
-    key = os.environ.get(MERCHANT_KEY, "none")
-    template = stripe_request(given.port) if given.dialect == "stripe" else payment_request(given.port, key, given.capture)
+    if (given.about is not None) != (given.dialect == "webhooks"):
+        parser.error("--dialect webhooks needs --about, and nothing else does")
     return Plan(
         port=given.port,
-        template=template,
+        request=_requests(given),
         connections=given.connections,
         seconds=given.seconds,
         warm_up_seconds=given.warm_up_seconds,
@@ -227,6 +239,15 @@ def _plan() -> Plan:
         limit=given.limit,
         watched=dict(given.watch),
     )
+
+
+def _requests(given: argparse.Namespace) -> Callable[[int], bytes]:
+    if given.dialect == "stripe":
+        return stripe_request(given.port)
+    if given.dialect == "payorch":
+        return payment_request(given.port, os.environ.get(MERCHANT_KEY, "none"), given.capture)
+    paid, secret = events.read(given.about.read_text()), os.environ.get(WEBHOOK_SECRET, "none")
+    return events.Events(paid, capture=given.capture, port=given.port, secret=secret, now=time.time).request
 
 
 if __name__ == "__main__":

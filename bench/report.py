@@ -1,13 +1,13 @@
-"""What a result of `bench.authorize` looks like to a reader: a line for each round, tables, the row for docs/performance.md; and its books.
+"""What a result looks like to a reader: a line for each round, tables, the row for docs/performance.md; and its books.
 
-Works on the result as it is saved in build/bench/authorize.json. Not here: measuring.
+Works on the results as they are saved in build/bench. Not here: measuring.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from bench.figures import median, paired_ratios
@@ -22,20 +22,56 @@ _SHOWN_FROM: Final = 0.005
 """A package with less than this of both kinds of time is not worth a line."""
 
 
-def wrong_books(books: Mapping[str, int]) -> list[str]:
-    """What does not agree in one round's books; an empty list where all of it does. A round that paid nothing is wrong as well."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thing:
+    """What a round sends, in words. name: of the measurement. status: of the answer that says it is durable. ended: what becomes of it.
+
+    agree: what the books show, in one line. charges: whether each is a charge at the PSP; otherwise none is.
+    """
+
+    name: str
+    each: str
+    status: str
+    ended: str
+    agree: str
+    charges: bool
+
+
+PAYMENTS: Final = Thing(
+    name="authorizations",
+    each="payments",
+    status="201",
+    ended="ended as the PSP answered",
+    agree="payments stored = answers 201 = charges at the stub",
+    charges=True,
+)
+WEBHOOKS: Final = Thing(
+    name="webhooks",
+    each="webhooks",
+    status="200",
+    ended="were applied to their payments",
+    agree="webhooks stored = answers 200 = webhooks applied (by the platform), and no charge",
+    charges=False,
+)
+_THINGS: Final = {thing.name: thing for thing in (PAYMENTS, WEBHOOKS)}
+
+
+def wrong_books(thing: Thing, books: Mapping[str, int]) -> list[str]:
+    """What does not agree in one round's books; an empty list where all of it does. A round in which nothing happened is wrong as well."""
+    each, status = thing.each, thing.status
     sent, answered, stored = books["sent"], books["answered"], books["stored"]
+    charges = stored if thing.charges else 0
     wrong = []
     if not answered:
-        wrong.append("no payment was answered with 201")
+        wrong.append(f"no {each} were answered with {status}")
     if sent != answered:
-        wrong.append(f"{sent} payments were sent and {answered} answered with 201")
+        wrong.append(f"{sent} {each} were sent and {answered} answered with {status}")
     if stored != answered:
-        wrong.append(f"{answered} payments were answered with 201 and {stored} are stored")
+        wrong.append(f"{answered} {each} were answered with {status} and {stored} are stored")
     if books["settled"] != stored:
-        wrong.append(f"{stored} payments are stored and {books['settled']} of them ended as the PSP answered")
-    if books["charged"] != stored:
-        wrong.append(f"{stored} payments are stored and {books['charged']} were charged at the PSP")
+        wrong.append(f"{stored} {each} are stored and {books['settled']} of them {thing.ended}")
+    if books["charged"] != charges:
+        wrong.append(f"{stored} {each} are stored and {books['charged']} charges were made at the PSP")
     return wrong
 
 
@@ -63,9 +99,15 @@ def round_line(told: Mapping[str, Any]) -> str:
     percentiles = f"p50 {took['p50_ms']:6.1f}  p95 {took['p95_ms']:6.1f}  p99 {took['p99_ms']:6.1f}  max {took['max_ms']:6.1f} ms"
     used = busy(told)
     share = "" if used is None else f" ({used * 100:.0f} % of its core)"
-    commits = f"{told['commits_per_payment']:.2f} commits/payment"
+    commits = f"{told['commits_each']:.2f} commits/request"
     spent = f"CPU/request {_us(cpu['service'])}{share}, PostgreSQL {_us(cpu['postgres'])}, {commits}"
-    return f"{told['kind']:<9} {told['rate']:7.0f}/s  {percentiles}  {spent}"
+    after = told["afterwards"]
+    done = (
+        ""
+        if after is None
+        else f"; {after['waiting']} not applied when it ended, all {after['seconds']:.1f} s later ({after['rate']:.0f}/s)"
+    )
+    return f"{told['kind']:<9} {told['rate']:7.0f}/s  {percentiles}  {spent}{done}"
 
 
 def busy(told: Mapping[str, Any]) -> float | None:
@@ -95,12 +137,14 @@ def text(result: Mapping[str, Any]) -> str:
 
 
 def _summary(result: Mapping[str, Any]) -> Iterator[str]:
-    pairs = result["rounds"]
+    pairs, thing = result["rounds"], _THINGS[result["measured"]]
     rounds = [one for pair in pairs for one in pair]
+    yield f"{thing.name} answered with {thing.status}:"
     for by, ratios in (("rate", result["ratios"]), ("CPU per request", result["cpu_ratios"])):
         if ratios is not None:
             each = ", ".join(f"{one:.2f}" for one in ratios["each"])
             yield f"{pairs[0][1]['kind']} / bare by {by}: {each}; median {ratios['median']:.2f}"
+    yield from _afterwards(pairs, thing)
     headroom = result["ceiling"] / max(one["rate"] for one in rounds)
     verdict = "" if headroom >= _ENOUGH_HEADROOM else f"; less than {_ENOUGH_HEADROOM:g}: THE LOAD IS PART OF WHAT WAS MEASURED"
     yield f"load and stub alone: {result['ceiling']:.0f}/s, {headroom:.1f} times the fastest round{verdict}"
@@ -109,8 +153,22 @@ def _summary(result: Mapping[str, Any]) -> Iterator[str]:
     if any((used := busy(one)) is not None and used < _BUSY for one in rounds):
         yield f"a service used less than {_BUSY * 100:.0f} % of its core: SOMETHING ELSE WAS RUNNING, or it waited for the disk; run again"
     problems = all_wrong(result)
-    yield "books: payments stored = answers 201 = charges at the stub, in every round" if not problems else "THE BOOKS DO NOT AGREE:"
+    yield f"books: {thing.agree}, in every round" if not problems else "THE BOOKS DO NOT AGREE:"
     yield from (f"  {problem}" for problem in problems)
+
+
+def _afterwards(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], thing: Thing) -> Iterator[str]:
+    """What was answered before everything of it was done: how fast all of it was, against the bare composition's answers."""
+    done = [(first, second, second["afterwards"]) for first, second in pairs if second["afterwards"] is not None]
+    if not done:
+        return
+    ratios = paired_ratios([first["rate"] for first, _, _ in done], [after["rate"] for _, _, after in done])
+    waiting = median(after["waiting"] / max(1, second["books"]["stored"]) for _, second, after in done)
+    seconds = median(after["seconds"] for _, _, after in done)
+    yield (
+        f"until all {thing.ended}: {median(after['rate'] for _, _, after in done):.0f}/s, {ratios.median:.2f} of what the bare composition"
+        f" answers; {waiting * 100:.0f} % waited when the load ended, for {seconds:.1f} s (medians)"
+    )
 
 
 def _open_loop(result: Mapping[str, Any]) -> Iterator[str]:

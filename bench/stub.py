@@ -3,8 +3,9 @@
     python -m bench.stub --port 9101 [--lifetime-seconds 3600]
 
 Answers `requires_capture` for `capture_method=manual` and `succeeded` otherwise, echoes amount, currency and metadata, and gives every
-PaymentIntent ids of its own. `GET` (any path) tells how many charges were made: what a benchmark compares its books with. **Every POST
-is a charge**: there is no idempotency here, so that a call sent twice shows as one charge too many. The simulators do everything else.
+PaymentIntent ids of its own. `GET /paid` lists those that name a payment of ours, as `bench.events` reads them; `GET` of any other path
+tells how many charges were made: what a benchmark compares its books with. **Every POST is a charge**: there is no idempotency here, so
+that a call sent twice shows as one charge too many. The simulators do everything else.
 """
 
 from __future__ import annotations
@@ -47,14 +48,19 @@ class Stub:
 
     def __init__(self) -> None:
         self.charges = 0
+        self._paid: list[str] = []
         self._run = os.urandom(6).hex()
 
     def answer(self, head: bytes, body: bytes) -> bytes:
         """The whole answer to one request."""
         if head.startswith(_INTENTS):
             self.charges += 1
-            identity = f"{self._run}{self.charges:010d}"
-            return _response(200, "OK", payment_intent(identity, dict(parse_qsl(body.decode()))), identity)
+            identity, form = f"{self._run}{self.charges:010d}", dict(parse_qsl(body.decode()))
+            if "metadata[payorch_payment]" in form:
+                self._paid.append(f"pi_{identity} {form['metadata[payorch_attempt]']} {form['metadata[payorch_payment]']}\n")
+            return _response(200, "OK", payment_intent(identity, form), identity)
+        if head.startswith(b"get /paid "):
+            return _response(200, "OK", "".join(self._paid), "paid")
         if head.startswith(b"get "):
             return _response(200, "OK", json.dumps({"charges": self.charges}), "count")
         return _response(404, "Not Found", '{"error":{"type":"invalid_request_error","message":"only payment intents here"}}', "none")
@@ -84,14 +90,14 @@ def _response(status: int, reason: str, body: str, request_id: str) -> bytes:
 
 async def serve(port: int, answer: Callable[[bytes, bytes], bytes]) -> None:
     """Accepts on loopback for ever; each connection has a task of its own."""
-    listener = trio.socket.socket()
-    listener.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_REUSEADDR, 1)
-    await listener.bind(("127.0.0.1", port))
-    listener.listen(512)
-    async with trio.open_nursery() as nursery:
-        while True:
-            connection, _ = await listener.accept()
-            nursery.start_soon(_converse, connection, answer)
+    with trio.socket.socket() as listener:
+        listener.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_REUSEADDR, 1)
+        await listener.bind(("127.0.0.1", port))
+        listener.listen(512)
+        async with trio.open_nursery() as nursery:
+            while True:
+                connection, _ = await listener.accept()
+                nursery.start_soon(_converse, connection, answer)
 
 
 async def _converse(connection: trio.socket.SocketType, answer: Callable[[bytes, bytes], bytes]) -> None:

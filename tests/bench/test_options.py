@@ -1,0 +1,19 @@
+"""What a run is asked for: both measurements unless one is named, and nothing that could not be measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.options import options
+
+
+def test_both_are_measured_unless_one_is_named() -> None:
+    assert options([])[0].measured == ("authorizations", "webhooks")
+    assert options(["--only", "webhooks"])[0].measured == ("webhooks",)
+
+
+@pytest.mark.parametrize("wrong", [["--seconds", "0"], ["--seconds", "601"], ["--rounds", "0"], ["--only", "refunds"]])
+def test_what_cannot_be_measured_is_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        options(wrong)
+    assert "error" in capsys.readouterr().err
