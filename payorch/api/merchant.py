@@ -32,6 +32,8 @@ from payorch.domain.records import OperationKind, Payment
 
 Handler: TypeAlias = Callable[..., Awaitable[Response]]
 
+NOTICES_SHOWN: Final = 200
+"""Webhooks about one payment that its timeline lists. A PSP sends some four to ten; more is a fault of its own."""
 SHOPPER_WAITS_SECONDS: Final = 4.0
 """How long a shopper's browser waits for the PSP to be asked, before it is sent on with what is known."""
 
@@ -176,7 +178,8 @@ class MerchantApi:
         birth = events[0].data if events else None
         if not isinstance(birth, Created) or birth.merchant_id != merchant_id:
             raise not_found()
-        return json_response(timeline_json(payment_id, events))
+        notices = await self._around.load_notices(payment_id, NOTICES_SHOWN)
+        return json_response(timeline_json(payment_id, events, notices))
 
     async def search(self) -> Response:
         """A page of the merchant's payments, newest first."""

@@ -15,7 +15,7 @@ from payorch.domain.disputes import DisputeStage, DisputeStatus
 from payorch.domain.outcome import ErrorClass, Source
 from payorch.domain.payment import PUBLIC_STATUS, AttemptState, Name, State
 from payorch.domain.records import CancellationReason, Origin
-from payorch.store.items import DeliveryState
+from payorch.store.items import DeliveryState, NoticeState
 
 
 def _one_of(values: object) -> str:
@@ -251,12 +251,27 @@ class TimelineEntry(_Shape):
     next_action_at: str | None
 
 
+class NoticeShape(_Shape):
+    """A webhook of a PSP about the payment, as it came in and what became of it."""
+
+    id: str = Field(description="The cause of the events that it made happen.")
+    connector: str
+    event: str = Field(description="The PSP's own identity of it.")
+    kind: str = Field(description="The PSP's word for it.")
+    occurred_at: str | None = Field(description=f"By the PSP's clock. {_MOMENT}")
+    received_at: str = Field(description=_MOMENT)
+    state: str = Field(description=_one_of(NoticeState))
+    outcome: str | None = Field(description='In one word: "applied" where it was news, "implied" where it was known already.')
+    settled_at: str | None = Field(description=_MOMENT)
+
+
 class TimelineShape(_Shape):
-    """Every event of a payment, in order."""
+    """Every event of a payment, in order, and what PSPs told about it by webhook."""
 
     object: Literal["timeline"]
     payment_id: str
     data: list[TimelineEntry]
+    notices: list[NoticeShape]
 
 
 class EndpointShape(_Shape):

@@ -11,6 +11,7 @@ from payorch.api.contracts import Connectors
 from payorch.domain.records import Payment
 from payorch.ports import Clock
 from payorch.store.identities import MerchantKey
+from payorch.store.inbox_reads import StoredNotice
 from payorch.store.items import Answer, Result
 from payorch.store.reads import PaymentRow, Recorded, Search, StoredClaim
 from payorch.telemetry import Metrics
@@ -67,6 +68,7 @@ class ApiSurroundings:
 
     identifier: a new id with that prefix. find_key: `identities.merchant_key`. stored_claim: `reads.stored_answer`. load_payment,
     load_payments (`reads.load_many`), load_events, find_operation (the payment of an operation's id), search: `payorch.store.reads`.
+    load_notices: `inbox_reads.notices_of`, so many of a payment.
     write_answer: through the journal writer; it returns when the answer is durable, and raises JournalUnavailable where surely nothing was
     written. connectors: those that are switched on, see `contracts.option_checks`. parts: at least `database` and `journal`. pepper: of API
     keys. return_key: `keys.derived_key` for `shopper.PURPOSE`.
@@ -81,6 +83,7 @@ class ApiSurroundings:
     load_payment: Callable[[str], Awaitable[Payment | None]]
     load_payments: Callable[[Sequence[str]], Awaitable[Mapping[str, Payment]]]
     load_events: Callable[[str], Awaitable[Sequence[Recorded]]]
+    load_notices: Callable[[str, int], Awaitable[Sequence[StoredNotice]]]
     find_operation: Callable[[str], Awaitable[str | None]]
     search: SearchPayments
     write_answer: Callable[[Answer], Awaitable[Result]]

@@ -21,6 +21,7 @@ from payorch.domain.outcome import Absent, Declined, Evidence, Failure, NotExecu
 from payorch.domain.payment import Name, State
 from payorch.domain.records import Operation, OperationKind, Origin
 from payorch.domain.routing import Decision
+from payorch.store.inbox_reads import StoredNotice
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
@@ -223,11 +224,29 @@ class _Teller:
         }
 
 
-def timeline_json(payment_id: str, events: Iterable[e.Event]) -> bytes:
-    """Every event of the payment, which are all given and in order, as JSON: `{"object": "timeline", "payment_id", "data": [...]}`."""
+def timeline_json(payment_id: str, events: Iterable[e.Event], notices: Iterable[StoredNotice] = ()) -> bytes:
+    """Every event of the payment, which are all given and in order, as JSON: `{"object": "timeline", "payment_id", "data", "notices"}`.
+
+    notices: what PSPs told about it, news or not. An event that a notice made happen has its id as `cause`.
+    """
     teller = _Teller()
     entries = [teller.entry(sequence, event) for sequence, event in enumerate(events, start=1)]
-    return _encode({"object": "timeline", "payment_id": payment_id, "data": entries})
+    told = [_notice_view(one) for one in notices]
+    return _encode({"object": "timeline", "payment_id": payment_id, "data": entries, "notices": told})
+
+
+def _notice_view(notice: StoredNotice) -> View:
+    return {
+        "id": notice.id,
+        "connector": notice.connector,
+        "event": notice.identity,
+        "kind": notice.kind,
+        "occurred_at": _moment(notice.occurred_at),
+        "received_at": rfc3339(notice.received_at),
+        "state": notice.state,
+        "outcome": notice.outcome,
+        "settled_at": _moment(notice.settled_at),
+    }
 
 
 def _deed(subject: _Subject | None) -> str:

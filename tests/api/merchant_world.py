@@ -31,6 +31,7 @@ from payorch.door import LeanHTTPConnection
 from payorch.keys import ENTROPY_BYTES, KeyKind, KeyMode, MintedKey, digest, mint
 from payorch.sections import HttpSettings
 from payorch.store.identities import MerchantKey
+from payorch.store.inbox_reads import StoredNotice
 from payorch.store.items import Answer, Appended, Claim, Result
 from payorch.store.reads import PaymentRow, Recorded, Search, StoredClaim
 from payorch.telemetry import Metrics
@@ -203,6 +204,7 @@ class World:
         self.next_cursor: str | None = None
         self.key_reads = 0
         self.claim_reads = 0
+        self.notices: list[StoredNotice] = []
         self.fail: dict[str, Exception] = {}
         self.behave: Behave = self.obey
         self.directory: Asker | None = None
@@ -226,6 +228,7 @@ class World:
             load_payment=self.load_payment,
             load_payments=self.load_payments,
             load_events=self.load_events,
+            load_notices=self.load_notices,
             find_operation=self.find_operation,
             search=self.search,
             write_answer=lambda answer: self.write_answer(answer),  # a test may put another in its place
@@ -283,6 +286,9 @@ class World:
 
     async def load_payments(self, payment_ids: Sequence[str]) -> dict[str, Payment]:
         return {one: self.lives[one].payment for one in payment_ids}
+
+    async def load_notices(self, payment_id: str, limit: int) -> list[StoredNotice]:
+        return [one for one in self.notices if one.payment_id == payment_id][:limit]
 
     async def load_events(self, payment_id: str) -> list[Recorded]:
         self._may_fail("load_events")

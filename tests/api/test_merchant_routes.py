@@ -12,8 +12,11 @@ from werkzeug.datastructures import Headers
 from payorch.api.auth import REMEMBERED_SECONDS
 from payorch.api.problems import CATALOGUE, Code
 from payorch.api.searching import page_of
+from payorch.api.shapes import TimelineShape
 from payorch.domain.payment import State
 from payorch.keys import KeyKind
+from payorch.store.inbox_reads import Refers, StoredNotice
+from payorch.store.items import NoticeState
 from payorch.store.pool import DatabaseUnavailable, PoolExhausted
 from tests.api.merchant_world import KEY, MERCHANT, OTHER_KEY, START, Life, World, charge, new_id, new_key
 
@@ -146,6 +149,24 @@ async def test_a_payment_and_its_timeline_are_read() -> None:
     assert (await world.call("GET", f"/v1/payments/{life.payment_id}")).seen["status"] == "succeeded"
     found = (await world.call("GET", f"/v1/payments/{life.payment_id}/timeline")).seen
     assert [entry["name"] for entry in found["data"]] == [event.name for event in life.events]
+    assert found["notices"] == []
+
+
+async def test_a_timeline_lists_what_the_psp_told_news_or_not() -> None:
+    world = World()
+    life = world.has(Life().created().sent().charged())
+    world.notices.append(
+        StoredNotice(
+            id=new_id("ntc"), connector="stripe", identity="evt_1", kind="payment_intent.succeeded", content=b"sealed", refers=Refers(),
+            occurred_at=START, received_at=START, state=NoticeState.APPLIED, tries=0, next_try_at=None, payment_id=life.payment_id,
+            outcome="implied", settled_at=START,
+        )
+    )  # fmt: skip
+    answer = await world.call("GET", f"/v1/payments/{life.payment_id}/timeline")
+    TimelineShape.model_validate(answer.seen)
+    [told] = answer.seen["notices"]
+    assert (told["event"], told["kind"], told["state"], told["outcome"]) == (*("evt_1", "payment_intent.succeeded", "applied", "implied"),)
+    assert "sealed" not in str(told)
 
 
 # --- search
