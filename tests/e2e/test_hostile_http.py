@@ -132,7 +132,7 @@ async def test_the_words_for_it(healthy: Stack) -> None:
 
 
 async def test_slow_clients_are_cut_and_hurt_nobody(healthy: Stack) -> None:
-    """The deadlines are 1.5 s here. Headers and bodies that dribble end with them, however often a byte comes."""
+    """The deadlines are 5 s here. Headers and bodies that dribble end with them, however often a byte comes."""
     ends: dict[str, tuple[float, list[int]]] = {}
 
     async def dribble(name: str, start: bytes) -> None:
@@ -167,7 +167,7 @@ async def test_slow_clients_are_cut_and_hurt_nobody(healthy: Stack) -> None:
         await trio.sleep(0.5)
         assert (await healthy.pay("beside-dribblers")).status_code == 201
     for name, (seconds, got) in ends.items():
-        assert seconds > 1.0, (name, seconds)  # not at once; without a deadline it goes on for minutes, which nobody waits for
+        assert seconds > 4.0, (name, seconds)  # not at once; without a deadline it goes on for minutes, which nobody waits for
         assert got in ([], [408]), name
 
 

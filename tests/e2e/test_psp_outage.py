@@ -155,6 +155,7 @@ async def left_alone_and_told(stack: Stack, meanwhile: list[Sale]) -> None:
 
 
 async def test_a_psp_that_fails_every_call(rough: Stack) -> None:
+    rough.hears = False  # what is found out is found out by asking
     await rough.start()
     await outage(rough, NEVER_MADE, 5.0, 20.0)
     await outage(rough, "charge_then_hang", 5.0, 20.0)
@@ -164,6 +165,7 @@ async def test_a_psp_that_fails_every_call(rough: Stack) -> None:
 @pytest.mark.parametrize("fault", [NEVER_MADE, "refuse", "charge_then_500", "charge_then_hang", "hang_before", "reset_after"])
 async def test_a_psp_that_fails_every_call_for_a_minute(make_stack: Callable[..., Stack], fault: str) -> None:
     stack = make_stack(**SEARCHED)
+    stack.hears = False
     await stack.start()
     await outage(stack, fault, 60.0, 20.0)
     assert stack.tracebacks() == []

@@ -103,6 +103,7 @@ async def with_a_hanging_psp(stack: Stack, drain_seconds: float, seed: int, *, d
     """`database`: it is there meanwhile."""
     settings = ENDLESS_PSP_PATIENCE | {"PAYORCH_HTTP__DRAIN_SECONDS": str(drain_seconds)}
     market = Market(stack, seed, business=True)
+    stack.hears = False  # so that calls hang until the end, and nobody is told meanwhile
     await stack.start(**settings)
     wishes = await operations_under_way(stack, seed)
     async with trio.open_nursery() as nursery:

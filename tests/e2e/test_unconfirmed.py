@@ -1,7 +1,7 @@
 """The PSP does what it is asked for and its answer gets lost, or is another one: for authorisations, captures, voids and refunds.
 
 The merchant hears 202 and that it is unconfirmed, nothing happens a second time at the PSP, and the truth is found by itself soon after the
-PSP answers again. An answer about another amount is never a success: people decide.
+PSP answers again. An answer about another amount is never a success: people decide. No webhook tells anything: `test_webhooks`.
 """
 
 from __future__ import annotations
@@ -141,6 +141,7 @@ def cases(*faults: str) -> list[Case]:
 
 
 async def test_a_lost_answer_is_found_out(rough: Stack) -> None:
+    rough.hears = False
     await rough.start(**PATIENT)
     bench = Bench(rough)
     lost = cases(*LOST, STORED)
@@ -151,6 +152,7 @@ async def test_a_lost_answer_is_found_out(rough: Stack) -> None:
 
 
 async def test_another_amount_is_for_people(rough: Stack) -> None:
+    rough.hears = False
     await rough.start(**PATIENT)
     await Bench(rough).run(cases(WRONG))
     await books.check(rough)
@@ -159,6 +161,7 @@ async def test_another_amount_is_for_people(rough: Stack) -> None:
 @pytest.mark.prove
 async def test_a_lost_answer_is_found_out_at_the_shipped_pace(make_stack: Callable[..., Stack]) -> None:
     stack = make_stack(**{**QUICK, **AS_SHIPPED})
+    stack.hears = False
     await stack.start()
     bench = Bench(stack)
     await bench.run(cases(*LOST, STORED))
