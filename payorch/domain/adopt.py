@@ -165,7 +165,7 @@ def _take_back(story: Story, before: Payment, attempt: Attempt, evidence: Eviden
         if known or (double := _adopted_for(story.payment, attempt, ours, evidence)) is None:
             continue
         story.operation(Name.REFUND_REVERSED, double, OperationState.REVERSED, reason=_WAS_OURS)
-        if evidence.refunded is None:  # they may have been two after all: the total tells
+        if evidence.refunded is None or evidence.source is Source.WEBHOOK:  # they may have been two after all: the total of now tells
             look_soon(story, attempt.id, _WAS_OURS, at_once=True)
 
 

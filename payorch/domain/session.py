@@ -12,7 +12,7 @@ from payorch.domain.compare import look_further, look_soon
 from payorch.domain.decide import close_session, completes_without_us, follow_up, may_close_session
 from payorch.domain.desk import Limits, Story
 from payorch.domain.events import Discrepancy
-from payorch.domain.outcome import POLICY, ErrorClass, Evidence, Failure, Kind, Released, Source
+from payorch.domain.outcome import POLICY, Declined, ErrorClass, Evidence, Failure, Kind, Released, Source
 from payorch.domain.payment import AttemptState, Name, State
 from payorch.domain.records import Attempt, Operation, OperationKind, Origin, Payment, Pursuit
 
@@ -87,7 +87,7 @@ def doubtful(attempt: Attempt) -> bool:
 
 def settle_doubt(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     """What that look found, if it is no success: the end, or nothing yet."""
-    if isinstance(evidence.finding, Released):
+    if isinstance(evidence.finding, (Released, Declined)):
         return story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence)
     return look_further(story, attempt, evidence)
 

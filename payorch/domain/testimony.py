@@ -81,7 +81,7 @@ def weigh_testimony(payment: Payment, testimony: Testimony, desk: Desk) -> Story
     for attempt_id in testimony.look_at:
         attempt = _subject(story.payment, attempt_id)
         if isinstance(attempt, Attempt):
-            _ask_about(story, attempt, _HINTED)
+            _follow_hint(story, attempt)
     return story
 
 
@@ -95,6 +95,8 @@ def _weigh_statement(story: Story, statement: Statement) -> None:
         return None  # a notice proves no absence, and knows of no call of ours that did not get through
     if isinstance(evidence.finding, Pending) and not _is_ahead(subject):
         return _behind(story, subject, evidence)
+    if isinstance(evidence.finding, Released) and isinstance(subject, Operation) and subject.kind is not OperationKind.VOID:
+        return _ask_about(story, subject, _HINTED)  # only a void releases anything
     if isinstance(evidence.finding, Approved) and _ended_without(subject):
         return _success_from_before(story, subject, evidence)
     if isinstance(evidence.finding, Pending) and _is_late(subject, evidence.finding, story.desk):
@@ -195,33 +197,46 @@ def _is_implied(payment: Payment, subject: Attempt | Operation, finding: Finding
 # --- asking -----------------------------------------------------------------------------------------------------------------------------
 
 
-def _ask_about(story: Story, subject: Attempt | Operation, why: str) -> None:
-    """Has the PSP asked about it now, whatever its state, unless it cannot be, a call about it is on the wire, or people have it.
+def _follow_hint(story: Story, attempt: Attempt) -> None:
+    """Has the PSP asked; where people have the payment, they are told instead: nobody asks for them."""
+    if story.payment.state is not State.MANUAL_REVIEW:
+        return _ask_about(story, attempt, _HINTED)
+    return story.attempt(
+        Name.EVIDENCE_RECORDED, attempt, attempt.state, next_action_at=attempt.next_action_at, pursuit=attempt.pursuit, reason=_HINTED,
+    )  # fmt: skip
 
-    A settled operation is asked about by its attempt, which shows all of them.
+
+def _ask_about(story: Story, subject: Attempt | Operation, why: str) -> None:
+    """Has the PSP asked about it now, whatever its state, unless it cannot be, a call about it is on the wire, or it is in review.
+
+    While the payment is set aside that look waits for its release. A settled operation is asked about by its attempt, which shows all of
+    them.
     """
     payment, desk = story.payment, story.desk
     if isinstance(subject, Operation) and subject.state not in OPEN_OPERATION:
         subject = payment.attempt(subject.attempt_id)
     subject = payment.operation(subject.id) if isinstance(subject, Operation) else payment.attempt(subject.id)
     attempt = payment.attempt(subject.attempt_id) if isinstance(subject, Operation) else subject
-    people = payment.hold is not None or payment.state is State.MANUAL_REVIEW
     due = subject.next_action_at is not None and subject.next_action_at <= desk.at
-    if people or due or desk.manifests[attempt.connector].lookup is Lookup.NONE:
+    if payment.state is State.MANUAL_REVIEW or due or desk.manifests[attempt.connector].lookup is Lookup.NONE:
         return
     if isinstance(subject, Operation):
         if not subject.on_the_wire and not subject.in_review:
             story.operation(
-                Name.EVIDENCE_RECORDED, subject, subject.state, next_action_at=desk.at, pursuit=subject.pursuit, reason=why,
+                Name.EVIDENCE_RECORDED, subject, subject.state, next_action_at=desk.at, pursuit=_out_of_turn(subject.pursuit), reason=why,
             )  # fmt: skip
     elif comparable(subject):
         look_soon(story, subject.id, why, at_once=True)
     elif subject.state not in ON_THE_WIRE_ATTEMPT:
         # Of a session that was closed the answer is owed, however often it has to be asked for (`doubtful`).
-        pursuit = Pursuit(since=desk.at) if subject.state is AttemptState.VOIDED else None
-        story.attempt(
-            Name.EVIDENCE_RECORDED, subject, subject.state, next_action_at=desk.at, pursuit=subject.pursuit or pursuit, reason=why,
-        )  # fmt: skip
+        owed = Pursuit(since=desk.at) if subject.state is AttemptState.VOIDED else None
+        pursuit = _out_of_turn(subject.pursuit) or owed
+        story.attempt(Name.EVIDENCE_RECORDED, subject, subject.state, next_action_at=desk.at, pursuit=pursuit, reason=why)
+
+
+def _out_of_turn(pursuit: Pursuit | None) -> Pursuit | None:
+    """The search, in which the look that is asked for now takes back the step that it will take: notices spend none of the schedule's."""
+    return None if pursuit is None else replace(pursuit, steps=max(pursuit.steps - 1, 0))
 
 
 # --- disputes ---------------------------------------------------------------------------------------------------------------------------

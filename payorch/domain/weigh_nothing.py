@@ -26,7 +26,7 @@ def record(story: Story, attempt: Attempt, evidence: Evidence | None, state: Att
     looked = evidence is None or evidence.source is not Source.WEBHOOK
     if owed and payment.state is State.MANUAL_REVIEW:
         timer, pursuit = next_hold_look(story, attempt), None  # people have the payment, and this is something for them to see
-    elif closed and not owed:
+    elif closed and not owed and (looked or new is not attempt.state):
         timer = None
     elif looked and timer is not None and timer <= desk.at and payment.hold is None and payment.state is not State.AUTHORIZING:
         looks = desk.limits.unknown_looks_seconds
@@ -58,7 +58,8 @@ def contradict(story: Story, attempt: Attempt, evidence: Evidence, why: str) -> 
         if State.MANUAL_REVIEW in EDGES[story.payment.state].get(name, ()):
             return story.attempt(name, attempt, state, to=State.MANUAL_REVIEW, evidence=evidence, failure=failure, reason=why)
     story.tell(Name.DISCREPANCY_RAISED, Discrepancy(kind="integrity_conflict", detail=why, evidence=evidence, subject_id=attempt.id))
-    if attempt.next_action_at is not None and attempt.next_action_at <= story.desk.at:
+    looked = evidence.source is not Source.WEBHOOK
+    if looked and attempt.next_action_at is not None and attempt.next_action_at <= story.desk.at:
         record(story, attempt, None)  # so that the look is over
     return None
 

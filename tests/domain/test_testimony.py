@@ -393,11 +393,6 @@ def test_nobody_is_asked_where_that_is_no_use() -> None:
     blind = World()
     payment = charged(blind, "blind")
     assert blind.hear(payment, look_at=(first(payment),)) is payment
-    people = World()
-    payment = people.hear(people.answer(people.pay(), NO), ("att_unknown", CHARGED))
-    payment = people.hear(payment, (first(payment), CHARGED), psp_reference="psp_1")
-    assert payment.state is State.MANUAL_REVIEW
-    assert people.hear(payment, look_at=(first(payment),)) is payment
 
 
 def test_a_notice_ends_no_look_and_puts_none_off() -> None:
