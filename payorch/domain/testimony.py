@@ -7,7 +7,8 @@ A notice is a snapshot of some moment; it may come late, twice, or before a newe
 - what it says of the way there (the shopper's turn, pending) counts only where nothing later is known: from an attempt without an answer
   to the shopper's turn, from there to pending, never back;
 - where it would lead back (also a decline of what is held, a success of what ended without), the PSP is asked instead;
-- what it only hints at (a refund of nobody's here) makes the PSP be asked, and that answer is the evidence.
+- what it only hints at (a refund of nobody's here) makes the PSP be asked, and that answer is the evidence;
+- what it says of another of the PSP's, under an id of ours, is not said of ours.
 
 Not here: reading a PSP's bytes (each connector's `testify`), finding the payment, or that a notice is weighed only once (the inbox).
 """
@@ -93,6 +94,8 @@ def _weigh_statement(story: Story, statement: Statement) -> None:
     subject = _subject(payment, statement.subject_id)
     if subject is None or isinstance(evidence.finding, (Unknown, NotExecuted, Absent)):
         return None  # a notice proves no absence, and knows of no call of ours that did not get through
+    if None not in (subject.psp_reference, evidence.psp_reference) and subject.psp_reference != evidence.psp_reference:
+        return _tell_of_another(story, subject, evidence)
     if isinstance(evidence.finding, Pending) and not _is_ahead(subject):
         return _behind(story, subject, evidence)
     if isinstance(evidence.finding, Released) and isinstance(subject, Operation) and subject.kind is not OperationKind.VOID:
@@ -102,6 +105,13 @@ def _weigh_statement(story: Story, statement: Statement) -> None:
     if isinstance(evidence.finding, Pending) and _is_late(subject, evidence.finding, story.desk):
         return _ask_about(story, subject, _LATE)
     return _weigh(story, subject, evidence)
+
+
+def _tell_of_another(story: Story, subject: Attempt | Operation, evidence: Evidence) -> None:
+    """There are two at the PSP under one id of ours: nothing that is said of the other is said of ours, but people hear of its money."""
+    if isinstance(evidence.finding, Approved):
+        detail = f"the PSP tells of the success of {evidence.psp_reference} as {subject.id}, which it knew as {subject.psp_reference}"
+        story.tell(Name.DISCREPANCY_RAISED, Discrepancy(kind="done_twice", detail=detail, evidence=evidence, subject_id=subject.id))
 
 
 def _weigh(story: Story, subject: Attempt | Operation, evidence: Evidence) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from payorch.domain import decide
-from payorch.domain.events import AttemptChange, HoldEnded, HoldSet
+from payorch.domain.events import AttemptChange, Discrepancy, HoldEnded, HoldSet
 from payorch.domain.intent import CaptureMode
 from payorch.domain.money import Money
 from payorch.domain.outcome import Absent, Approved, ErrorClass, Finding, GivenBack, Pending, Released, Source
@@ -170,8 +170,8 @@ def test_a_notice_that_is_kept_ends_no_look_that_is_owed(state: str) -> None:
     world = alone()
     payment = CLOSED[state](world)
     payment = world.hear(payment, look_at=(first(payment),))
-    payment = world.hear(payment, (first(payment), NO), psp_reference="psp_9")
-    assert payment.attempts[0].psp_reference == "psp_9"
+    payment = world.hear(payment, (first(payment), NO), expires_at=world.at)
+    assert payment.attempts[0].expires_at == world.at, "news, so it is kept"
     assert world.looks(payment) == {first(payment): Means.INQUIRE}
 
 
@@ -220,3 +220,32 @@ def test_an_old_total_takes_no_refund_back_without_the_psp_being_asked() -> None
     by_hand = GivenBack(psp_reference="re_2", amount=eur(500), finding=HELD)
     payment = world.weigh(payment, first(payment), CHARGED, Source.INQUIRY, refunded=eur(1000), refunds=(done, by_hand))
     assert payment.refunded_minor == 1000
+
+
+@pytest.mark.parametrize("make", [charged, held, lambda world: world.answer(world.pay(), CHALLENGE, psp_reference="psp_1"), absent])
+def test_a_second_charge_under_our_id_is_for_people_and_never_takes_the_place_of_the_first(make: Callable[[World], Payment]) -> None:
+    world = alone()
+    before = make(world)
+    payment = world.hear(before, (first(before), CHARGED), psp_reference="psp_2", our_reference=first(before), amount=eur(2000))
+    doubt = world.events[-1].data
+    assert isinstance(doubt, Discrepancy)
+    assert (doubt.kind, doubt.subject_id, doubt.evidence and doubt.evidence.finding) == ("done_twice", first(payment), CHARGED)
+    assert doubt.detail == f"the PSP tells of the success of psp_2 as {first(payment)}, which it knew as psp_1"
+    assert (payment.state, payment.attempts, payment.captured_minor) == (before.state, before.attempts, before.captured_minor)
+
+
+@pytest.mark.parametrize("finding", [NO, CHALLENGE, Pending(), Released(expired=True)])
+def test_nothing_else_that_is_said_of_another_is_said_of_ours(finding: Finding) -> None:
+    world = alone()
+    payment = world.answer(world.pay(), CHALLENGE, psp_reference="psp_1")
+    assert world.hear(payment, (first(payment), finding), psp_reference="psp_2") is payment
+
+
+def test_a_second_refund_under_our_id_is_for_people_too() -> None:
+    world = alone()
+    payment = world.command(charged(world), lambda story: decide.refund(story, 500))
+    ours = payment.operations[0].id
+    payment = world.weigh(payment, ours, HELD, psp_reference="re_1")
+    payment = world.hear(payment, (ours, HELD), psp_reference="re_2")
+    assert world.names[-1] == "DiscrepancyRaised"
+    assert (payment.refunded_minor, payment.operations[0].psp_reference) == (500, "re_1")

@@ -210,7 +210,7 @@ class Life:
             source=Source.WEBHOOK,
             finding=self.finding(),
             at=self.world.at,
-            psp_reference=self.choose((None, "psp_1")),
+            psp_reference=self.choose((None, None, f"psp_{subject.id}", "psp_1")),
             our_reference=self.choose((None, None, None, subject.id, "att_other")),
             amount=self.choose((None, None, None, None, subject.amount, Money(1, "EUR"))),
             captured=self.choose((None, None, None, Money(500, "EUR"), Money(2000, "EUR"))),
