@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import httpx2
 import pytest
@@ -16,20 +15,8 @@ import trio
 from payorch import chaos, cli, psp_process
 from payorch.folders import make_private_folder, only_one
 from payorch.psp_process import Simulators
+from tests.command_line import Ran, Run
 from tests.own_ports import own_port
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Ran]
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import psycopg
 import pytest
@@ -25,6 +23,7 @@ from payorch.keys import Secret
 from payorch.settings import SettingsInvalid, load
 from payorch.store.driver import Connection
 from payorch.wording import aligned, in_words
+from tests.command_line import Ran, Run
 from tests.conftest import Database
 
 SECRET_KEY = "a key of at least thirty-two bytes"
@@ -33,19 +32,6 @@ COMMANDS = [
     "merchants keys add", "merchants keys list", "merchants keys revoke", "operators add", "operators list", "audit verify", "books check",
     "chaos", "dead-letters list", "dead-letters show", "dead-letters replay", "dead-letters discard", "listen", "trigger",
 ]  # fmt: skip
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Ran]
 
 
 @pytest.fixture
