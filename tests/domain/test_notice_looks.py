@@ -249,3 +249,26 @@ def test_a_second_refund_under_our_id_is_for_people_too() -> None:
     payment = world.hear(payment, (ours, HELD), psp_reference="re_2")
     assert world.names[-1] == "DiscrepancyRaised"
     assert (payment.refunded_minor, payment.operations[0].psp_reference) == (500, "re_1")
+
+
+@pytest.mark.parametrize("source", [Source.RESPONSE, Source.REPLAY, Source.WEBHOOK])
+def test_only_what_the_psp_says_when_asked_ends_a_comparison(source: Source) -> None:
+    """Anything else may be as old as the call or the event that it is of."""
+    world = alone()
+    payment = charged(world)
+    payment = world.hear(payment, look_at=(first(payment),))
+    payment = world.weigh(payment, first(payment), CHARGED, source)
+    assert payment.attempts[0].next_action_at is not None
+    assert world.weigh(payment, first(payment), CHARGED, Source.INQUIRY).due_at is None
+
+
+def test_an_old_total_of_a_psp_that_cannot_be_asked_puts_no_refund_of_ours_in_doubt() -> None:
+    world = World(preference=("blind",))
+    payment = world.command(charged(world), lambda story: decide.refund(story, None))
+    payment = world.answer_operation(payment, REFUND, HELD)
+    world.later(seconds=MINUTE)
+    before = len(world.events)
+    payment = world.hear(payment, (first(payment), CHARGED), refunded=eur(0))
+    assert payment.refunded_minor == 2000
+    assert not payment.operations[0].in_review
+    assert "DiscrepancyRaised" not in world.names[before:]
