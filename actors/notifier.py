@@ -134,14 +134,14 @@ class EndpointActor(Actor[None]):
     def __init__(self, endpoint_id: str, around: EndpointSurroundings) -> None:
         self._id = endpoint_id
         self._around = around
-        self._gone = False
+        self._over = False  # it is gone, or what is sent cannot be marked
         self._url = ""
         self._lines: list[Line] = []
 
     async def started(self) -> None:
         try:
             with contextlib.suppress(*_AWAY):  # the rows are there: the next sweep starts another
-                while not self._gone and await self._round():
+                while not self._over and await self._round():
                     pass
         finally:
             with trio.CancelScope(shield=True):
@@ -174,6 +174,12 @@ class EndpointActor(Actor[None]):
         return bool(due)
 
     async def _try(self, line: Line, endpoint: Endpoint, due: Due) -> None:
+        try:
+            await self._send(line, endpoint, due)
+        except _AWAY:  # caught here, since out of a nursery it would come in a group; its row is due still
+            self._over = True
+
+    async def _send(self, line: Line, endpoint: Endpoint, due: Due) -> None:
         around, began = self._around, trio.current_time()
         at = around.clock.now()
         answer = await line.post(around.headers(endpoint, due.delivery.event_id, at, due.body), due.body)
@@ -181,7 +187,7 @@ class EndpointActor(Actor[None]):
         outcome = "failed" if after.state is DeliveryState.PENDING else str(after.state)
         around.tried(outcome, trio.current_time() - began)
         if isinstance(answer, Told) and answer.status == _GONE:
-            self._gone = True
+            self._over = True
             waits = msgspec.structs.replace(due.delivery, last_attempt_at=at, last_status=_GONE, last_error="answered 410")
             return await around.store.switch_off(waits)
         if after.state is DeliveryState.DEAD:

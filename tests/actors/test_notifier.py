@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from trio.testing import MockClock
 
 from actors.notifier import Answer, DeliveryLimits, EndpointSurroundings, NotifierActor, NotTold, Told, Wake, dead_letter_of, judged
-from actors.supervisor import ChildSpec, DynamicSupervisor, Strategy, Supervisor
+from actors.supervisor import ChildSpec, DynamicSupervisor, Report, ReportKind, Strategy, Supervisor
 from payorch.store import endpoints
 from payorch.store.delivery_reads import Due
 from payorch.store.entries import Change
@@ -47,6 +47,7 @@ class World:
         self.closed = 0
         self.lines: list[str] = []
         self.away = False
+        self.deaths: list[Report] = []
         self._by_url: dict[str, str] = {}
         self._messages: dict[str, int] = {}
 
@@ -131,7 +132,7 @@ class World:
             store=self, clock=self, limits=self.limits, line=self.line, headers=self.headers, fraction=lambda: 0.5, tried=lambda *_: None
         )
         supervisor = DynamicSupervisor(
-            name="endpoints", max_children=9, intensity=5, period_seconds=10, report=lambda _: None, gave_up=lambda *_: None
+            name="endpoints", max_children=9, intensity=5, period_seconds=10, report=self.heard_of, gave_up=lambda *_: None
         )
         notifier = ChildSpec(
             name="notifier",
@@ -149,6 +150,10 @@ class World:
         )
         await nursery.start(root.run)
         return root
+
+    def heard_of(self, report: Report) -> None:
+        if report.kind is ReportKind.DIED:
+            self.deaths.append(report)
 
     def headers(self, endpoint: Endpoint, event_id: str, at: datetime, body: bytes) -> Mapping[str, str]:
         return {"webhook-id": event_id}
@@ -288,6 +293,25 @@ async def test_a_lost_database_pauses_and_nothing_dies_of_it(autojump_clock: Moc
     assert not world.posted
     world.away = False
     await trio.sleep(2)
+    assert world.row(endpoint).state is DeliveryState.DELIVERED
+
+
+async def test_what_cannot_be_marked_is_sent_again_and_nothing_dies_of_it(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    world = World()
+
+    def goes_away(number: int) -> Told:
+        world.away = number == 1
+        return Told(status=200)
+
+    endpoint = world.add(goes_away)
+    world.owe(endpoint)
+    await world.run(nursery)
+    await trio.sleep(30)
+    assert len(world.posted) == 1
+    assert world.deaths == []
+    world.away = False
+    await trio.sleep(2)
+    assert len(world.posted) == 2
     assert world.row(endpoint).state is DeliveryState.DELIVERED
 
 
