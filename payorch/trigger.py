@@ -59,13 +59,10 @@ Step: TypeAlias = Call | Deed | Await
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How an event is made. fault: that befalls the payment's authorisation at the PSP, once.
-
-    token: None where no shared test token does it, and one of the PSP's own has to be named.
-    """
+    """How an event is made. fault: that befalls the payment's authorisation at the PSP, once."""
 
     says: str
-    token: str | None = "tok_visa"
+    token: str = "tok_visa"
     hold: bool = False
     in_parts: bool = False
     fault: str | None = None
@@ -95,7 +92,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     "capture.failed": Recipe(
         says="a capture that was confirmed fails after all", token="tok_capture_fails_late", hold=True, steps=(_CAPTURE,)
     ),
-    "refund.pending": Recipe(says="a refund takes its time", token=None, steps=(_REFUND,)),
+    "refund.pending": Recipe(says="a refund takes its time", token="tok_refund_pending", steps=(_REFUND,)),
     "refund.succeeded": Recipe(says="money is given back", steps=(_REFUND,)),
     "refund.failed": Recipe(says="a refund that was confirmed fails after all", token="tok_refund_fails_late", steps=(_REFUND,)),
     "dispute.opened": Recipe(says="the shopper's bank takes the money back", steps=(_DISPUTE,)),
@@ -135,8 +132,6 @@ class Stage:
         recipe = RECIPES[event]
         name = self._simulated(connector)
         card = token or recipe.token
-        if card is None:
-            raise TriggerFailed(f"no test token that all PSPs share makes a {event}: name one of {name}'s own with --token")
         async with merchant_client(self._platform) as client, self._broken(name, recipe.fault):
             payment = await self._pay(client, event, recipe, name, card)
             psp_reference = payment.get("psp_reference")
@@ -255,7 +250,7 @@ def _standing(made: Mapping[str, Any]) -> str:
 
 def recipes_table() -> str:
     """The events, and what happens for each."""
-    return aligned((event, recipe.says if recipe.token else f"{recipe.says} (needs --token)") for event, recipe in RECIPES.items())
+    return aligned((event, recipe.says) for event, recipe in RECIPES.items())
 
 
 def recipes_data() -> list[dict[str, Any]]:

@@ -79,6 +79,7 @@ SHARED: Final[Mapping[str, Card]] = MappingProxyType(
         "tok_pending": Card(pending=True),
         "tok_capture_fails_late": Card(capture_fails_late=True),
         "tok_refund_fails_late": Card(last4="5126", refund_fails_late=True),
+        "tok_refund_pending": Card(last4="7726", refund_pending=True),
     }
 )
-"""The tokens of API.md."""
+"""The tokens of API.md, and one whose refunds take their time: without it no shared token makes a refund.pending."""
