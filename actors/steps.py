@@ -48,7 +48,7 @@ def _announced(before: Payment | None, story: Story, around: Surroundings) -> tu
         for place, name in enumerate(announcements(before, event, payment)):
             event_id = around.office.identifier("evt")
             sequence = payment.version * ANNOUNCEMENTS_PER_EVENT + place
-            body = around.announce(event_id, name, sequence, payment, event.at)
+            body = around.announce(event_id, name, sequence, payment, event)
             rows.append(OutboxRow(event_id=event_id, type=name, body=body, sequence=sequence))
         before = payment
     return tuple(rows)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from actors.connector import Execute
 from actors.office import Office
+from payorch.domain.events import Event
 from payorch.domain.records import Payment
 from payorch.ports import Process
 from payorch.store.items import Answer, Append, Result
@@ -30,9 +30,9 @@ class Surroundings:
 
     write: appends through the journal writer; it returns once the commit is known, raises JournalUnavailable where surely nothing was
     written. load: the payment by its id, from the journal. present: the JSON that a command is answered with, from the payment and the id
-    of the operation that the command names, if it names one. announce: the body of an announcement from (event id, type, sequence, payment,
-    time). undelivered: told of an answer that could not reach its payment. authorized: told of a payment whose merchant got the answer to
-    a creation or confirmation, after how long, and at PSPs (seconds).
+    of the operation that the command names, if it names one. announce: the body of an announcement from (its id, type, sequence, the
+    payment, the event that it tells of). undelivered: told of an answer that could not reach its payment. authorized: told of a payment
+    whose merchant got the answer to a creation or confirmation, after how long, and at PSPs (seconds).
     """
 
     office: Office
@@ -41,7 +41,7 @@ class Surroundings:
     postbox: Postbox
     process: Process
     present: Callable[[Payment, str | None], bytes]
-    announce: Callable[[str, str, int, Payment, datetime], bytes]
+    announce: Callable[[str, str, int, Payment, Event], bytes]
     undelivered: Callable[[str, Exception], None]
     authorized: Callable[[Payment, float, float], None]
     retry_seconds: float

@@ -14,8 +14,10 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from payorch.domain.announcements import operation_of
 from payorch.domain.decide import OPERATION_PREFIX
 from payorch.domain.disputes import Dispute
+from payorch.domain.events import DisputeChange, DisputeOpened, Event
 from payorch.domain.intent import Customer, PaymentMethod
 from payorch.domain.outcome import ConnectorDetail, ErrorClass, Failure, NetworkDetail, NextAction
 from payorch.domain.payment import PUBLIC_STATUS, OperationState, State
@@ -76,17 +78,15 @@ def page_json(payments: Sequence[Payment], next_cursor: str | None) -> bytes:
     return _encode({"data": [payment_view(payment) for payment in payments], "next_cursor": next_cursor})
 
 
-def announcement_json(event_id: str, type: str, sequence: int, payment: Payment, at: datetime) -> bytes:
-    """The body of one event for the merchant's endpoints: the payment as the event left it, and the operation where it is about one."""
+def announcement_json(event_id: str, type: str, sequence: int, payment: Payment, event: Event) -> bytes:
+    """The body of one event for the merchant's endpoints: the payment as the event left it, and the operation or dispute it is about."""
     data: View = {"payment": payment_view(payment)}
     kind = type.partition(".")[0]
-    if kind in (OperationKind.CAPTURE, OperationKind.REFUND):
-        # The event has just changed it, so it carries the event's time; the newest where one moment changed several.
-        changed = [one for one in payment.operations if one.kind == kind and one.updated_at == at]
-        data[kind] = operation_view(changed[-1]) if changed else None
-    elif kind == "dispute":
-        data[kind] = next((dispute_view(one, payment.id) for one in reversed(payment.disputes) if one.updated_at == at), None)
-    return _encode({"id": event_id, "type": type, "created_at": rfc3339(at), "sequence": sequence, "data": data})
+    if kind in (OperationKind.CAPTURE, OperationKind.REFUND) and (operation := operation_of(event, payment)) is not None:
+        data[kind] = operation_view(operation)
+    elif isinstance(event.data, DisputeOpened | DisputeChange):
+        data[kind] = dispute_view(event.data.dispute, payment.id)
+    return _encode({"id": event_id, "type": type, "created_at": rfc3339(event.at), "sequence": sequence, "data": data})
 
 
 def payment_view(payment: Payment) -> View:

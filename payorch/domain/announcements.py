@@ -43,7 +43,7 @@ def announcements(before: Payment | None, event: Event, payment: Payment) -> tup
     names: list[str] = []
     if event.name in _BY_NAME:
         names.append(_BY_NAME[event.name])
-    operation = _operation_of(event, payment)
+    operation = operation_of(event, payment)
     if operation is not None:
         known = next((one.state for one in before.operations if one.id == operation.id), None) if before is not None else None
         name = _BY_OPERATION.get((operation.kind, operation.state))
@@ -54,7 +54,8 @@ def announcements(before: Payment | None, event: Event, payment: Payment) -> tup
     return tuple(names)
 
 
-def _operation_of(event: Event, payment: Payment) -> Operation | None:
+def operation_of(event: Event, payment: Payment) -> Operation | None:
+    """The operation that the event is about, as the event left it: `payment` is the one after it. None where it is about none."""
     match event.data:
         case OperationChange(operation_id=operation_id):
             return payment.operation(operation_id)

@@ -39,7 +39,7 @@ def an_event(
 ) -> EventRow:
     life = life if life is not None else Life(merchant_id=merchant_id).created().sent().charged()
     id = event_id(at, len(world.told.told))
-    body = announcement_json(id, type, 20, life.payment, at)
+    body = announcement_json(id, type, 20, life.payment, replace(life.events[-1], at=at))
     row = announced(id, life.payment_id, merchant_id, at, type=type, body=body)
     world.told.told.append(row)
     return row

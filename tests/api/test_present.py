@@ -108,7 +108,7 @@ def test_every_payment_has_the_shape_of_the_contract(name: str) -> None:
 @pytest.mark.parametrize("name", LIVES)
 def test_nothing_secret_is_shown(name: str) -> None:
     life = LIVES[name]()
-    announced = announcement_json("evt_1", "payment.succeeded", 1, life.payment, START)
+    announced = announcement_json("evt_1", "payment.succeeded", 1, life.payment, life.events[-1])
     for raw in (payment_json(life.payment), announced, timeline_json(life.payment_id, life.events)):
         for secret in (b"tok_visa_secret", b"secret_path", b"secret_body", b"secret_psp_key", b"a@b.test", b"fingerprint"):
             assert secret not in raw
@@ -222,13 +222,13 @@ def test_moments_are_utc_with_milliseconds() -> None:
 @pytest.mark.parametrize("kind", sorted(BY_STATE.values()))
 def test_an_announcement_holds_the_payment(kind: str) -> None:
     life = LIVES["charged"]()
-    found = msgspec.json.decode(announcement_json("evt_1", kind, 5, life.payment, START))
+    found = msgspec.json.decode(announcement_json("evt_1", kind, 5, life.payment, replace(life.events[-1], at=START)))
     assert found == {"id": "evt_1", "type": kind, "created_at": "2026-03-01T12:00:00.000Z", "sequence": 5, "data": {"payment": view(life)}}
 
 
 def test_an_announcement_of_an_operation_holds_it_too() -> None:
     life = captured()
-    found = msgspec.json.decode(announcement_json("evt_1", "capture.succeeded", 7, life.payment, life.payment.updated_at))
+    found = msgspec.json.decode(announcement_json("evt_1", "capture.succeeded", 7, life.payment, life.events[-1]))
     assert found["data"] == {"payment": view(life), "capture": view(life)["captures"][0]}
 
 
@@ -237,6 +237,16 @@ def a_dispute(life: Life) -> Dispute:
         id=new_id("dsp"), attempt_id=life.payment.attempts[0].id, psp_reference="dp_1", stage=DisputeStage.DISPUTE,
         status=DisputeStatus.OPENED, amount=Money(500, "EUR"), created_at=START, updated_at=START, reason="fraudulent",
     )  # fmt: skip
+
+
+def test_of_two_that_one_moment_changed_the_events_own_is_told() -> None:
+    life = captured()
+    first, second = a_dispute(life), replace(a_dispute(life), psp_reference="dp_2")
+    for dispute in (first, second):
+        life.tell(Name.DISPUTE_OPENED, life.payment.state, e.DisputeOpened(dispute=dispute))
+    for event, dispute in zip(life.events[-2:], (first, second), strict=True):
+        found = msgspec.json.decode(announcement_json("evt_1", "dispute.opened", 9, life.payment, event))
+        assert found["data"]["dispute"]["psp_reference"] == dispute.psp_reference
 
 
 def test_a_dispute_is_shown_with_its_payment_and_told_of() -> None:
@@ -248,7 +258,7 @@ def test_a_dispute_is_shown_with_its_payment_and_told_of() -> None:
         (dispute.id, "dispute", "opened", 500)
     ]
     assert shown["amount_refundable"] == shown["amount_captured"] - 500
-    found = msgspec.json.decode(announcement_json("evt_1", "dispute.opened", 9, life.payment, START))
+    found = msgspec.json.decode(announcement_json("evt_1", "dispute.opened", 9, life.payment, life.events[-1]))
     assert found["data"] == {"payment": shown, "dispute": shown["disputes"][0]}
     assert story(life)[-1]["sentence"] == "The shopper's bank disputes 5.00 EUR at Stripe: fraudulent."
 
