@@ -1,6 +1,7 @@
 """What must hold at the end of every simulated run: RELIABILITY.md's invariants, judged by the tables and by what merchants were told.
 
-Not here: what must hold at any moment (`watch`, `psp.witness`), the PSP's books (`books`).
+Not here: what must hold at any moment (`watch`, `psp.witness`), the PSP's books (`books`), what
+was told (`tellings`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from payorch.domain.payment import HOLDING_ATTEMPT, OPEN_ATTEMPT, OPEN_OPERATION
 from payorch.domain.records import Payment
 from payorch.store import audit, reads
 from payorch.store.driver import Connection
-from tests.simulation import books, history
+from tests.simulation import books, history, tellings
 from tests.simulation.merchants import Merchant
 from tests.simulation.runtime import Runtime
 from tests.simulation.world import World
@@ -39,6 +40,9 @@ async def check(world: World, runtime: Runtime, merchants: Sequence[Merchant], c
         for operation in payment.operations:
             world.seen[f"end:{operation.kind} {operation.state}"] += 1
     books.nothing_unknown_to_us(world, payments.values())
+    tellings.notices(world)
+    tellings.letters(world)
+    await tellings.events(world, payments.values(), connection)
     world.seen.update({f"event:{name}": count for name, count in world.watch.events()})
 
 

@@ -19,8 +19,10 @@ SEEDS_PER_VACUUM: Final = 100
 
 _TABLES: Final[LiteralString] = """
 SELECT relname FROM pg_class WHERE relnamespace = 'payorch'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
-AND relname <> 'schema_migrations' ORDER BY relname
+AND relname <> 'schema_migrations'
+ORDER BY EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND confrelid = pg_class.oid), relname
 """
+"""What others refer to comes last."""
 _TRIGGERS: Final[LiteralString] = """
 SELECT c.relname, t.tgname, t.tgenabled FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
 WHERE c.relnamespace = 'payorch'::regnamespace AND NOT t.tgisinternal ORDER BY c.relispartition, c.relname, t.tgname

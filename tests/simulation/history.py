@@ -15,6 +15,7 @@ from payorch.domain.records import Operation, OperationKind, Origin, Payment
 from tests.simulation.runtime import Heard
 
 PLURAL: Final = {"capture": "captures", "void": "voids", "refund": "refunds"}
+STAGES: Final = ("pre_dispute", "dispute", "pre_arbitration")
 _GIVEN: Final = ("succeeded", "pending")
 
 
@@ -86,11 +87,18 @@ def adds_up(payment: dict[str, Any]) -> None:
     ours = sum(one["amount"] for one in given if one["origin"] != "provider")
     assert ours <= captured, f"I3: refunds of {ours} given or under way in {words}"
     assert refunded == sum(one["amount"] for one in given if one["status"] == "succeeded"), f"M3: refunds do not add up in {words}"
-    assert amounts["refundable"] == max(0, captured - sum(one["amount"] for one in given)), f"M3: refundable does not add up in {words}"
+    rest = captured - sum(one["amount"] for one in given) - disputed(payment)
+    assert amounts["refundable"] == max(0, rest), f"M3: refundable does not add up in {words}"
     taken = sum(one["amount"] for one in payment["captures"] if one["status"] in _GIVEN)
     assert taken <= authorized, f"I3: captures of {taken} made or under way in {words}"
     assert amounts["capturable"] + taken <= authorized, f"I3: more capturable than is left in {words}"
     assert PUBLIC_STATUS[State(payment["state"])] == payment["status"], f"S1: status {payment['status']} in {words}"
+
+
+def disputed(payment: dict[str, Any]) -> int:
+    """Minor units that open and lost disputes have taken, each by its latest stage. A question takes nothing."""
+    latest = {one["psp_reference"]: one for one in sorted(payment["disputes"], key=lambda one: STAGES.index(one["stage"]))}
+    return sum(one["amount"] for one in latest.values() if one["stage"] != STAGES[0] and one["status"] not in ("won", "cancelled"))
 
 
 def answered(ask: Ask, heard: Heard) -> None:

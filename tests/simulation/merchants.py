@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import trio
 
+from connectors.simulator.dialect import Deed
 from connectors.simulator.faults import RequestKind
 from tests.simulation.history import PLURAL, Ask, Classified, Order, answered, saw
 from tests.simulation.runtime import ConnectionLost, Heard, Runtime
@@ -71,6 +72,8 @@ class Merchant:
     async def trade(self) -> None:
         """Place the order, and do what its state suggests."""
         await trio.sleep(self._dice.random() * 25)
+        if self._world.strikes(self._world.fate.strangers):
+            self._world.psp.stranger(self._dice.randrange(100, 10_000))
         twice = 2 if self._dice.random() < 0.2 else 1
         await self._at_once(*(partial(self._persist, self.order.creation) for _ in range(twice)))
         if self.order.payment_id is not None:
@@ -101,6 +104,8 @@ class Merchant:
     async def _step(self, payment: dict[str, Any]) -> None:
         dice = self._dice
         if self._world.strikes(self._world.fate.meddling) and self._meddle(payment):
+            return None
+        if self._world.strikes(self._world.fate.disputes) and self._dispute(payment):
             return None
         if payment["status"] == "requires_action" and dice.random() < 0.8:
             return await self._shopper(payment)
@@ -182,6 +187,15 @@ class Merchant:
         if done:
             self._world.fault(f"somebody's {kind} at the PSP")
         return done
+
+    def _dispute(self, payment: dict[str, Any]) -> bool:
+        """The shopper's bank asks, takes the money back, or decides what it has taken back."""
+        deeds = [Deed.INQUIRY, Deed.DISPUTE, Deed.WIN_DISPUTE, Deed.LOSE_DISPUTE]
+        self._dice.shuffle(deeds)
+        deed = self._world.psp.bank(payment, tuple(deeds))
+        if deed is not None:
+            self._world.note("bank", deed)
+        return deed is not None
 
     # --- asking
 

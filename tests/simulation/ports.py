@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -18,6 +17,7 @@ from connectors.simulator.dialect import malformed
 from connectors.simulator.faults import After, Before, RequestKind, Verdict
 from payorch.ports import NotSent, OutcomeLost, Timeouts
 from payorch.store.driver import Connection
+from tests.simulation.fates import Mishap
 from tests.simulation.world import World
 
 Result = TypeVar("Result")
@@ -81,11 +81,14 @@ class SimulatedChannel:
         if verdict.before is Before.RESET:
             raise OutcomeLost("reset", "the PSP")
         await self._pass(verdict.delay_seconds)
-        response = psp.handle(request, verdict)
-        world.note("call", f"{kind} {response.status}")
+        reply = psp.handle(request, verdict)
+        world.note("call", f"{kind} {reply.response.status}")
         world.maybe_crash("psp.executed", self._generation)
         await self._travel()
-        return await self._answer(response, verdict, timeouts)
+        answer = await self._answer(reply.response, verdict, timeouts)
+        if any(notice.id in world.postman.taken for notice in reply.webhooks):
+            world.note("notice", "beats the answer")
+        return answer
 
     async def _answer(self, response: HttpResponse, verdict: Verdict, timeouts: Timeouts) -> HttpResponse:
         if verdict.after is After.HANG:
@@ -111,48 +114,47 @@ class SimulatedChannel:
         raise OutcomeLost("read_timeout", "the PSP")
 
 
-Merchant: TypeAlias = Callable[[str, HttpRequest], HttpResponse]
-"""A merchant's receiver, told the URL; raises NotSent or OutcomeLost for what may happen on the way."""
-
-
-def nobody_listens(url: str, request: HttpRequest) -> HttpResponse:
-    raise NotSent("connect", "a merchant")
-
-
 class SimulatedMerchantChannel:
-    """One exchange at a time with a receiver in memory, which has its own faults: the way there and back takes virtual time."""
+    """One exchange at a time with a merchant's receiver: the way there and back takes virtual time."""
 
-    def __init__(self, world: World, generation: int, merchant: Merchant, url: str) -> None:
+    def __init__(self, world: World, generation: int, url: str) -> None:
         self._world = world
         self._generation = generation
-        self._merchant = merchant
         self._url = url
 
     async def exchange(self, request: HttpRequest, *, timeouts: Timeouts) -> HttpResponse:
-        await self._travel()
-        response = self._merchant(self._url, request)
-        await self._travel()
+        receiver = self._world.receiver
+        await self._pass(self._world.wire.choice((0.005, 0.02, 0.1)))
+        mishap = receiver.befalls(self._url)
+        if mishap is Mishap.REFUSED:
+            raise NotSent("connect", "a merchant")
+        if mishap is Mishap.HANGS:
+            await self._pass(timeouts.total_seconds)
+            raise OutcomeLost("read_timeout", "a merchant")
+        response = receiver.take(self._url, request, mishap, self._generation)
+        await self._pass(self._world.wire.choice((0.005, 0.02, 0.1)))
+        if mishap is Mishap.RECEIPT_LOST:
+            raise OutcomeLost("reset", "a merchant")
         return response
 
     async def aclose(self) -> None:
         """Nothing is held open."""
 
-    async def _travel(self) -> None:
-        await trio.sleep(self._world.wire.choice((0.005, 0.02, 0.1)))
+    async def _pass(self, seconds: float) -> None:
+        await trio.sleep(seconds)
         self._world.alive(self._generation)
 
 
 class SimulatedNetwork:
-    def __init__(self, world: World, generation: int, merchant: Merchant = nobody_listens) -> None:
+    def __init__(self, world: World, generation: int) -> None:
         self._world = world
         self._generation = generation
-        self._merchant = merchant
 
     def channel(self, base_url: str) -> SimulatedChannel:
         return SimulatedChannel(self._world, self._generation)
 
     def merchant_channel(self, url: str, *, local: bool) -> SimulatedMerchantChannel:
-        return SimulatedMerchantChannel(self._world, self._generation, self._merchant, url)
+        return SimulatedMerchantChannel(self._world, self._generation, url)
 
 
 class SimulatedConnection(Connection):

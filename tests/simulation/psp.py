@@ -17,9 +17,11 @@ import trio
 
 from connectors.contract import HttpRequest, HttpResponse
 from connectors.simulator import faults
+from connectors.simulator.dialect import Deed, NotPossible, Reply
 from connectors.simulator.dialect import Settings as DialectSettings
 from connectors.simulator.faults import After, Before, Fault, FaultKind, FaultState, RequestKind, Verdict
 from connectors.simulator.ledger import Ledger
+from connectors.simulator.records import Target
 from connectors.stripe.dialect import StripeDialect
 
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ KEY_LIVES: Final = timedelta(hours=24)
 LONGEST_BELATED_SECONDS: Final = 120.0
 """Inside the lookup lag that the connector's manifest promises: later than this nothing of ours arrives any more."""
 _FORM: Final = "application/x-www-form-urlencoded"
+NOTICES_TO: Final = "http://127.0.0.1:8080/webhooks/stripe"
+OLD_SECRET: Final = "whsec_simulated_and_old"
+NOTICE_SECRET: Final = "whsec_simulated"
+"""What notices are signed with, before and after the platform's operator has exchanged it. The platform takes both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,9 @@ class _Belated:
 
 
 class Psp:
-    """`foreign`: by the attempt it was done to. `lied`: attempts about which an answer told a wrong amount."""
+    """`foreign`: by the attempt it was done to. `lied`: attempts about which an answer told a wrong amount. `strangers`: payments that
+    another system made. `moved` is set whenever something has happened, and is another one then.
+    """
 
     def __init__(self, world: World) -> None:
         fate = world.fate
@@ -67,6 +75,8 @@ class Psp:
         )
         self.foreign: dict[str, list[Foreign]] = defaultdict(list)
         self.lied: set[str] = set()
+        self.strangers: set[str] = set()
+        self.moved = trio.Event()
         self._belated: list[_Belated] = []
         self._visits = 0
         self._state = FaultState(
@@ -76,6 +86,11 @@ class Psp:
                 if rate
             )
         )
+
+    def tell(self, secret: str) -> None:
+        """From now on notices are sent, signed with that."""
+        with self.ledger.transaction():
+            self.ledger.outbox.point(Target(url=NOTICES_TO, secret=secret), self._world.now())
 
     # --- what befalls a call
 
@@ -114,18 +129,26 @@ class Psp:
 
     # --- executing
 
-    def handle(self, request: HttpRequest, verdict: Verdict = faults.HEALTHY) -> HttpResponse:
+    def handle(self, request: HttpRequest, verdict: Verdict = faults.HEALTHY) -> Reply:
         """Executes a request now, after everything that was still on its way."""
         now = self.catch_up()
         if verdict.after is After.WRONG_AMOUNT:
             self._remember_the_lie(request)
-        return self.dialect.handle(self.ledger, request, now, verdict=verdict).response
+        reply = self.dialect.handle(self.ledger, request, now, verdict=verdict)
+        self.wake()
+        return reply
+
+    def wake(self) -> None:
+        """Something has happened here: who waits for it looks again."""
+        self.moved.set()
+        self.moved = trio.Event()
 
     def belated(self, request: HttpRequest) -> None:
         """That request has been given up by its sender, and arrives all the same, later."""
         self._visits += 1
         at = self._world.now() + timedelta(seconds=1 + self._world.wire.random() * (LONGEST_BELATED_SECONDS - 1))
         heapq.heappush(self._belated, _Belated(at, self._visits, request))
+        self.wake()
 
     def catch_up(self) -> datetime:
         """Lets everything happen at the PSP that was to happen up to now, in its order. Returns now."""
@@ -136,6 +159,11 @@ class Psp:
             self._world.note("belated", f"{self.dialect.kind(late.request)} {response.status}")
         self.dialect.due(self.ledger, now)
         return now
+
+    def moves_at(self) -> datetime | None:
+        """When something happens there next that nobody asks for at that moment; None if nothing will."""
+        moments = [one for one in (self.ledger.next_due(), self._belated[0].at if self._belated else None) if one is not None]
+        return min(moments, default=None)
 
     # --- what is allowed to be sent at all
 
@@ -179,7 +207,7 @@ class Psp:
         request = HttpRequest(
             method="POST", path=url.removeprefix(BASE_URL), headers=(("content-type", _FORM),), body=f"outcome={outcome}".encode()
         )
-        return self.handle(request)
+        return self.handle(request).response
 
     def meddle(self, payment: dict[str, Any], kind: RequestKind, amount: int) -> bool:
         """Somebody refunds, captures or cancels at the PSP itself. False where the PSP refuses it."""
@@ -191,9 +219,7 @@ class Psp:
             RequestKind.CAPTURE: (f"/v1/payment_intents/{intent}/capture", ""),
             RequestKind.VOID: (f"/v1/payment_intents/{intent}/cancel", ""),
         }[kind]
-        self._visits += 1
-        headers = (("content-type", _FORM), ("authorization", f"Bearer {API_KEY}"), ("idempotency-key", f"dashboard-{self._visits}"))
-        response = self.handle(HttpRequest(method="POST", path=path, headers=headers, body=body.encode()))
+        response = self._post(path, body)
         if response.status != 200:
             return False
         theirs = self.ledger.payment(intent)
@@ -202,3 +228,28 @@ class Psp:
         moved = {RequestKind.REFUND: shown.get("amount"), RequestKind.CAPTURE: theirs.captured, RequestKind.VOID: theirs.released}[kind]
         self.foreign[theirs.reference or ""].append(Foreign(kind=kind, amount=int(moved or 0)))
         return True
+
+    def bank(self, payment: dict[str, Any], deeds: tuple[Deed, ...]) -> Deed | None:
+        """The shopper's bank does the first of these that is possible: asks, takes the money back, decides. None where none is."""
+        intent = self.ledger.payment(payment["psp_reference"] or "")
+        if intent is None:
+            return None
+        for deed in deeds:
+            try:
+                self.dialect.by_hand(self.ledger, intent, deed, self.catch_up())
+            except NotPossible:
+                continue
+            self.wake()
+            return deed
+        return None
+
+    def stranger(self, amount: int) -> None:
+        """Another system of the merchant's charges somebody over the same account. Its notices come to us as well."""
+        form = f"amount={amount}&currency=eur&payment_method=pm_card_visa&payment_method_types[0]=card&confirm=true"
+        response = self._post("/v1/payment_intents", form)
+        self.strangers.add(str(msgspec.json.decode(response.body)["id"]))
+
+    def _post(self, path: str, form: str) -> HttpResponse:
+        self._visits += 1
+        headers = (("content-type", _FORM), ("authorization", f"Bearer {API_KEY}"), ("idempotency-key", f"dashboard-{self._visits}"))
+        return self.handle(HttpRequest(method="POST", path=path, headers=headers, body=form.encode())).response

@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 import msgspec
 import trio
 
+from connectors.contract import HttpRequest
 from payorch.access import Registrar
 from payorch.keys import KeyMode
 from payorch.platform import Platform, Ports, StoreAccess
@@ -25,7 +26,7 @@ from payorch.store.pool import Pool
 from payorch.telemetry import Metrics
 from tests.simulation.fates import End
 from tests.simulation.ports import SimulatedClock, SimulatedEntropy, SimulatedNetwork, SimulatedProcess, connection_class
-from tests.simulation.psp import API_KEY, BASE_URL
+from tests.simulation.psp import API_KEY, BASE_URL, NOTICE_SECRET, OLD_SECRET
 from tests.simulation.world import Dead, World
 
 SECRET_KEY: Final = base64.b64encode(bytes(range(48))).decode()
@@ -35,6 +36,7 @@ DRAIN_SECONDS: Final = 7.0
 BUSY_SWEEP_SECONDS: Final = 2.0
 IDLE_SWEEPS: Final = 30
 """Through a night or a healing, where nobody waits and most timers are hours. Each look at the timers costs what half an order does."""
+_JSON: Final = {"Content-Type": "application/json"}
 
 
 class ConnectionLost(Exception):
@@ -43,11 +45,12 @@ class ConnectionLost(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """What a merchant was answered."""
+    """What somebody was answered, and by which life."""
 
     status: int
     body: bytes
     headers: Mapping[str, str]
+    generation: int
 
     @property
     def json(self) -> dict[str, Any]:
@@ -75,6 +78,7 @@ def settings_for(world: World, *, sweep_seconds: float) -> Settings:
             "secret_key": SECRET_KEY,
             "connectors.stripe.base_url": BASE_URL,
             "connectors.stripe.api_key": API_KEY,
+            "connectors.stripe.webhook_secret": f"{OLD_SECRET},{NOTICE_SECRET}",
             "connectors.stripe.connections": 4,
             "connectors.stripe.read_timeout_seconds": 6.0,
             "connectors.stripe.total_timeout_seconds": 8.0,
@@ -217,12 +221,25 @@ class Runtime:
 
     async def post(self, path: str, body: object, key: str) -> Heard:
         """One POST. Raises ConnectionLost where the process died before it answered."""
-        headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
-        return await self._request("POST", path, msgspec.json.encode(body), headers)
+        return await self._request("POST", path, msgspec.json.encode(body), self._merchants({"Idempotency-Key": key, **_JSON}))
 
     async def get(self, path: str) -> Heard:
         """One GET. Raises ConnectionLost."""
-        return await self._request("GET", path, b"", {})
+        return await self._request("GET", path, b"", self._merchants({}))
+
+    async def patch(self, path: str, body: object) -> Heard:
+        """One PATCH. Raises ConnectionLost."""
+        return await self._request("PATCH", path, msgspec.json.encode(body), self._merchants(_JSON))
+
+    async def told(self, request: HttpRequest) -> Heard | None:
+        """What a PSP posts. None where the process died before it answered, or there was none."""
+        try:
+            return await self._request(request.method, request.path, request.body, dict(request.headers))
+        except ConnectionLost:
+            return None
+
+    def _merchants(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.merchant_key}", **headers}
 
     async def _request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Heard:
         listening = [life for life in self._lives if life.open]
@@ -235,7 +252,7 @@ class Runtime:
         with trio.CancelScope() as scope:
             self.world.at_death(life.generation, scope)
             try:
-                heard = await self._call(life.platform, method, path, body, headers)
+                heard = await self._call(life, method, path, body, headers)
             except Dead:
                 heard = None
             except BaseExceptionGroup as group:
@@ -256,12 +273,14 @@ class Runtime:
             life.idle.set()
             life.idle = trio.Event()
 
-    async def _call(self, platform: Platform, method: str, path: str, body: bytes, headers: dict[str, str]) -> Heard:
-        client = platform.asgi.test_client()
-        send = client.post if method == "POST" else client.get
-        response = await send(path, data=body or None, headers={"Authorization": f"Bearer {self.merchant_key}", **headers})
+    @staticmethod
+    async def _call(life: Life, method: str, path: str, body: bytes, headers: dict[str, str]) -> Heard:
+        client = life.platform.asgi.test_client()
+        send = {"GET": client.get, "PATCH": client.patch, "POST": client.post}[method]
+        response = await send(path, data=body or None, headers=headers)
         data = await response.get_data(as_text=False)
-        return Heard(status=response.status_code, body=data, headers={name.lower(): value for name, value in response.headers.items()})
+        shown = {name.lower(): value for name, value in response.headers.items()}
+        return Heard(status=response.status_code, body=data, headers=shown, generation=life.generation)
 
     async def enrol(self) -> None:
         """Adds the merchant as the command line does. Before the first life."""

@@ -14,6 +14,7 @@ from trio.testing import MockClock
 
 from tests.conftest import Database
 from tests.simulation.checks import check
+from tests.simulation.endpoints import Endpoints
 from tests.simulation.merchants import Merchant
 from tests.simulation.runtime import Runtime
 from tests.simulation.world import World
@@ -61,22 +62,25 @@ async def _story(world: World) -> None:
     runtime = Runtime(world)
     await runtime.enrol()
     merchants = [Merchant(world, runtime, number) for number in range(ORDERS)]
+    endpoints = Endpoints(world, runtime)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_when_accused, world)
         nursery.start_soon(runtime.run)
+        nursery.start_soon(world.postman.run, runtime.told)
         world.healed = False
-        await _day(runtime, [merchant.trade for merchant in merchants])
+        await _day(runtime, [endpoints.open, *(merchant.trade for merchant in merchants)])
         if world.fate.night_seconds:
             world.note("phase", "night")
             runtime.begin_again(idle_seconds=world.fate.night_seconds)
             await trio.sleep(world.fate.night_seconds)
             world.note("phase", "another day")
             runtime.begin_again()
-            await _day(runtime, [merchant.trade_on for merchant in merchants])
+            world.postman.exchange_secrets()
+            await _day(runtime, [endpoints.look_after, *(merchant.trade_on for merchant in merchants)])
         world.healed = True
         world.note("phase", "healed")
         runtime.begin_again(idle_seconds=world.fate.healing_seconds)
-        await _all_of([merchant.settle_up for merchant in merchants])
+        await _all_of([endpoints.look_after, *(merchant.settle_up for merchant in merchants)])
         await trio.sleep(world.fate.healing_seconds)
         world.psp.catch_up()
         await check(world, runtime, merchants, await runtime.judge())

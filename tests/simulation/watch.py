@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 
 import psycopg
+from psycopg.rows import dict_row
 
 _PREPARED: Final = """
 SELECT psp_key_safe_until, created_at, call_path, call_body FROM payorch.attempts WHERE psp_key = %(key)s
@@ -89,6 +90,17 @@ class Watch:
         """The committed attempt or operation of that key; None where there is none."""
         row = self._connection.execute(_PREPARED, {"key": psp_key}, prepare=True).fetchone()
         return None if row is None else Prepared(*row)
+
+    def keeps(self, connector: str, identity: str, digest: bytes) -> bool:
+        """Whether that notice stands in the inbox, with those bytes."""
+        statement = "SELECT digest FROM payorch.inbox WHERE connector = %s AND identity = %s"
+        row = self._connection.execute(statement, (connector, identity), prepare=True).fetchone()
+        return row is not None and bytes(row[0]) == digest
+
+    def rows(self, statement: LiteralString) -> list[dict[str, Any]]:
+        """What a statement finds, for the last judgement."""
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(statement).fetchall()
 
     def events(self) -> list[tuple[str, int]]:
         """How often each event stands in the journal."""

@@ -23,7 +23,9 @@ from psycopg.pq.abc import PGconn
 from tests.conftest import Database
 from tests.simulation import fates
 from tests.simulation.fates import CRASH_POINTS, MOST_DEATHS, Fate
+from tests.simulation.postman import Postman
 from tests.simulation.psp import Psp
+from tests.simulation.receiver import Receiver
 from tests.simulation.watch import Watch
 
 EPOCH: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -38,7 +40,7 @@ class Dead(BaseException):
 
 
 class World:
-    """One seed's world. `healed` ends all misfortune; what is unfinished then must come to its end.
+    """One seed's world. `healed` ends all misfortune; what is unfinished then must come to its end. `died`: lives that lost their power.
 
     crash_at: (point, n) makes the power go when that point is reached for the n-th time, and leaves everything else to luck turned good.
     """
@@ -58,6 +60,9 @@ class World:
         self.accused = trio.Event()
         self.watch = Watch(psycopg.connect(database.app, autocommit=True), self.accuse)
         self.psp = Psp(self)
+        self.postman = Postman(self)
+        self.receiver = Receiver(self)
+        self.died: dict[int, datetime] = {}
         self._born: dict[int, float] = {}
         self._generations = 0
         self._connections: dict[int, list[PGconn]] = defaultdict(list)
@@ -131,6 +136,7 @@ class World:
         born = self._born.pop(generation, None)
         if born is None:
             return
+        self.died[generation] = self.now()
         if not self.healed:
             self.deaths += 1
             if trio.current_time() - born < RECOVERING_SECONDS and generation > 1:
