@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,7 +48,6 @@ from tests.store.stories import MERCHANT, START, connected, journal_on, new_id
 T = TypeVar("T")
 US = f"cli:{getpass.getuser()}"
 HOSTILE = "\x1b[2J\u202eyenom\x07"
-SOON = SystemClock().now() + timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -65,6 +64,11 @@ def written(database: Database, *entries: Entry | Arrival) -> None:
             await journal.write(list(entries))
 
     trio.run(write)
+
+
+def soon() -> datetime:
+    """Later than whatever is due at once."""
+    return SystemClock().now() + timedelta(minutes=1)
 
 
 def read(database: Database, question: Callable[[Connection], Awaitable[T]]) -> T:
@@ -214,7 +218,7 @@ def test_a_replay_takes_effect_once_and_stands_in_the_record(payorch: Run, datab
     assert ran.out.startswith(f"{letter.id}  replayed\n\n1 of 1 replayed\n")
     assert "tries them again by itself within a second" in ran.out
 
-    [due] = read(database, lambda connection: inbox_reads.due_notices(connection, SOON, limit=9))
+    [due] = read(database, lambda connection: inbox_reads.due_notices(connection, soon(), limit=9))
     assert (dead_letter_of(due.id), due.state) == (letter.id, NoticeState.RECEIVED)
     shown = payorch("show", letter.id, "--json").data
     assert (shown["state"], shown["resolved_by"], shown["resolution"]) == ("replayed", US, "its payment is there now")
@@ -326,7 +330,7 @@ def test_one_is_discarded_for_a_reason(payorch: Run, database: Database) -> None
     shown = payorch("show", letter.id).out
     assert re.search(r"^resolution +a test of theirs$", shown, re.MULTILINE)
     assert re.search(rf"^resolved by +{US}$", shown, re.MULTILINE)
-    assert read(database, lambda connection: inbox_reads.due_notices(connection, SOON, limit=9)) == []
+    assert read(database, lambda connection: inbox_reads.due_notices(connection, soon(), limit=9)) == []
     assert payorch("discard", letter.id, "--reason", "again").code == 1
     assert payorch("list").out == "there is no open dead letter\n"
     assert letter.id in payorch("list", "--state", "discarded").out

@@ -162,9 +162,14 @@ async def test_where_every_answer_is_lost_webhooks_tell(make_stack: Callable[...
     await stack.fault("webhooks_reordered", rate=0.3, seconds=0.5)
     await stack.fault("webhooks_forged", rate=0.3)
     async with stack.client() as client:
-        manual = [await _pay(client, f"lost-m{n}", capture="manual") for n in range(3)]
-        plain = [await _pay(client, f"lost-a{n}") for n in range(5)]
-        refused = [await _pay(client, f"lost-d{n}", token="tok_insufficient_funds") for n in range(2)]
+        # All at once: calls that nobody answers open the circuit in the end, and no more are sent then.
+        made = await _pay_together(
+            client,
+            *((f"lost-m{n}", {"capture": "manual"}) for n in range(3)),
+            *((f"lost-a{n}", {}) for n in range(5)),
+            *((f"lost-d{n}", {"token": "tok_insufficient_funds"}) for n in range(2)),
+        )
+        manual, plain, refused = made[:3], made[3:8], made[8:]
         for payment_id in manual:
             await stack.until(payment_id, "AUTHORIZED")
         for payment_id in refused:
@@ -196,7 +201,7 @@ async def test_where_every_webhook_is_lost_asking_tells(make_stack: Callable[...
     stack = make_stack()
     await stack.start()
     await stack.fault("webhooks_lost", rate=1.0)
-    await stack.fault("charge_then_hang", rate=0.5, scope="authorize")
+    await stack.fault("charge_then_hang", count=4, scope="authorize")  # one fewer in a row than opens the circuit
     async with stack.client() as client:
         made = [await _pay(client, f"quiet-{n}") for n in range(8)]
         await stack.heal()
@@ -212,6 +217,19 @@ async def _pay(client: httpx2.AsyncClient, key: str, **members: Any) -> str:
     answer = await client.post("/v1/payments", json=order(key, token, **members), headers={"idempotency-key": key})
     assert answer.status_code in (201, 202), answer.text
     return str(answer.json()["id"])
+
+
+async def _pay_together(client: httpx2.AsyncClient, *orders: tuple[str, dict[str, Any]]) -> list[str]:
+    """The payments' ids, in the order asked for."""
+    ids: dict[str, str] = {}
+
+    async def pay(key: str, members: dict[str, Any]) -> None:
+        ids[key] = await _pay(client, key, **members)
+
+    async with trio.open_nursery() as nursery:
+        for key, members in orders:
+            nursery.start_soon(pay, key, members)
+    return [ids[key] for key, _ in orders]
 
 
 async def _until_refunded(client: httpx2.AsyncClient, payment_id: str, minor: int) -> None:
