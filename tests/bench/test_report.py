@@ -69,6 +69,8 @@ def test_what_is_applied_afterwards_is_told_apart_and_against_the_same_pair(sett
     assert ("books: webhooks stored = answers 200" in said) == (settled == 10)
     assert ("THE BOOKS DO NOT AGREE" in said) == (settled == 9)
     assert "5 not applied when it ended, all 1.5 s later (600/s)" in report.round_line(subject)
+    opened = report.text({**result, "open_loop": [bare, subject], "options": {"open_loop": 100.0}})
+    assert f"open loop at 100/s, latencies from when each request was due:\n{report.round_line(bare)}\n" in opened
 
 
 def test_one_wrong_round_spoils_the_run() -> None:
