@@ -74,6 +74,7 @@ class Attempt(Struct, frozen=True, kw_only=True, gc=False):
     """One try to authorise at one connector. The PSP knows it by `id` (our reference) and `psp_key` (its idempotency key).
 
     held_since: when it first held or took money; None while it never did, which a VOIDED one does not tell by its state.
+    money_reference: the PSP's id of what holds or took the money, where that is not `psp_reference`.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Attempt(Struct, frozen=True, kw_only=True, gc=False):
     next_action_at: datetime | None = None
     pursuit: Pursuit | None = None
     held_since: datetime | None = None
+    money_reference: str | None = None
 
 
 class Operation(Struct, frozen=True, kw_only=True, gc=False):
