@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import accumulate
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from psycopg.types.numeric import Int8
+from psycopg.types.numeric import Int4, Int8
 
 from payorch.domain import identifiers
 from payorch.domain.identifiers import uuid_of
@@ -112,50 +114,76 @@ async def count_waiting(connection: Connection) -> dict[str, int]:
 async def find_payments(connection: Connection, references: Sequence[Reference]) -> list[str | None]:
     """For each reference its payment: by the PSP's id of a payment, then of an operation, then by our own ids. None where nobody has it.
 
-    An id counts only at the connector that named it: two PSPs may use the same.
+    An id counts only at the connector that named it: two PSPs may use the same. Two statements: nearly all are found by the first, and
+    planning the second takes longer than running both.
     """
-    theirs = [(n, one.connector, place, id) for n, one in enumerate(references) for place, id in enumerate(one.refers.psp)]
-    ours = [(n, one.connector, uuid_of(id)) for n, one in enumerate(references) for id in one.refers.ours]
+    found = await _by_the_psps_ids_of_payments(connection, references)
+    rest = [n for n, id in enumerate(found) if id is None and (references[n].refers.psp or references[n].refers.ours)]
+    if rest:
+        for n, id in zip(rest, await _by_other_ids(connection, [references[n] for n in rest]), strict=True):
+            found[n] = id
+    return [identifiers.text("pay", id) if id is not None else None for id in found]
+
+
+async def _by_the_psps_ids_of_payments(connection: Connection, references: Sequence[Reference]) -> list[UUID | None]:
+    named = [id for one in references for id in one.refers.psp]
+    if not named:
+        return [None] * len(references)
+    payments: dict[tuple[str, str], UUID] = {}
+    for connector, id, payment_id in await all_rows(
+        connection,
+        "SELECT connector, psp_reference, payment_id FROM payorch.attempts WHERE psp_reference = ANY($1::text[]) ORDER BY payment_id",
+        [named],
+    ):
+        payments.setdefault((connector, id), payment_id)
+    return [next((payments[one.connector, id] for id in one.refers.psp if (one.connector, id) in payments), None) for one in references]
+
+
+async def _by_other_ids(connection: Connection, references: Sequence[Reference]) -> list[UUID | None]:
+    theirs = [id for one in references for id in one.refers.psp]
+    ours = [uuid_of(id) for one in references for id in one.refers.ours]
     rows = await all_rows(
         connection,
         _FIND,
         [
-            [Int8(one[0]) for one in theirs],
-            [one[1] for one in theirs],
-            [Int8(one[2]) for one in theirs],
-            [one[3] for one in theirs],
-            [Int8(one[0]) for one in ours],
-            [one[1] for one in ours],
-            [one[2] for one in ours],
+            [one.connector for one in references],
+            *_parts([len(one.refers.psp) for one in references]),
+            *_parts([len(one.refers.ours) for one in references]),
+            theirs,
+            ours,
         ],
     )
-    found = {int(row[0]): identifiers.text("pay", row[1]) for row in rows}
-    return [found.get(n) for n in range(len(references))]
+    return [row[0] for row in rows]
+
+
+def _parts(lengths: Sequence[int]) -> tuple[list[Int4], list[Int4]]:
+    """Where each one's ids begin and end in the list of all, counted from 1."""
+    ends = list(accumulate(lengths))
+    return [Int4(end - length + 1) for end, length in zip(ends, lengths, strict=True)], [Int4(end) for end in ends]
 
 
 _COLUMNS: Final = """
     id, connector, identity, kind, content, refers::text, occurred_at, received_at, state, tries, next_try_at, payment_id, outcome,
     settled_at
 """
-_THEIRS: Final = "unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[]) AS named (n, connector, place, id)"
-_OURS: Final = "unnest($5::bigint[], $6::text[], $7::uuid[]) AS named (n, connector, id)"
-# What finds it and how telling that is: the PSP's id of the payment itself, of an operation of it, our own ids.
+_THEIRS: Final = "unnest(($6::text[])[named.first:named.last]) WITH ORDINALITY AS told (id, place)"
+_OURS: Final = "unnest(($7::uuid[])[named.our_first:named.our_last]) AS told (id)"
+_BY_ATTEMPT: Final = "SELECT payment_id FROM payorch.attempts WHERE id = told.id AND connector = named.connector"
+_BY_OPERATION: Final = """
+    SELECT o.payment_id FROM payorch.operations AS o JOIN payorch.attempts AS a ON a.payment_id = o.payment_id AND a.id = o.attempt_id
+    WHERE o.{id} = told.id AND a.connector = named.connector
+"""
+# What finds it in the order of how telling that is, and then the rest is not looked at. One id after the other, each by its index: as joins
+# these were plans over whole tables wherever statistics are missing. OFFSET 0 keeps the order from being a reason to read a table in it.
 _FIND: Final = f"""
-SELECT DISTINCT ON (n) n, payment_id FROM (
-    SELECT named.n, 0 AS rank, named.place, a.payment_id FROM {_THEIRS}
-    JOIN payorch.attempts AS a ON a.psp_reference = named.id AND a.connector = named.connector
-  UNION ALL
-    SELECT named.n, 1, named.place, o.payment_id FROM {_THEIRS}
-    JOIN payorch.operations AS o ON o.psp_reference = named.id
-    JOIN payorch.attempts AS a ON a.payment_id = o.payment_id AND a.id = o.attempt_id AND a.connector = named.connector
-  UNION ALL
-    SELECT named.n, 2, 0, a.payment_id FROM {_OURS}
-    JOIN payorch.attempts AS a ON a.id = named.id AND a.connector = named.connector
-  UNION ALL
-    SELECT named.n, 3, 0, o.payment_id FROM {_OURS}
-    JOIN payorch.operations AS o ON o.id = named.id
-    JOIN payorch.attempts AS a ON a.payment_id = o.payment_id AND a.id = o.attempt_id AND a.connector = named.connector
-) AS found ORDER BY n, rank, place, payment_id
+SELECT COALESCE(
+    (SELECT payment_id FROM {_THEIRS}, LATERAL ({_BY_OPERATION.format(id="psp_reference")} OFFSET 0) AS f
+        ORDER BY place, payment_id LIMIT 1),
+    (SELECT payment_id FROM {_OURS}, LATERAL ({_BY_ATTEMPT} OFFSET 0) AS f ORDER BY payment_id LIMIT 1),
+    (SELECT payment_id FROM {_OURS}, LATERAL ({_BY_OPERATION.format(id="id")} OFFSET 0) AS f ORDER BY payment_id LIMIT 1)
+)
+FROM unnest($1::text[], $2::integer[], $3::integer[], $4::integer[], $5::integer[]) WITH ORDINALITY
+    AS named (connector, first, last, our_first, our_last, n) ORDER BY n
 """
 _refers: Final = msgspec.json.Decoder(Refers)
 

@@ -131,7 +131,7 @@ def drawn(dice: Random) -> Fate:
         night_seconds=night,
         # Most unknown outcomes are proved once the PSP's key window is over; the longer ones see authorisations expire.
         healing_seconds=dice.choice((26 * HOUR, 26 * HOUR, 26 * HOUR, 10 * 24 * HOUR)),
-        meddling=sometimes(0.25),
+        meddling=sometimes(0.35),
         search_lag_seconds=dice.choice((0.0, 20.0, 60.0, 150.0)),
         pending_seconds=dice.choice((3.0, 40.0, 2 * HOUR)),
         late_failure_seconds=dice.choice((5.0, HOUR)),
@@ -155,7 +155,7 @@ def _telling(fate: Fate, dice: Random, sometimes: Callable[[float], float]) -> F
         deaf=tuple(_deaf(dice, night)),
         gone_at=dice.random() * 60 if dice.random() < 0.2 else None,
         picky=dice.random() < 0.5,
-        disputes=sometimes(0.25),
+        disputes=sometimes(0.4),
         strangers=sometimes(0.1),
     )
 

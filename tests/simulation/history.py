@@ -85,7 +85,10 @@ def adds_up(payment: dict[str, Any]) -> None:
     assert captured <= authorized, f"M2: more captured than authorised in {words}"
     given = [one for one in payment["refunds"] if one["status"] in _GIVEN]
     ours = sum(one["amount"] for one in given if one["origin"] != "provider")
-    assert ours <= captured, f"I3: refunds of {ours} given or under way in {words}"
+    # What was captured when a refund was asked for can be taken back since: learnt, not caused. That no refund left without cover at its
+    # moment is seen in the tables (`watch`).
+    taken_back = sum(one["amount"] for one in payment["captures"] if one["status"] == "failed")
+    assert ours <= captured + taken_back, f"I3: refunds of {ours} given or under way in {words}"
     assert refunded == sum(one["amount"] for one in given if one["status"] == "succeeded"), f"M3: refunds do not add up in {words}"
     rest = captured - sum(one["amount"] for one in given) - disputed(payment)
     assert amounts["refundable"] == max(0, rest), f"M3: refundable does not add up in {words}"

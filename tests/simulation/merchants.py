@@ -105,7 +105,7 @@ class Merchant:
         dice = self._dice
         if self._world.strikes(self._world.fate.meddling) and self._meddle(payment):
             return None
-        if self._world.strikes(self._world.fate.disputes) and self._dispute(payment):
+        if self._world.strikes(self._world.fate.disputes) and await self._dispute(payment):
             return None
         if payment["status"] == "requires_action" and dice.random() < 0.8:
             return await self._shopper(payment)
@@ -179,23 +179,30 @@ class Merchant:
             "partially_captured": RequestKind.REFUND,
             "requires_capture": self._dice.choice((RequestKind.CAPTURE, RequestKind.VOID)),
             "requires_action": RequestKind.VOID,
+            "processing": RequestKind.REFUND,  # where the charge is there already, and nobody here knows of it
         }.get(payment["status"])
         if kind is None:
             return False
-        amount = 1 + self._dice.randrange(max(1, payment["amount_captured"]))
+        amount = 1 + self._dice.randrange(max(1, payment["amount_captured"] or payment["amount"]))
         done = self._world.psp.meddle(payment, kind, amount)
         if done:
             self._world.fault(f"somebody's {kind} at the PSP")
         return done
 
-    def _dispute(self, payment: dict[str, Any]) -> bool:
-        """The shopper's bank asks, takes the money back, or decides what it has taken back."""
-        deeds = [Deed.INQUIRY, Deed.DISPUTE, Deed.WIN_DISPUTE, Deed.LOSE_DISPUTE]
-        self._dice.shuffle(deeds)
-        deed = self._world.psp.bank(payment, tuple(deeds))
-        if deed is not None:
-            self._world.note("bank", deed)
-        return deed is not None
+    async def _dispute(self, payment: dict[str, Any]) -> bool:
+        """The shopper's bank asks, or takes the money back; and mostly decides what it has taken back."""
+        moves = [Deed.INQUIRY, Deed.DISPUTE, Deed.DISPUTE]
+        self._dice.shuffle(moves)
+        deed = self._world.psp.bank(payment, moves)
+        if deed is None:
+            return False
+        self._world.note("bank", deed)
+        if self._dice.random() < 0.7:
+            await trio.sleep(self._dice.random() * 10)
+            ends = [Deed.WIN_DISPUTE, Deed.LOSE_DISPUTE]
+            self._dice.shuffle(ends)
+            self._world.note("bank", self._world.psp.bank(payment, ends) or "is satisfied")
+        return True
 
     # --- asking
 

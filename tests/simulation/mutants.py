@@ -32,6 +32,7 @@ from payorch.domain.proof import Means
 from payorch.domain.records import OperationKind, Payment
 from payorch.platform import Platform
 from payorch.store.items import Append, Appended
+from tests.simulation import mutants_of_webhooks
 
 Patch = pytest.MonkeyPatch
 
@@ -227,6 +228,7 @@ ALL: Final = (
     nobody_looks_at_timers,
     a_restart_forgets_operations,
     timers_are_not_written,
+    *mutants_of_webhooks.ALL,
 )
 MUTANTS: Final[Mapping[str, Callable[[Patch], None]]] = MappingProxyType({plant.__name__: plant for plant in ALL})
 """By name, because a worker process is told the name."""

@@ -37,7 +37,7 @@ Tell: TypeAlias = "Callable[[HttpRequest], Awaitable[Heard | None]]"
 
 class Postman:
     """posted: true notices that were sent at all, by id. taken: those that were acknowledged, by which life; unsure: those about whose
-    storing at least one answer told nothing. forged: ids of events that never were.
+    storing at least one answer told nothing. forged: ids of events that never were. parked: those that were seen to wait for a payment.
     """
 
     def __init__(self, world: World) -> None:
@@ -50,6 +50,7 @@ class Postman:
         self.taken: dict[str, int] = {}
         self.unsure: set[str] = set()
         self.forged: set[str] = set()
+        self.parked: set[str] = set()
         self._state = FaultState(
             faults=tuple(
                 Fault(id=number, kind=kind, rate=rate, seconds=fate.late_seconds)
@@ -149,6 +150,7 @@ class Postman:
         if heard is None:
             self.unsure.add(id)
             return "no answer came"
+        self.parked.update(world.watch.parked())
         world.note("notice", f"{'forged' if post.forged else 'told'} {heard.status}")
         if post.forged:
             self._judge_forged(heard, due)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +22,7 @@ from connectors.simulator.dialect import Deed, NotPossible, Reply
 from connectors.simulator.dialect import Settings as DialectSettings
 from connectors.simulator.faults import After, Before, Fault, FaultKind, FaultState, RequestKind, Verdict
 from connectors.simulator.ledger import Ledger
-from connectors.simulator.records import Target
+from connectors.simulator.records import Payment, Target
 from connectors.stripe.dialect import StripeDialect
 
 if TYPE_CHECKING:
@@ -211,9 +212,10 @@ class Psp:
 
     def meddle(self, payment: dict[str, Any], kind: RequestKind, amount: int) -> bool:
         """Somebody refunds, captures or cancels at the PSP itself. False where the PSP refuses it."""
-        intent = payment["psp_reference"]
-        if intent is None:
+        found = self._found(payment)
+        if found is None:
             return False
+        intent = found.id
         path, body = {
             RequestKind.REFUND: ("/v1/refunds", f"payment_intent={intent}&amount={amount}"),
             RequestKind.CAPTURE: (f"/v1/payment_intents/{intent}/capture", ""),
@@ -222,21 +224,26 @@ class Psp:
         response = self._post(path, body)
         if response.status != 200:
             return False
-        theirs = self.ledger.payment(intent)
-        assert theirs is not None
+        theirs = self.ledger.payment(intent) or found
         shown = msgspec.json.decode(response.body)
         moved = {RequestKind.REFUND: shown.get("amount"), RequestKind.CAPTURE: theirs.captured, RequestKind.VOID: theirs.released}[kind]
         self.foreign[theirs.reference or ""].append(Foreign(kind=kind, amount=int(moved or 0)))
         return True
 
-    def bank(self, payment: dict[str, Any], deeds: tuple[Deed, ...]) -> Deed | None:
+    def _found(self, payment: dict[str, Any]) -> Payment | None:
+        """What the PSP has of a payment, whether anybody here knows of it or not: people there see it by its shopper."""
+        ours = {one["id"] for one in payment["attempts"]}
+        return next((one for one in self.ledger.payments(limit=1000).items if one.reference in ours), None)
+
+    def bank(self, payment: dict[str, Any], deeds: Sequence[Deed]) -> Deed | None:
         """The shopper's bank does the first of these that is possible: asks, takes the money back, decides. None where none is."""
-        intent = self.ledger.payment(payment["psp_reference"] or "")
-        if intent is None:
-            return None
+        now = self.catch_up()
         for deed in deeds:
+            found = self._found(payment)
+            if found is None:
+                return None
             try:
-                self.dialect.by_hand(self.ledger, intent, deed, self.catch_up())
+                self.dialect.by_hand(self.ledger, found, deed, now)
             except NotPossible:
                 continue
             self.wake()

@@ -36,6 +36,8 @@ DRAIN_SECONDS: Final = 7.0
 BUSY_SWEEP_SECONDS: Final = 2.0
 IDLE_SWEEPS: Final = 30
 """Through a night or a healing, where nobody waits and most timers are hours. Each look at the timers costs what half an order does."""
+BEHIND: Final = 3
+"""By so much rarer the inbox and the notifier look, who are told of most things at once. What they were not told of waits longer."""
 _JSON: Final = {"Content-Type": "application/json"}
 
 
@@ -83,9 +85,9 @@ def settings_for(world: World, *, sweep_seconds: float) -> Settings:
             "connectors.stripe.read_timeout_seconds": 6.0,
             "connectors.stripe.total_timeout_seconds": 8.0,
             "actors.sweep_seconds": sweep_seconds,
-            "inbox.sweep_seconds": sweep_seconds,
-            "inbox.housekeeping_seconds": 30 * sweep_seconds,
-            "deliveries.sweep_seconds": sweep_seconds,
+            "inbox.sweep_seconds": BEHIND * sweep_seconds,
+            "inbox.housekeeping_seconds": 10 * BEHIND * sweep_seconds,
+            "deliveries.sweep_seconds": BEHIND * sweep_seconds,
             "actors.restart_intensity": 1000,
         },
         overrides_from="the simulation",

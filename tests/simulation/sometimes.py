@@ -42,6 +42,17 @@ MISFORTUNES: Final = (
     "somebody's refund at the PSP",
     "somebody's capture at the PSP",
     "somebody's void at the PSP",
+    "notice lost",
+    "notice late",
+    "notice duplicated",
+    "notice reordered",
+    "notice forged",
+    "receiver refused",
+    "receiver hangs",
+    "receiver fails",
+    "receiver later",
+    "receiver receipt_lost",
+    "receiver gone",
 )
 
 _EVENTS: Final = """
@@ -52,7 +63,21 @@ _EVENTS: Final = """
     ResolvedCharged ResolvedDeclined ResolvedPending ResolvedVoided VoidRemainderRequested VoidSucceeded
 """
 
+_BY_NOTICE: Final = """
+    ActionFailed AuthorizationExpired CaptureSucceeded DisputeOpened DisputeUpdated EvidenceRecorded LateCaptureFailure
+    ProviderActionRequired ProviderAuthorized ProviderCharged RefundReversed RefundSucceeded ResolvedAuthorized ResolvedCharged
+    ResolvedDeclined ResolvedVoided VoidSucceeded
+"""
+
 EVENTS: Final = (
+    *(f"by notice:{name}" for name in _BY_NOTICE.split()),
+    *(f"notice:{what}" for what in ("applied", "parked", "dead", "beats the answer", "told 200", "told 503", "forged 400", "taken again")),
+    "notice:applied after a crash",
+    *(f"told:{what}" for what in ("again", "again after a crash", "verified by the official library")),
+    *("delivery:delivered", "delivery:delivered after failures", "delivery:dead after failures"),
+    *("dead letter:webhook_in no_payment", "dead letter:webhook_out http_400"),
+    *("endpoint:secret exchanged", "endpoint:switched on again"),
+    *(f"end:dispute {status}" for status in ("opened", "won", "lost")),
     *(f"crash:{point}" for point in CRASH_POINTS),
     "crash:while recovering",
     *(f"fault:{kind}" for kind in MISFORTUNES),

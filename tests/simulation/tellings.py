@@ -37,7 +37,7 @@ _ENDS: Final[Mapping[OperationStatus, frozenset[DisputeStatus]]] = {
 
 def notices(world: World) -> None:
     """W1, W3: the inbox holds what was taken, once and nothing else, and everything in it has had its one effect."""
-    rows = world.watch.rows("SELECT id, identity, state, tries, outcome, received_at, settled_at FROM payorch.inbox ORDER BY id")
+    rows = world.watch.rows("SELECT id, identity, state, outcome, received_at, settled_at FROM payorch.inbox ORDER BY id")
     post, stored = world.postman, {row["identity"] for row in rows}
     assert len(stored) == len(rows) == len(set(post.taken) | stored & post.unsure), f"W1: {len(rows)} rows for {len(post.taken)} receipts"
     assert set(post.taken) <= stored, f"W3: acknowledged and not there: {set(post.taken) - stored}"
@@ -57,7 +57,7 @@ def _at_its_end(world: World, row: Row) -> None:
     else:
         assert state in ("applied", "ignored"), f"W1: {words} has had no effect"
     world.seen[f"notice:{state}"] += 1
-    if state == "applied" and row["tries"]:
+    if state == "applied" and identity in world.postman.parked:
         world.seen["notice:applied after it was parked"] += 1
     died = world.died.get(world.postman.taken.get(identity, 0))
     if state == "applied" and died is not None and died < row["settled_at"]:
@@ -179,6 +179,7 @@ def disputes(world: World, payment: Payment, theirs: Iterable[str], *, told: boo
         one.id: one for id in theirs for one in world.psp.ledger.operations(limit=MANY, payment=id, kind=OperationKind.DISPUTE).items
     }
     ours = {one.psp_reference: one for one in payment.disputes}  # the latest stage of each
+    world.seen.update(f"end:dispute {one.status}" for one in ours.values())
     assert ours.keys() <= at_the_psp.keys(), f"W1: {payment.id} has disputes that the PSP knows nothing of"
     if not told:
         return
@@ -186,4 +187,3 @@ def disputes(world: World, payment: Payment, theirs: Iterable[str], *, told: boo
     for id, one in at_the_psp.items():
         alike = ours[id].status in _ENDS[one.status] and ours[id].amount.minor == one.amount
         assert alike, f"W1: dispute {id} is {ours[id].status} over {ours[id].amount.minor} here, {one.status} over {one.amount} at the PSP"
-        world.seen[f"end:dispute {ours[id].status}"] += 1

@@ -35,7 +35,10 @@ SOUND: Final[dict[str, str]] = {
     "I3: refunded and reserved are more than captured": (
         "SELECT p.id FROM payorch.payments AS p JOIN LATERAL (SELECT coalesce(sum(amount), 0) AS given FROM payorch.operations"
         " WHERE payment_id = p.id AND kind = 'refund' AND origin <> 'provider'"
-        f" AND (state = 'SUCCEEDED' OR state IN {_OPEN_OPERATION})) AS o ON true WHERE o.given > p.captured"
+        f" AND (state = 'SUCCEEDED' OR state IN {_OPEN_OPERATION})) AS o ON true"
+        # What the PSP took back since was there when they were asked for.
+        " JOIN LATERAL (SELECT coalesce(sum(amount), 0) AS gone FROM payorch.operations"
+        " WHERE payment_id = p.id AND kind = 'capture' AND state = 'REVERSED') AS r ON true WHERE o.given > p.captured + r.gone"
     ),
     "I3: captures given and under way are more than authorised": (
         "SELECT p.id FROM payorch.payments AS p JOIN LATERAL (SELECT coalesce(sum(amount), 0) AS taken FROM payorch.operations"
@@ -96,6 +99,11 @@ class Watch:
         statement = "SELECT digest FROM payorch.inbox WHERE connector = %s AND identity = %s"
         row = self._connection.execute(statement, (connector, identity), prepare=True).fetchone()
         return row is not None and bytes(row[0]) == digest
+
+    def parked(self) -> list[str]:
+        """The identities of the notices that are about nothing known as yet."""
+        statement = "SELECT identity FROM payorch.inbox WHERE state = 'parked' AND next_try_at IS NOT NULL ORDER BY id"
+        return [identity for (identity,) in self._connection.execute(statement, prepare=True).fetchall()]
 
     def rows(self, statement: LiteralString) -> list[dict[str, Any]]:
         """What a statement finds, for the last judgement."""

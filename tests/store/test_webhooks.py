@@ -333,3 +333,22 @@ async def test_a_letter_is_discarded_for_a_reason_only(journal: Journal, connect
     assert await dead_letters.count_open(connection) == {}
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         await connection.execute("DELETE FROM dead_letters")
+
+
+async def test_payments_are_found_by_the_psps_ids_of_operations(journal: Journal, connection: Connection) -> None:
+    taken, other = Story(), Story(connector="psp_two")
+    for story in (taken, other):
+        await journal.write([story.sent()])
+        await journal.write([story.authorized()])
+        await journal.write([story.capture_requested(1999)])
+        await journal.write([story.captured()])
+    await connection.execute("UPDATE payorch.operations SET psp_reference = 'ch_same'")
+    found = await inbox_reads.find_payments(
+        connection,
+        [
+            Reference(connector="psp_one", refers=Refers(psp=("ch_nobodys", "ch_same"), ours=(other.attempt.id,))),
+            Reference(connector="psp_two", refers=Refers(psp=("ch_same",))),
+            Reference(connector="psp_three", refers=Refers(psp=("ch_same",))),
+        ],
+    )
+    assert found == [taken.payment_id, other.payment_id, None]
