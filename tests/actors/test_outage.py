@@ -87,6 +87,12 @@ class Story:
             await trio.sleep(0.5)
         raise AssertionError(f"{await self.unknown()} payments are unknown after an hour")
 
+    async def charged_and_failed(self) -> list[str]:
+        """Payments that failed, as we say, and were charged, as the PSP's own books have it."""
+        charged = {theirs.reference for theirs in self.world.psp.ledger.payments(limit=1000).items if theirs.captured}
+        failed = [payment for payment in await self.payments() if payment.state is State.FAILED]
+        return [payment.id for payment in failed if any(attempt.id in charged for attempt in payment.attempts)]
+
     async def circuit(self, operation: str) -> list[str]:
         """What that circuit did."""
         rows = await connector_events(self.connection, "stripe", limit=500)
@@ -173,6 +179,7 @@ def test_an_outage_of_a_minute_under_trade(kind: FaultKind, database: Database) 
             assert unknown or kind is FaultKind.REFUSE
             assert await story.settled_after(healed) <= 45
             assert {payment.state for payment in await story.payments()} <= {State.CAPTURED, State.FAILED}
+        assert await story.charged_and_failed() == []
         authorize = await story.circuit("authorize")
         assert (authorize[0], authorize[-1]) == ("CircuitOpened", "CircuitClosed")
         assert "CircuitProbing" in authorize
