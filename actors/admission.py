@@ -60,14 +60,15 @@ def kind_of(subject: Attempt | Operation, source: Source) -> CallKind:
 def judge(evidence: Evidence, *, replays_errors: bool, slow_seconds: float) -> tuple[Verdict, str | None]:
     """What the end of a call shows about its PSP, and what went wrong, in one word. A decline is a good answer.
 
-    replays_errors: the PSP answers a repeated call with the error that it stored for the first one, so that such an answer is no news.
+    replays_errors: the PSP answers a repeated call with the error that it stored for the first one, so that such an answer is no news,
+    also where the PSP does not say that it is one (`Evidence.stored`).
     """
     finding = evidence.finding
     if isinstance(finding, NotExecuted):
         return _refused(finding)
     if isinstance(finding, Unknown) and POLICY[finding.failure.error_class].counts_for_breaker:
         status, asked = _status(finding.failure), evidence.source is Source.INQUIRY
-        stored = replays_errors and evidence.source is Source.REPLAY and status >= 500
+        stored = evidence.repeats_error or (replays_errors and evidence.source is Source.REPLAY and status >= 500)
         # What a PSP refuses to tell us is a fault of our configuration or of our question, and it is there to say so. And a look-up that it
         # answers says that it is well, even if the answer does not settle this one payment: nobody else is to suffer for that.
         refused = status in (401, 403) or (asked and 400 <= status < 500 and status not in (408, 409, 429))
@@ -204,12 +205,24 @@ class Admission:
         return permit
 
     def ended(
-        self, kind: CallKind, permit: Permit, verdict: Verdict, now: float, cause: str, *, repeat: bool, sent: bool, code: str | None = None
+        self,
+        kind: CallKind,
+        permit: Permit,
+        verdict: Verdict,
+        now: float,
+        cause: str,
+        *,
+        repeat: bool,
+        sent: bool,
+        stored: bool = False,
+        code: str | None = None,
     ) -> None:
-        """The call of that permit is over. sent: it was tried, so that a repeat has cost its token unless the PSP answered it."""
+        """The call of that permit is over. sent: it was tried, so that a repeat has cost its token unless the PSP answered it. stored: it
+        did, with what it says it keeps under the key: no news for the circuit, and no more work for the PSP than any answer.
+        """
         circuit = self._circuits[kind]
         circuit.ended(permit, verdict, now, code)
-        if repeat and (not sent or verdict in _ANSWERED):
+        if repeat and (not sent or stored or verdict in _ANSWERED):
             self.budget.give_back()
         if verdict is not Verdict.NOTHING:
             self._last_end[kind] = now
@@ -244,12 +257,12 @@ class Admission:
 
     # --- remembering, before the first call of this process
 
-    def remember_call(self, kind: CallKind, at: float, verdict: Verdict, code: str | None, *, repeat: bool) -> None:
-        """A call of the time before, in order of time."""
+    def remember_call(self, kind: CallKind, at: float, verdict: Verdict, code: str | None, *, repeat: bool, stored: bool = False) -> None:
+        """A call of the time before, in order of time. stored: as of `ended`."""
         self._circuits[kind].remember_call(at, verdict, code)
         if repeat:
             self.budget.take(at)
-            if verdict in _ANSWERED:
+            if stored or verdict in _ANSWERED:
                 self.budget.give_back()
         elif kind is not CallKind.LOOKUP:
             self.budget.earn()

@@ -1,9 +1,9 @@
 """The retry budget of one PSP: a bucket of tokens that bounds how much repeating may add to what is sent in the first place.
 
-Each first call earns a fraction of a token, a repeated one takes a whole token, and gets it back where the PSP really answered it: so
-repeating is free while it helps, and ends soon where it does not. With a PSP that answers nothing, repeats are at most that fraction of the
-first calls, plus the few tokens of the beginning and a trickle that keeps a quiet connector from never trying again. (gRPC's retry
-throttling, A6, in its spirit.)
+Each first call earns a fraction of a token, a repeated one takes a whole token, and gets it back where the PSP really answered it (also
+with an error, where it says that it had stored it): so repeating is free while it helps, and ends soon where it does not. With a PSP that
+answers nothing, repeats are at most that fraction of the first calls, plus the few tokens of the beginning and a trickle that keeps a quiet
+connector from never trying again. (gRPC's retry throttling, A6, in its spirit.)
 
 Pure, without a clock: `now` in seconds comes from outside. Not here: which calls are repeats, what is done without a token (`connector`).
 """

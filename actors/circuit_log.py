@@ -217,7 +217,8 @@ def remember(
         inquiry = call.evidence.source is Source.INQUIRY
         kind = CallKind.LOOKUP if inquiry else _KINDS[call.subject_id.partition("_")[0]]
         repeat = call.evidence.source is Source.REPLAY
-        admission.remember_call(kind, moments.monotonic(call.evidence.at), verdict, code, repeat=repeat)
+        at, stored = moments.monotonic(call.evidence.at), call.evidence.repeats_error
+        admission.remember_call(kind, at, verdict, code, repeat=repeat, stored=stored)
     admission.remembered = True
 
 

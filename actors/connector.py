@@ -399,12 +399,12 @@ class ConnectorActor(Actor[Message]):
         if evidence.retry_after is not None and verdict is Verdict.BAD:
             now = trio.current_time()
             self._admission.hold_off(job.kind, self._moments.monotonic(evidence.retry_after), now, job.execute.subject.id)
-        self._give_back(job, permit, verdict, code, sent=was_tried(evidence, verdict))
+        self._give_back(job, permit, verdict, code, sent=was_tried(evidence, verdict), stored=evidence.repeats_error)
 
-    def _give_back(self, job: _Job, permit: Permit, verdict: Verdict, code: str | None, *, sent: bool) -> None:
+    def _give_back(self, job: _Job, permit: Permit, verdict: Verdict, code: str | None, *, sent: bool, stored: bool = False) -> None:
         now, cause = trio.current_time(), job.execute.subject.id
         self._repeats_under_way -= job.repeat
-        self._admission.ended(job.kind, permit, verdict, now, cause, repeat=job.repeat, sent=sent, code=code)
+        self._admission.ended(job.kind, permit, verdict, now, cause, repeat=job.repeat, sent=sent, stored=stored, code=code)
 
     def _count(self, evidence: Evidence) -> None:
         match evidence.finding:

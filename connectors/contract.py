@@ -195,7 +195,8 @@ class Connector(Protocol):
         """What the PSP's answer to `call` says about the subject.
 
         `source` tells an answer to the first sending (RESPONSE) from one to the same bytes again (REPLAY) and from one to `inquire`
-        (INQUIRY). Never raises on any bytes: what cannot be understood is Unknown.
+        (INQUIRY). `Evidence.stored` is set where the PSP itself says of an answer of the first two kinds that it had kept it under the key.
+        Never raises on any bytes: what cannot be understood is Unknown.
         """
         ...
 

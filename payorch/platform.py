@@ -30,6 +30,7 @@ from actors.actor import Actor
 from actors.connector import ConnectorActor, Execute
 from actors.directory import Directory
 from actors.journal import JournalWriter, Write
+from actors.loading import Loading
 from actors.mailbox import ActorStopped, MailboxFull, Ref
 from actors.office import Office
 from actors.recovery import Poisoned, RecoveryActor, WellAgain
@@ -332,7 +333,7 @@ class Platform:
         return Surroundings(
             office=self._office,
             write=self.write,
-            load=lambda payment_id: self.read(reads.load_payment, payment_id),
+            load=Loading(lambda payment_id: self.read(reads.load_payment, payment_id), lambda ids: self.read(reads.load_many, ids)).load,
             postbox=self,
             process=self._ports.process,
             present=answer_json,

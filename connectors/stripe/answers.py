@@ -7,7 +7,8 @@
                           replay they say nothing about the first
     everything else       unknown: 3xx, 408, 409, idempotency errors, `lock_timeout`, 5xx, whatever cannot be read
 
-An inquiry that fails says nothing about the payment: unknown. Never raises on any bytes. Not here: HTTP itself, retries, our own states;
+An inquiry that fails says nothing about the payment: unknown. Whether an answer to a call of ours is one that Stripe had stored under the
+key is said by a header, and changes nothing of what it means. Never raises on any bytes. Not here: HTTP itself, retries, our own states;
 what a webhook says (`testimony`).
 """
 
@@ -82,7 +83,8 @@ def read(subject: Attempt | Operation, call: PreparedCall, response: HttpRespons
     case = _Case(subject=subject, call=call, status=response.status, data=data, source=source, at=at)
     evidence = evidence_of(subject, _reading(case), source=source, at=at, http_status=response.status)
     raw = redacted(response.status, data, len(response.body))
-    return structs.replace(evidence, psp_request_id=word(response.header("request-id")), raw=raw)
+    stored = case.look is Look.ANSWER and response.header("idempotent-replayed") == "true"
+    return structs.replace(evidence, psp_request_id=word(response.header("request-id")), raw=raw, stored=stored)
 
 
 def evidence_of(subject: Attempt | Operation, reading: Reading, *, source: Source, at: datetime, http_status: int | None) -> Evidence:

@@ -204,7 +204,9 @@ class Evidence(Struct, frozen=True, kw_only=True, gc=False):
     refund of that payment there is at the PSP, None where the answer does not list them all. `our_reference`: the attempt or operation id
     the PSP reports back. `raw`: its redacted answer, JSON text. `latency_ms`: of the call, where there was one.
     `retry_after`: before which the PSP does not want such a call again, where it said so. `money_reference`: the PSP's id of what holds or
-    took an attempt's money, where it has one apart from that of the payment (PayPal's authorization or capture within an order).
+    took an attempt's money, where it has one apart from that of the payment (an authorization or capture within an order). `stored`: the PSP
+    says that it has kept this answer under our key since an earlier sending and only gives it again. Only of an answer to a call of ours
+    that moves something.
     """
 
     source: Source
@@ -222,3 +224,14 @@ class Evidence(Struct, frozen=True, kw_only=True, gc=False):
     retry_after: datetime | None = None
     raw: str | None = None
     money_reference: str | None = None
+    stored: bool = False
+
+    @property
+    def repeats_error(self) -> bool:
+        """Whether the PSP gives a server error again that it keeps under our key, as it will for as long as the key lives. It is there to
+        say so, nothing was executed just now, and what became of the first sending is as unknown as before.
+        """
+        if not self.stored or not isinstance(self.finding, Unknown):
+            return False
+        detail = self.finding.failure.connector
+        return detail is not None and (detail.http_status or 0) >= 500

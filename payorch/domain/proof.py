@@ -1,8 +1,9 @@
 """How an unknown outcome is found out: what to do next, and when absence is proved. Pure.
 
-Order of proof: replay of the same bytes under the same PSP key (inside the key's window; for an authorisation only while it is still
-wanted, because a replay executes what never arrived), lookup, fence, waiting for a webhook, settlement, people. Absence means: a strong
-lookup that finds nothing after the PSP's lookup lag, or an eventual one that finds nothing twice, one lag apart, after the key's window.
+Order of proof: replay of the same bytes under the same PSP key (inside the key's window, unless the PSP is known to keep an error under it;
+for an authorisation only while it is still wanted, because a replay executes what never arrived), lookup, fence, waiting for a webhook,
+settlement, people. Absence means: a strong lookup that finds nothing after the PSP's lookup lag, or an eventual one that finds nothing
+twice, one lag apart, after the key's window.
 
 Not here: what follows from what is found (`weigh`).
 """
@@ -132,7 +133,8 @@ def attempt_means(payment: Payment, attempt: Attempt, desk: Desk) -> Means:
         return _inquiry(manifest, attempt.psp_reference)
     if attempt.psp_reference is not None and manifest.lookup is not Lookup.NONE:
         return Means.INQUIRE  # its own id is known: reading is enough, and moves nothing
-    # Turn and turn about: a PSP that stored a 500 under our key answers every replay with it, and only a lookup can find the charge.
+    # Turn and turn about: a PSP that stored a 500 under our key answers every replay with it, and only a lookup can find the charge. Not
+    # every PSP says that it did (`Pursuit.stored`); from one that does, one such answer is enough.
     turn = manifest.lookup is Lookup.NONE or attempt.pursuit is None or not attempt.pursuit.replayed
     if turn and _replay_is_legal(payment, attempt, desk):
         return Means.REPLAY
@@ -141,7 +143,8 @@ def attempt_means(payment: Payment, attempt: Attempt, desk: Desk) -> Means:
 
 def _replay_is_legal(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
     in_review = payment.state is State.MANUAL_REVIEW  # frozen: a replay could execute what people have not decided
-    return desk.at < attempt.psp_key_safe_until and wanted(payment, desk) and not in_review
+    open_still = desk.at < attempt.psp_key_safe_until and not _keeps_error(attempt)
+    return open_still and wanted(payment, desk) and not in_review
 
 
 def operation_means(payment: Payment, operation: Operation, desk: Desk) -> Means:
@@ -161,7 +164,12 @@ def operation_means(payment: Payment, operation: Operation, desk: Desk) -> Means
 
 def _window_is_open(payment: Payment, operation: Operation, desk: Desk) -> bool:
     safe_until = operation.psp_key_safe_until
-    return safe_until is not None and desk.at < safe_until and not _is_frozen(payment, operation)
+    return safe_until is not None and desk.at < safe_until and not _keeps_error(operation) and not _is_frozen(payment, operation)
+
+
+def _keeps_error(subject: Attempt | Operation) -> bool:
+    """Whether every replay would bring the error that the PSP keeps under the key: nothing would be executed, and nothing learnt."""
+    return subject.pursuit is not None and subject.pursuit.stored
 
 
 def _is_frozen(payment: Payment, operation: Operation) -> bool:
@@ -170,6 +178,11 @@ def _is_frozen(payment: Payment, operation: Operation) -> bool:
 
 def _inquiry(manifest: Manifest, psp_reference: str | None) -> Means:
     return Means.WAIT if manifest.lookup is Lookup.NONE else Means.INQUIRE
+
+
+def search_anew(subject: Attempt | Operation, evidence: Evidence, desk: Desk) -> Pursuit:
+    """A search that begins now. What the PSP keeps under the key is no matter of one search, and stays known."""
+    return Pursuit(since=desk.at, stored=_keeps_error(subject) or evidence.repeats_error)
 
 
 def search_on(
@@ -186,22 +199,27 @@ def search_on(
 
     A look before its time takes no step and moves no timer: the schedule is what was promised, and looks that a recovered PSP gets on top
     must not push the next one into the far future. absent: the PSP found nothing, and that may become a proof.
+
+    A replay that brings an error which the PSP keeps under the key was the last one, and the look is not over with it: it goes on with a
+    lookup, where there is one, as soon as any first look would. The next interval may be hours, and the PSP is there.
     """
     before, early = subject.pursuit or Pursuit(since=desk.at), is_early(subject, desk)
     kept_back = isinstance(evidence.finding, NotExecuted) and not evidence.finding.sent
     replayed = evidence.source is Source.REPLAY and not kept_back
     moment = min(evidence.at, desk.at)
     keep = absent and (not early or absence_may_count(manifest, subject, moment, reference_known=reference_known))
+    goes_on = evidence.repeats_error and not before.stored and not early and manifest.lookup is not Lookup.NONE
     pursuit = Pursuit(
         since=before.since,
-        steps=before.steps if early else before.steps + 1,
+        steps=before.steps if early or goes_on else before.steps + 1,
         absences=(*before.absences, moment) if keep else before.absences,
         sent_at=desk.at if replayed else before.sent_at,
         # A replay that was kept back, with or without a lookup in its place, keeps its turn.
         replayed=before.replayed if early else replayed,
         early=before.early + (early and replayed),
+        stored=before.stored or evidence.repeats_error,
     )
-    timer = subject.next_action_at if early else None
+    timer = subject.next_action_at if early else desk.look_at(looks_seconds, 0) if goes_on else None
     look = timer or desk.look_at(looks_seconds, pursuit.steps)
     return pursuit, max(look, evidence.retry_after or look)
 

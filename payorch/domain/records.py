@@ -59,7 +59,8 @@ class Pursuit(Struct, frozen=True, kw_only=True, gc=False):
 
     sent_at: when the answer to the last replay, which may have executed what never arrived, was given up or came. steps: looks taken by the
     schedule. replayed: the last of them was a replay, so that it is a lookup's turn. early: replays and sendings before their time, because
-    the PSP answered again: they take no step, and there is a bound.
+    the PSP answered again: they take no step, and there is a bound. stored: the PSP has said that it keeps a server error under the
+    subject's key, which it gives to every replay for as long as the key lives: only a lookup can tell what became of the call.
     """
 
     since: datetime
@@ -68,6 +69,7 @@ class Pursuit(Struct, frozen=True, kw_only=True, gc=False):
     sent_at: datetime | None = None
     replayed: bool = False
     early: int = 0
+    stored: bool = False
 
 
 class Attempt(Struct, frozen=True, kw_only=True, gc=False):

@@ -14,6 +14,7 @@ from payorch.domain.desk import Limits, Story
 from payorch.domain.events import Discrepancy
 from payorch.domain.outcome import POLICY, Declined, ErrorClass, Evidence, Failure, Kind, Released, Source
 from payorch.domain.payment import AttemptState, Name, State
+from payorch.domain.proof import search_anew
 from payorch.domain.records import Attempt, Operation, OperationKind, Origin, Payment, Pursuit
 
 
@@ -37,7 +38,7 @@ def abandoned(story: Story, attempt: Attempt, evidence: Evidence) -> None:
         return
     story.attempt(
         Name.ACTION_ABANDONED, attempt, AttemptState.UNKNOWN, to=State.OUTCOME_UNKNOWN,
-        evidence=evidence, next_action_at=desk.at, pursuit=Pursuit(since=desk.at),
+        evidence=evidence, next_action_at=desk.at, pursuit=search_anew(attempt, evidence, desk),
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ from payorch.domain.outcome import (
     Unknown,
 )
 from payorch.domain.payment import EDGES, HOLDING_ATTEMPT, OPEN_ATTEMPT, AttemptState, Name, OperationState, State
-from payorch.domain.proof import absence_proved, proof_possible_at, search_on
+from payorch.domain.proof import absence_proved, proof_possible_at, search_anew, search_on
 from payorch.domain.records import Attempt, OperationKind, Origin, Payment, Pursuit
 from payorch.domain.session import (
     abandoned,
@@ -278,8 +278,8 @@ def _pending(story: Story, attempt: Attempt, evidence: Evidence) -> None:
             return _look_again(story, attempt, evidence)
         name = Name.RESOLVED_PENDING if _resolving(payment) else Name.PROVIDER_ACCEPTED
         state, to, looks = AttemptState.PENDING, State.PROVIDER_PENDING, limits.pending_looks_seconds
-    at = story.desk.at
-    story.attempt(name, attempt, state, to=to, evidence=evidence, next_action_at=story.desk.look_at(looks, 0), pursuit=Pursuit(since=at))
+    desk, search = story.desk, search_anew(attempt, evidence, story.desk)
+    story.attempt(name, attempt, state, to=to, evidence=evidence, next_action_at=desk.look_at(looks, 0), pursuit=search)
     if to is State.REQUIRES_ACTION and payment.cancel_requested:
         close_unwanted(story, story.payment.attempt(attempt.id))
     return None
@@ -374,7 +374,7 @@ def _unknown(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     look = desk.at if restart else desk.look_at(desk.limits.unknown_looks_seconds, 0)
     return story.attempt(
         name, attempt, AttemptState.UNKNOWN, to=State.OUTCOME_UNKNOWN,
-        evidence=evidence, next_action_at=look, pursuit=Pursuit(since=desk.at),
+        evidence=evidence, next_action_at=look, pursuit=search_anew(attempt, evidence, desk),
     )  # fmt: skip
 
 
@@ -392,7 +392,7 @@ def _look_again(story: Story, attempt: Attempt, evidence: Evidence) -> None:
             if age >= limits.pending_deadline_seconds:
                 return story.attempt(
                     Name.PENDING_DEADLINE_PASSED, attempt, AttemptState.UNKNOWN, to=State.OUTCOME_UNKNOWN,
-                    evidence=evidence, next_action_at=desk.at, pursuit=Pursuit(since=desk.at),
+                    evidence=evidence, next_action_at=desk.at, pursuit=search_anew(attempt, evidence, desk),
                 )  # fmt: skip
             looks = limits.pending_looks_seconds
         case State.OUTCOME_UNKNOWN:

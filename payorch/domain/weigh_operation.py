@@ -26,7 +26,7 @@ from payorch.domain.payment import (
     OperationState,
     State,
 )
-from payorch.domain.proof import absence_proved, search_on
+from payorch.domain.proof import absence_proved, search_anew, search_on
 from payorch.domain.records import Operation, OperationKind, Payment, Pursuit
 from payorch.domain.session import still_unwanted
 
@@ -212,7 +212,7 @@ def _void_succeeded(story: Story, operation: Operation, evidence: Evidence) -> N
 
 
 def _pending(story: Story, operation: Operation, evidence: Evidence) -> None:
-    payment, at, limits = story.payment, story.desk.at, story.desk.limits
+    payment, desk, limits = story.payment, story.desk, story.desk.limits
     if operation.state is OperationState.PENDING:
         return _look_again(story, operation, evidence)
     names = {OperationKind.CAPTURE: Name.RESOLVED_CAPTURE_PENDING, OperationKind.VOID: Name.RESOLVED_VOID_PENDING}
@@ -222,7 +222,7 @@ def _pending(story: Story, operation: Operation, evidence: Evidence) -> None:
     name = names[operation.kind] if moves else Name.REFUND_PENDING if operation.kind is OperationKind.REFUND else Name.OPERATION_PENDING
     return story.operation(
         name, operation, OperationState.PENDING, to=_KIND_STATE[operation.kind] if moves else None,
-        evidence=evidence, next_action_at=story.desk.look_at(limits.pending_looks_seconds, 0), pursuit=Pursuit(since=at),
+        evidence=evidence, next_action_at=desk.look_at(limits.pending_looks_seconds, 0), pursuit=search_anew(operation, evidence, desk),
     )  # fmt: skip
 
 
@@ -367,7 +367,7 @@ def _unknown(story: Story, operation: Operation, evidence: Evidence) -> None:
         return _look_again(story, operation, evidence)
     restart = evidence.source is Source.RESTART
     look = desk.at if restart else desk.look_at(desk.limits.unknown_looks_seconds, 0)
-    pursuit = Pursuit(since=desk.at)
+    pursuit = search_anew(operation, evidence, desk)
     lost = Name.FOUND_SENT_AFTER_RESTART if restart else Name.OUTCOME_LOST
     decides = _decides(payment, operation) and payment.state is not State.OUTCOME_UNKNOWN
     name = lost if decides else Name.REFUND_UNKNOWN if operation.kind is OperationKind.REFUND else Name.EVIDENCE_RECORDED
@@ -388,7 +388,7 @@ def _look_again(story: Story, operation: Operation, evidence: Evidence) -> None:
         name = Name.PENDING_DEADLINE_PASSED if decides else Name.REFUND_UNKNOWN if refund else Name.EVIDENCE_RECORDED
         return story.operation(
             name, operation, OperationState.UNKNOWN, to=State.OUTCOME_UNKNOWN if decides else None,
-            evidence=evidence, next_action_at=desk.at, pursuit=Pursuit(since=desk.at),
+            evidence=evidence, next_action_at=desk.at, pursuit=search_anew(operation, evidence, desk),
         )  # fmt: skip
     if operation.state is OperationState.UNKNOWN and age >= limits.unknown_budget_seconds:
         why = "the PSP could not be made to say what became of it in the time that the search has"

@@ -67,6 +67,7 @@ class Answer:
 FINE = Answer()
 DECLINE = Answer(status=402)
 BROKEN = Answer(status=500)
+KEPT = Answer(status=500, headers=(("idempotent-replayed", "true"),))
 ABSENT = Answer(status=404)
 BUSY = Answer(status=429)
 REFUSED = Answer(error=NotSent("connect", "psp"))
@@ -123,7 +124,8 @@ class MadeUp:
             404: Absent(),
             429: turned_away if source is Source.RESPONSE else unknown,
         }
-        return Evidence(source=source, finding=found.get(response.status, unknown), at=at)
+        stored = response.header("idempotent-replayed") is not None
+        return Evidence(source=source, finding=found.get(response.status, unknown), at=at, stored=stored)
 
 
 @dataclass(kw_only=True)

@@ -79,6 +79,15 @@ def test_a_psp_that_does_not_replay_errors_is_ill_when_a_replay_fails() -> None:
     assert judge(evidence, replays_errors=False, slow_seconds=10) == (B, "code")
 
 
+@pytest.mark.parametrize("source", [R, P])
+@pytest.mark.parametrize("replays_errors", [True, False])
+def test_an_error_that_the_psp_says_it_keeps_is_no_news(source: Source, *, replays_errors: bool) -> None:
+    kept = Evidence(source=source, finding=unknown(500), at=START, stored=True)
+    assert judge(kept, replays_errors=replays_errors, slow_seconds=10) == (N, None)
+    refused = Evidence(source=source, finding=Declined(failure=why(ErrorClass.HARD_DECLINE)), at=START, stored=True)
+    assert judge(refused, replays_errors=replays_errors, slow_seconds=10)[0] is G
+
+
 def test_an_answer_about_the_right_payment_is_one_whatever_it_leaves_open() -> None:
     for source in (R, P, Q):
         evidence = Evidence(source=source, finding=unknown(200), at=START, psp_reference="pi_1")
@@ -102,13 +111,13 @@ class Watched:
         self.well: list[tuple[CallKind, float]] = []
         self.one = Admission("psp", LIMITS, 0, changed=self.changes.append, well_again=lambda *what: self.well.append(what))
 
-    def call(self, kind: CallKind, verdict: Verdict, now: float, *, repeat: bool = False) -> bool:
+    def call(self, kind: CallKind, verdict: Verdict, now: float, *, repeat: bool = False, stored: bool = False) -> bool:
         """One call; whether it passed."""
         permit = self.one.enter(kind, now, "att_1", repeat=repeat)
         if isinstance(permit, Refused):
             return False
         assert isinstance(permit, Permit)
-        self.one.ended(kind, permit, verdict, now, "att_1", repeat=repeat, sent=True)
+        self.one.ended(kind, permit, verdict, now, "att_1", repeat=repeat, sent=True, stored=stored)
         return True
 
     def calls(self, kind: CallKind, verdicts: str, now: float) -> None:
@@ -155,6 +164,22 @@ def test_the_end_of_an_outage_fills_the_retry_budget_up() -> None:
     watched.calls(CallKind.AUTHORIZE, "gg", 6)
     assert watched.one.view(CallKind.AUTHORIZE, 6).reason is Reason.PROBES_SUCCEEDED
     assert watched.one.budget.tokens(6) >= 5
+
+
+def test_an_answer_that_the_psp_kept_gives_its_token_back_and_one_that_may_be_fresh_does_not() -> None:
+    watched = Watched()
+    for _ in range(9):
+        assert watched.call(CallKind.AUTHORIZE, N, 1, repeat=True, stored=True)
+    assert [watched.call(CallKind.AUTHORIZE, N, 1, repeat=True) for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_a_circuit_is_not_closed_by_what_the_psp_kept() -> None:
+    watched = Watched()
+    watched.calls(CallKind.AUTHORIZE, "bbbbb", 1)
+    for _ in range(5):
+        watched.call(CallKind.AUTHORIZE, N, 6, repeat=True, stored=True)
+    assert watched.one.view(CallKind.AUTHORIZE, 6).mode is Mode.HALF_OPEN
+    assert watched.well == []
 
 
 @pytest.mark.parametrize("kind", CallKind)

@@ -17,7 +17,7 @@ from actors.breaker import Circuit, CircuitView, Mode, Permit, Reason, Verdict
 from actors.circuit_log import CircuitLog, CircuitRecord, remember, stream_id, worth_telling
 from actors.mailbox import AskTimeout
 from actors.moments import Moments
-from payorch.domain.outcome import Approved, ErrorClass, Evidence, Failure, NotExecuted, Source, Unknown
+from payorch.domain.outcome import Approved, ConnectorDetail, ErrorClass, Evidence, Failure, NotExecuted, Source, Unknown
 from payorch.store.connector_reads import RecentCall, connector_events
 from payorch.store.items import Appended, Conflict, Entry, Refused, Result
 from payorch.store.journal import JournalUnavailable
@@ -319,6 +319,21 @@ async def test_replays_that_were_kept_back_cost_no_token(autojump_clock: trio.te
     again = an_admission(trio.current_time())
     remember(again, [], [replay("connect")], Moments(WorldClock()), replays_errors=True)
     assert again.budget.tokens(trio.current_time()) == pytest.approx(4, abs=0.1)
+
+
+async def test_replays_that_were_answered_with_what_the_psp_keeps_cost_no_token(autojump_clock: trio.testing.MockClock) -> None:
+    await trio.sleep(100)
+    detail = ConnectorDetail(http_status=500)
+    broken = Unknown(failure=Failure(error_class=ErrorClass.UNKNOWN_OUTCOME, code="oops", message="no", connector=detail))
+
+    def left(*, stored: bool) -> float:
+        evidence = Evidence(source=Source.REPLAY, finding=broken, at=START + timedelta(seconds=99), stored=stored)
+        one = an_admission(trio.current_time())
+        remember(one, [], [RecentCall(subject_id="att_1", evidence=evidence)] * 4, Moments(WorldClock()), replays_errors=True)
+        return one.budget.tokens(trio.current_time())
+
+    assert left(stored=True) == pytest.approx(5, abs=0.1)
+    assert left(stored=False) == pytest.approx(1, abs=0.1)
 
 
 def test_a_psp_that_asks_again_and_again_to_be_left_alone_is_told_of_in_few_records() -> None:

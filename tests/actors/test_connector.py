@@ -25,6 +25,7 @@ from tests.actors.connector_world import (
     DECLINE,
     FINE,
     HANGING,
+    KEPT,
     LIMITS,
     REFUSED,
     START,
@@ -342,8 +343,21 @@ async def test_an_answered_repeat_costs_nothing(autojump_clock: trio.testing.Moc
             assert (await world.answer(world.replay())).source is Source.REPLAY
 
 
-async def test_a_stored_error_that_is_replayed_is_no_news_and_costs_its_token(autojump_clock: trio.testing.MockClock) -> None:
-    """The PSP may be well: it only repeats what it said. It may be ill: so it must not be repeated without end."""
+@pytest.mark.parametrize("repeats", [9, 40])
+async def test_errors_that_a_psp_says_it_keeps_leave_the_tokens_to_others(repeats: int, autojump_clock: trio.testing.MockClock) -> None:
+    """They tell nothing of whether it is well, but it has answered. Each is the last replay of its payment, and the next needs a token."""
+    async with connector(initial=2, earned_per_minute=0) as world:
+        world.wire.answers = lambda request: ABSENT if request.path == "/look" else KEPT
+        for _ in range(repeats):
+            assert (await world.answer(world.replay())).source is Source.REPLAY
+        assert mode(world) is Mode.CLOSED
+        assert world.admission.budget.tokens(trio.current_time()) == 2
+        world.wire.answers = [FINE]
+        assert (await world.answer(world.replay())).source is Source.REPLAY
+
+
+async def test_an_error_that_is_replayed_is_no_news_and_costs_its_token(autojump_clock: trio.testing.MockClock) -> None:
+    """The PSP may be well: it only repeats what it said. It may be ill, if it does not say which: it must not be repeated without end."""
     async with connector(initial=3, earned_per_minute=0) as world:
         world.wire.answers = [BROKEN]
         for _ in range(3):

@@ -19,7 +19,7 @@ from payorch.domain.proof import Look, Means, looks_ahead, may_replay_ahead, sen
 from payorch.domain.records import Hold, OperationKind, Payment
 from payorch.domain.weigh import weigh
 from payorch.domain.weigh_nothing import bring_forward, taught_nothing
-from tests.domain.worlds import ABSENT, CHARGED, LOST, MINUTE, NOT_SENT, World, fail, rejected
+from tests.domain.worlds import ABSENT, BROKEN, CHARGED, LOST, MINUTE, NOT_SENT, World, fail, rejected
 
 NOTHING: frozenset[OperationKind] = frozenset()
 KEPT_BACK = NotExecuted(failure=fail(ErrorClass.NOT_SENT, "circuit_open"), sent=False)
@@ -72,6 +72,21 @@ def test_where_nothing_can_be_asked_the_same_bytes_go_out_again() -> None:
 def looked_at(payment: Payment, at: datetime) -> Payment:
     """The same, with its next look at that moment."""
     return replace(payment, attempts=tuple([replace(one, next_action_at=at) for one in payment.attempts]))
+
+
+@pytest.mark.parametrize("connector", ["eventual", "blind"])
+def test_a_replay_before_its_time_that_brings_what_the_psp_keeps_was_the_last(connector: str) -> None:
+    world = World()
+    payment = unknown(world, connector)
+    before = payment.attempts[0]
+    payment = world.answer(payment, BROKEN, Source.REPLAY, stored=True)
+    (attempt,) = payment.attempts
+    assert before.pursuit is not None
+    assert (attempt.next_action_at, attempt.pursuit) == (
+        before.next_action_at, replace(before.pursuit, early=1, sent_at=world.at, stored=True),
+    )  # fmt: skip
+    assert not may_replay_ahead(payment, attempt, world.desk())
+    assert ahead(world, payment, connector) == ({} if connector == "blind" else {attempt.id: Means.INQUIRE})
 
 
 def test_an_authorisation_that_nobody_wants_any_more_is_not_replayed() -> None:

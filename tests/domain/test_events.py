@@ -17,7 +17,7 @@ from payorch.domain.intent import CaptureMode
 from payorch.domain.money import EXPONENTS, Money
 from payorch.domain.outcome import Approved
 from payorch.domain.payment import Name, State
-from payorch.domain.records import Payment
+from payorch.domain.records import Payment, Pursuit
 from tests.domain.worlds import START, World
 
 _TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8)
@@ -114,7 +114,7 @@ def test_what_cannot_be_read_says_so(name: str, body: str) -> None:
 def test_fields_that_came_later_have_defaults_in_old_journals() -> None:
     story = World()
     payment = story.answer(story.pay(), Approved(captured=True))
-    later = {"held_since", "pursuit", "next_action_at", "reason", "failure", "metadata", "sent_at", "retry_of"}
+    later = {"held_since", "pursuit", "next_action_at", "reason", "failure", "metadata", "sent_at", "retry_of", "stored"}
     stripped = [read(event, json.dumps(_without(json.loads(encode(event)), later))) for event in story.events]
     old = replay(stripped)
     assert old.state is payment.state
@@ -125,6 +125,19 @@ def test_fields_that_came_later_have_defaults_in_old_journals() -> None:
     )  # fmt: skip
     assert isinstance(change.data, AttemptChange)
     assert change.data.pursuit is None
+
+
+def test_a_search_and_its_evidence_of_before_stored_answers_were_known_can_be_read() -> None:
+    failure = '{"error_class":"UNKNOWN_OUTCOME","code":"outcome_unknown","message":"-","connector":{"http_status":500}}'
+    evidence = f'{{"source":"replay","finding":{{"type":"Unknown","failure":{failure}}},"at":"2027-03-01T12:00:00Z"}}'
+    pursuit = '{"since":"2027-03-01T12:00:00Z","steps":3,"absences":[],"sent_at":null,"replayed":true,"early":0}'
+    data = f'{{"attempt_id":"att_1","state":"UNKNOWN","evidence":{evidence},"pursuit":{pursuit}}}'
+    body = f'{{"to":"OUTCOME_UNKNOWN","kind":"AttemptChange","data":{data}}}'
+    change = decode(name="EvidenceRecorded", at=START, actor="a", cause="c", body=body).data
+    assert isinstance(change, AttemptChange)
+    assert change.evidence is not None
+    assert not change.evidence.repeats_error
+    assert change.pursuit == Pursuit(since=START, steps=3, replayed=True, stored=False)
 
 
 def test_the_least_that_is_said_of_a_dispute_can_be_read() -> None:

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from payorch.domain import decide
 from payorch.domain.capability import Lookup
 from payorch.domain.intent import CaptureMode
-from payorch.domain.outcome import Approved, Source
-from payorch.domain.payment import AttemptState, Command, State
+from payorch.domain.outcome import Approved, ErrorClass, Finding, Pending, Source
+from payorch.domain.payment import AttemptState, Command, OperationState, State
 from payorch.domain.proof import Means, absence_proved, attempt_means
 from payorch.domain.records import Attempt, Hold, OperationKind, Payment, Pursuit
-from tests.domain.worlds import ABSENT, CHARGED, LOST, MINUTE, NOT_SENT, START, World, manifest
+from tests.domain.worlds import ABSENT, BROKEN, CHARGED, LOST, MINUTE, NOT_SENT, START, World, declined, manifest
 
 
 def at(seconds: float) -> datetime:
@@ -123,6 +123,103 @@ def test_no_replay_after_the_keys_window() -> None:
     assert means(world, payment) is Means.REPLAY
     world.later(seconds=1)
     assert means(world, payment) is Means.INQUIRE
+
+
+def searched(payment: Payment) -> Pursuit:
+    """The search for its attempt."""
+    pursuit = payment.attempts[0].pursuit
+    assert pursuit is not None
+    return pursuit
+
+
+def test_a_key_under_which_the_psp_keeps_an_error_is_not_replayed_again() -> None:
+    """It is asked instead, as soon as any first look would be and without the loss of a step: the next interval may be hours."""
+    world = World()
+    payment = lost(world, connector="eventual")
+    while searched(payment).steps < 2:
+        world.to_next_timer(payment)
+        payment = world.answer(payment, NOT_SENT, Source.REPLAY)  # kept back: it keeps its turn
+    assert set(world.to_next_timer(payment).values()) == {Means.REPLAY}
+    payment = world.answer(payment, BROKEN, Source.REPLAY, stored=True)
+    assert (searched(payment).stored, searched(payment).steps) == (True, 2)
+    assert payment.due_at == world.at + timedelta(seconds=2)
+    assert set(world.to_next_timer(payment).values()) == {Means.INQUIRE}
+    payment = world.answer(payment, ABSENT, Source.INQUIRY)
+    assert (searched(payment).steps, payment.due_at) == (3, world.at + timedelta(seconds=60))
+    while world.at < payment.attempts[0].psp_key_safe_until:
+        assert set(world.to_next_timer(payment).values()) == {Means.INQUIRE}
+        payment = world.answer(payment, BROKEN, Source.INQUIRY)
+    assert searched(payment).stored
+
+
+def test_an_error_that_may_be_fresh_is_replayed_by_turns() -> None:
+    """Not every PSP says that it gives an answer again; one that does, says so of this one: it is there to be asked, and ill."""
+    world = World()
+    payment = lost(world, connector="eventual")
+    turns: list[Means] = []
+    for _ in range(4):
+        turns += world.to_next_timer(payment).values()
+        payment = world.answer(payment, BROKEN, Source.REPLAY if turns[-1] is Means.REPLAY else Source.INQUIRY)
+    assert turns == [Means.REPLAY, Means.INQUIRE] * 2
+
+
+@pytest.mark.parametrize(("finding", "state"), [(CHARGED, State.CAPTURED), (declined(ErrorClass.HARD_DECLINE), State.FAILED)])
+def test_another_stored_answer_is_an_answer(finding: Finding, state: State) -> None:
+    world = World()
+    assert world.answer(lost(world), finding, Source.REPLAY, stored=True).state is state
+
+
+def test_a_stored_answer_that_cannot_be_read_may_be_read_next_time() -> None:
+    world = World()
+    payment = lost(world, connector="blind")
+    world.to_next_timer(payment)
+    payment = world.answer(payment, LOST, Source.REPLAY, stored=True)
+    assert set(world.to_next_timer(payment).values()) == {Means.REPLAY}
+
+
+def test_where_nothing_can_be_asked_an_error_that_is_kept_is_waited_out() -> None:
+    world = World()
+    payment = lost(world, connector="blind")
+    assert set(world.to_next_timer(payment).values()) == {Means.REPLAY}
+    payment = world.answer(payment, BROKEN, Source.REPLAY, stored=True)
+    assert payment.due_at == world.at + timedelta(seconds=5), "there is no other way to look, so this look is over"
+    assert set(world.to_next_timer(payment).values()) == {Means.WAIT}
+
+
+def test_a_first_sending_that_is_answered_with_what_is_kept_is_not_repeated() -> None:
+    """Somebody sent it before, whatever we know of that."""
+    world = World()
+    payment = world.answer(world.pay(), BROKEN, stored=True)
+    assert payment.state is State.OUTCOME_UNKNOWN
+    assert means(world, payment) is Means.INQUIRE
+
+
+def test_what_is_kept_stays_known_when_the_search_begins_anew() -> None:
+    world = World()
+    payment = world.answer(world.pay(capture=CaptureMode.MANUAL, connector="blind"), Approved())
+    payment = world.command(payment, lambda story: decide.capture(story, None))
+    for finding, source in ((LOST, Source.RESPONSE), (BROKEN, Source.REPLAY), (Pending(), Source.WEBHOOK)):
+        payment = world.answer_operation(payment, OperationKind.CAPTURE, finding, source, stored=finding is BROKEN)
+    (capture,) = payment.operations
+    assert capture.state is OperationState.PENDING
+    world.later(seconds=2 * 86400)
+    payment = world.weigh(payment, capture.id, LOST, Source.INQUIRY)
+    (capture,) = payment.operations
+    assert (capture.state, capture.pursuit) == (OperationState.UNKNOWN, Pursuit(since=world.at, stored=True))
+
+
+@pytest.mark.parametrize("connector", ["strong", "eventual", "blind"])
+def test_nor_is_an_operation_replayed_under_whose_key_an_error_is_kept(connector: str) -> None:
+    world = World()
+    payment = world.answer(world.pay(capture=CaptureMode.MANUAL, connector=connector), Approved())
+    payment = world.command(payment, lambda story: decide.capture(story, None))
+    payment = world.answer_operation(payment, OperationKind.CAPTURE, LOST)
+    assert set(world.to_next_timer(payment).values()) == {Means.REPLAY}
+    payment = world.answer_operation(payment, OperationKind.CAPTURE, BROKEN, Source.REPLAY, stored=True)
+    other = Means.WAIT if connector == "blind" else Means.INQUIRE
+    for _ in range(4):
+        assert set(world.to_next_timer(payment).values()) == {other}
+        payment = world.answer_operation(payment, OperationKind.CAPTURE, LOST, Source.INQUIRY)
 
 
 def test_a_known_psp_id_is_read_instead_of_replayed() -> None:

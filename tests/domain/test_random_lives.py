@@ -54,7 +54,7 @@ from payorch.domain.payment import (
 from payorch.domain.records import Attempt, Hold, Operation, OperationKind, Origin, Payment
 from payorch.domain.testimony import Statement, Testimony, weigh_testimony
 from payorch.domain.weigh import expire, nothing_to_ask, weigh
-from tests.domain.worlds import ACTION, LOST, NOT_SENT, Broken, World
+from tests.domain.worlds import ACTION, BROKEN, LOST, NOT_SENT, Broken, World
 
 CLASSES = (
     ErrorClass.SOFT_TRY_OTHER,
@@ -385,8 +385,10 @@ class Life:
                 case proof.Means.LOST:
                     self._weigh(look.subject_id, Evidence(source=Source.RESPONSE, finding=LOST, at=self.world.at))
                 case proof.Means.REPLAY:
-                    found = LOST if isinstance(finding, (Absent, Released)) else finding
-                    self._weigh(look.subject_id, Evidence(source=Source.REPLAY, finding=found, at=self.world.at))
+                    assert before.pursuit is None or not before.pursuit.stored, f"it is known what {look} would bring {self._tale()}"
+                    found = self.choose((LOST, BROKEN)) if isinstance(finding, (Absent, Released, Unknown)) else finding
+                    stored = self.choose((False, True))
+                    self._weigh(look.subject_id, Evidence(source=Source.REPLAY, finding=found, at=self.world.at, stored=stored))
                 case proof.Means.SEND:
                     found = NOT_SENT if isinstance(finding, (Absent, Released, Unknown)) else finding
                     self._weigh(look.subject_id, Evidence(source=Source.RESPONSE, finding=found, at=self.world.at))

@@ -31,6 +31,7 @@ from payorch.domain.money import Money
 from payorch.domain.outcome import (
     Absent,
     Approved,
+    ConnectorDetail,
     Declined,
     ErrorClass,
     Evidence,
@@ -133,6 +134,9 @@ def rejected(error_class: ErrorClass) -> NotExecuted:
 
 NOT_SENT = NotExecuted(failure=fail(ErrorClass.NOT_SENT, "connect"), sent=False)
 LOST = Unknown(failure=fail(ErrorClass.UNKNOWN_OUTCOME, "read_timeout"))
+BROKEN = Unknown(
+    failure=Failure(error_class=ErrorClass.UNKNOWN_OUTCOME, code="oops", message="-", connector=ConnectorDetail(http_status=500))
+)
 CHARGED = Approved(captured=True)
 CHALLENGE = Pending(action=ACTION)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from connectors.contract import HttpResponse
 from connectors.stripe import connector
@@ -282,6 +283,22 @@ def test_a_lock_that_was_not_got_in_time_is_unknown() -> None:
     body = cases.error("invalid_request_error", code="lock_timeout")
     for subject in (cases.attempt(), cases.operation(CAPTURE)):
         assert is_unknown(cases.read(subject, 429, body))
+
+
+@pytest.mark.parametrize("source", [RESPONSE, REPLAY, INQUIRY])
+@pytest.mark.parametrize(("status", "body"), [(500, cases.error("api_error")), (503, b""), (402, cases.error("card_error")), (200, b"")])
+def test_what_stripe_keeps_under_the_key_is_told_by_a_header(source: Source, status: int, body: object) -> None:
+    """It changes nothing of what the answer means, and an inquiry has no key."""
+    subject = cases.attempt()
+    call = connector.inquire(subject, subject) if source is INQUIRY else subject.call
+    assert call is not None
+    plain, told, other = (
+        connector.read(subject, call, cases.response(status, body, **headers), source=source, at=cases.NOW)
+        for headers in ({}, {"idempotent_replayed": "true"}, {"idempotent_replayed": "false"})
+    )
+    assert told.stored is (source is not INQUIRY)
+    assert told.repeats_error is (source is not INQUIRY and status >= 500)
+    assert plain == other == replace(told, stored=False)
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 500])

@@ -95,6 +95,7 @@ def psp() -> Iterator[Psp]:
 def test_an_authorisation_means_the_same_in_every_answer(psp: Psp, token: str, finding: type, error_class: E | None) -> None:
     attempt, answered = psp.authorize(token)
     seen = [answered, psp.ask(attempt, attempt.call, Source.REPLAY)]
+    assert [one.stored for one in seen] == [False, True]
     if attempt.psp_reference is not None:
         seen.append(psp.ask(attempt, connector.inquire(attempt, attempt), Source.INQUIRY))
         assert (answered.amount, answered.our_reference) == (Money(1999, "EUR"), attempt.id)
