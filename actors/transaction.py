@@ -20,7 +20,7 @@ import trio
 from actors.actor import Actor
 from actors.commands import decision_of, unsure_of, waiting_for
 from actors.connector import Execute
-from actors.looks import attempt_of, call_for, inquiry_about, maybe_on_the_wire, subject_of
+from actors.looks import attempt_of, call_for, inquiry_about, kept_back, maybe_on_the_wire, subject_of, unanswered
 from actors.mailbox import ActorStopped, MailboxFull
 from actors.messages import (
     Answered,
@@ -47,18 +47,18 @@ from actors.messages import (
 )
 from actors.steps import append_of
 from actors.surroundings import Surroundings, Unwritable
-from actors.waiting import Waiting
+from actors.waiting import Waiting, answers_to
 from payorch.domain import decide
 from payorch.domain.desk import Desk, Story
 from payorch.domain.events import AttemptOpened, OperationOpened
-from payorch.domain.outcome import Absent, ErrorClass, Evidence, Failure, Finding, NotExecuted, Source, Unknown
+from payorch.domain.outcome import Absent, Evidence, Finding, NotExecuted, Source, Unknown
 from payorch.domain.payment import AttemptState
 from payorch.domain.proof import Look, Means, looks_ahead, looks_due, may_replay_ahead, sends_ahead
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
 from payorch.domain.testimony import weigh_testimony
 from payorch.domain.weigh import expire, weigh
 from payorch.domain.weigh_nothing import bring_forward, taught_nothing
-from payorch.store.items import Answer, Appended, Claim, ClaimLost, NoticeMark, NoticeState, Result, SettledBefore
+from payorch.store.items import Appended, Claim, ClaimLost, NoticeMark, NoticeState, Result, SettledBefore
 from payorch.store.journal import JournalUnavailable
 from payorch.store.pool import DatabaseUnavailable, PoolExhausted
 
@@ -100,8 +100,9 @@ class TransactionActor(Actor[Message]):
             return
         desk = self._desk(cause="restart")
         for subject in maybe_on_the_wire(self._payment, self._unsure_before):
-            lost = Unknown(failure=_failure("no_answer_at_restart", "The process ended before the PSP's answer was recorded."))
-            await self._weigh(subject, Evidence(source=Source.RESTART, finding=lost, at=desk.at), cause="restart", actor="system")
+            why = "The process ended before the PSP's answer was recorded."
+            lost = unanswered(Source.RESTART, "no_answer_at_restart", why, desk.at)
+            await self._weigh(subject, lost, cause="restart", actor="system")
 
     async def receive(self, message: Message) -> None:
         match message:
@@ -352,7 +353,7 @@ class TransactionActor(Actor[Message]):
         self._watching = False
 
     async def _without_answer(self, subject_id: str, source: Source, code: str, message: str) -> None:
-        evidence = Evidence(source=source, finding=Unknown(failure=_failure(code, message)), at=self._around.office.clock.now())
+        evidence = unanswered(source, code, message, self._around.office.clock.now())
         await self._weigh(subject_id, evidence, cause="timer", actor="system")
 
     async def _shopper_returned(self, message: ShopperReturned) -> None:
@@ -381,7 +382,7 @@ class TransactionActor(Actor[Message]):
         before = self._payment
         payment = story.payment
         waiting = [one for one in (*self._waiting, *((newcomer,) if newcomer else ())) if not one.reply_to.settled]
-        answers = self._answers(payment, waiting)
+        answers = answers_to(waiting, payment, self._around.present)
         answer = answers[0][1] if answers else None
         result = await self._around.write(append_of(before, story, self._around, claim=claim, answer=answer, notice=notice))
         if isinstance(result, (ClaimLost, SettledBefore)):
@@ -406,16 +407,6 @@ class TransactionActor(Actor[Message]):
                 one.tell(answer, stored=isinstance(also, Appended) and also.answer_stored)
         return result
 
-    def _answers(self, payment: Payment, waiting: list[Waiting]) -> list[tuple[Waiting, Answer]]:
-        answers = []
-        for one in waiting:
-            status = one.answer_status(payment)
-            if status is not None:
-                claim = one.claim
-                body = self._around.present(payment, claim.subject_id)
-                answers.append((one, Answer(merchant_id=claim.merchant_id, key=claim.key, status=status, body=body, at=payment.updated_at)))
-        return answers
-
     async def _act(self, story: Story) -> None:
         """After the commit: send the calls that the events prepared."""
         for event in story.events:
@@ -434,10 +425,7 @@ class TransactionActor(Actor[Message]):
         try:
             self._send(payment, subject.id, subject.call, Source.RESPONSE, cause=cause)
         except (MailboxFull, ActorStopped) as refusal:
-            failure = Failure(error_class=ErrorClass.NOT_SENT, code="connector_busy", message=f"Not sent: {type(refusal).__name__}.")
-            evidence = Evidence(
-                source=Source.RESPONSE, finding=NotExecuted(failure=failure, sent=False), at=self._around.office.clock.now()
-            )
+            evidence = kept_back(f"Not sent: {type(refusal).__name__}.", self._around.office.clock.now())
             await self._weigh(subject.id, evidence, cause=cause, actor="system")
 
     def _send(
@@ -497,7 +485,3 @@ class TransactionActor(Actor[Message]):
 
 def _nothing(_: Story) -> None:
     """A creation without a confirmation."""
-
-
-def _failure(code: str, message: str) -> Failure:
-    return Failure(error_class=ErrorClass.UNKNOWN_OUTCOME, code=code, message=message)
