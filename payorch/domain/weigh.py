@@ -15,11 +15,11 @@ from msgspec.structs import replace
 from payorch.domain.adopt import adopt_refunds, adopt_void, adoption_waits, captured_elsewhere, rest_is_gone
 from payorch.domain.compare import comparing, conclusive, look_further, next_hold_look
 from payorch.domain.conflicts import conflict_of_operation
-from payorch.domain.decide import follow_up, next_attempt, open_operation, unasked, untried, wanted
+from payorch.domain.decide import follow_up, next_attempt, untried, wanted
 from payorch.domain.desk import Desk, Story
 from payorch.domain.events import Ending
 from payorch.domain.intent import CaptureMode
-from payorch.domain.money import zero
+from payorch.domain.late import about_closed, about_rival
 from payorch.domain.outcome import (
     POLICY,
     Absent,
@@ -36,16 +36,12 @@ from payorch.domain.outcome import (
 )
 from payorch.domain.payment import EDGES, HOLDING_ATTEMPT, OPEN_ATTEMPT, AttemptState, Name, OperationState, State
 from payorch.domain.proof import absence_proved, proof_possible_at, search_on
-from payorch.domain.records import Attempt, OperationKind, Origin, Payment, Pursuit
+from payorch.domain.records import Attempt, OperationKind, Payment, Pursuit
 from payorch.domain.session import (
     abandoned,
     close_overdue,
     close_unwanted,
-    doubtful,
     give_back_again,
-    look_once_more,
-    seen_before_its_end,
-    settle_doubt,
 )
 from payorch.domain.weigh_nothing import conflict_of, contradict, record
 from payorch.domain.weigh_operation import weigh_operation
@@ -94,7 +90,7 @@ def _weigh_attempt(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     if attempt.state in HOLDING_ATTEMPT or (attempt.state is AttemptState.VOIDED and attempt.held_since is not None):
         return _about_held(story, attempt, evidence)
     if attempt.state not in OPEN_ATTEMPT:
-        return _about_closed(story, attempt, evidence)
+        return about_closed(story, attempt, evidence)
     return _about_open(story, attempt, evidence)
 
 
@@ -146,42 +142,6 @@ def _released(story: Story, attempt: Attempt, evidence: Evidence, *, expired: bo
     return record(story, attempt, evidence)  # an operation in flight will tell what it found
 
 
-# --- an attempt that was closed ---------------------------------------------------------------------------------------------------------
-
-
-def _about_closed(story: Story, attempt: Attempt, evidence: Evidence) -> None:
-    """A success on an attempt that we had closed is real money: recorded, alarmed, and given back where that is possible."""
-    finding, payment = evidence.finding, story.payment
-    if not isinstance(finding, Approved):
-        return settle_doubt(story, attempt, evidence) if doubtful(attempt) else record(story, attempt, evidence)
-    if seen_before_its_end(attempt, evidence):
-        return look_once_more(story, attempt, evidence)
-    state = AttemptState.CHARGED if finding.captured else AttemptState.AUTHORIZED
-    other = any(one.id != attempt.id and one.state in OPEN_ATTEMPT | HOLDING_ATTEMPT for one in payment.attempts)
-    late = not other and Name.LATE_SUCCESS in EDGES[payment.state]
-    name = Name.LATE_SUCCESS if late else Name.SECOND_SUCCESS
-    story.attempt(name, attempt, state, to=State.MANUAL_REVIEW, evidence=evidence, reason="a success on an attempt that was closed")
-    if not late and state is AttemptState.AUTHORIZED:
-        held, void = story.payment.attempt(attempt.id), OperationKind.VOID
-        nothing = zero(held.amount.currency)
-        unasked(story, held, lambda: open_operation(story, Name.OPERATION_ADOPTED, None, void, held, nothing, origin=Origin.SYSTEM))
-    return None
-
-
-def _about_rival(story: Story, attempt: Attempt, evidence: Evidence) -> bool:
-    """An open attempt beside one that holds money (after a second look in review): any end of it is for people. False: it has not ended."""
-    finding, review = evidence.finding, State.MANUAL_REVIEW
-    if isinstance(finding, Approved):
-        state = AttemptState.CHARGED if finding.captured else AttemptState.AUTHORIZED
-        story.attempt(Name.SECOND_SUCCESS, attempt, state, to=review, evidence=evidence, reason="two attempts hold money")
-        return True
-    if isinstance(finding, (Declined, Released)):
-        state = AttemptState.DECLINED if isinstance(finding, Declined) else AttemptState.VOIDED
-        story.attempt(Name.INTEGRITY_MISMATCH, attempt, state, to=review, evidence=evidence, reason="another attempt holds money")
-        return True
-    return False
-
-
 # --- an attempt under which money may still move ----------------------------------------------------------------------------------------
 
 
@@ -190,7 +150,7 @@ def _about_open(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     if not _decides(story.payment, attempt):
         _advance_silently(story, attempt, evidence)
         return
-    if story.payment.holding_attempt is not None and _about_rival(story, attempt, evidence):
+    if story.payment.holding_attempt is not None and about_rival(story, attempt, evidence):
         return
     match finding:
         case Approved(captured=captured):
