@@ -44,8 +44,8 @@ def call_for(office: Office, payment: Payment, look: Look) -> tuple[PreparedCall
             return inquiry_about(office, payment, look.subject_id), Source.INQUIRY
         case Means.WAIT:
             return None, Source.INQUIRY
-        case Means.LOST:
-            raise AssertionError("a lost call is not sent again before it is weighed")
+        case Means.COMPLETE | Means.LOST:
+            raise AssertionError("that is a step of the payment before it is a call")
         case _ as never:
             assert_never(never)
 

@@ -148,7 +148,10 @@ def _prepare(story: Story, connector: str) -> str | None:
 
 
 def psp_key(identifier: str, manifest: Manifest) -> str:
-    """The PSP's idempotency key. Where it must be short it is the end of the id, which is random; the beginning is the time."""
+    """The PSP's idempotency key. Where it must be short it is the end of the id, which is random; the beginning is the time.
+
+    A further call about the same thing adds to the id, with the one mark that every id has and every PSP takes: `att_..._2`.
+    """
     return identifier[-manifest.key_max_length :]
 
 
@@ -167,7 +170,7 @@ def cancel(
         return None
     attempt = payment.open_attempt
     assert attempt is not None, "a payment that may still be cancelled here has an open attempt"
-    if payment.state is State.REQUIRES_ACTION and not completes_without_us(payment, attempt, desk):
+    if payment.state is State.REQUIRES_ACTION and not may_move_money(payment, attempt, desk):
         return story.attempt(Name.MERCHANT_CANCELED, attempt, AttemptState.VOIDED, to=State.CANCELED)
     story.tell(Name.CANCEL_INTENT_RECORDED, CancelIntent(reference=reference, metadata=metadata or {}))
     if payment.state is State.REQUIRES_ACTION:
@@ -203,6 +206,13 @@ def completes_without_us(payment: Payment, attempt: Attempt, desk: Desk) -> bool
     method = payment.intent.method
     support = desk.manifests[attempt.connector].methods.get(method.type) if method is not None else None
     return support is None or support.completes_without_us
+
+
+def may_move_money(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
+    """Whether a shopper's open action may lead to money without a further call of ours: by himself, or by a completing call that was made
+    and has not been answered.
+    """
+    return attempt.completing or completes_without_us(payment, attempt, desk)
 
 
 def auto_void(story: Story, attempt: Attempt) -> None:
