@@ -83,6 +83,7 @@ class Office:
             amount=None if operation.kind is OperationKind.VOID else operation.amount,
             final=operation.final,
             reason=operation.reason,
+            capture=None if operation.capture_id is None else payment.operation(operation.capture_id),
         )
         build = {OperationKind.CAPTURE: connector.capture, OperationKind.VOID: connector.void, OperationKind.REFUND: connector.refund}
         try:

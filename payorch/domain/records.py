@@ -112,7 +112,10 @@ class Attempt(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Operation(Struct, frozen=True, kw_only=True, gc=False):
-    """One capture, void or refund of what an attempt holds."""
+    """One capture, void or refund of what an attempt holds.
+
+    capture_id: of a refund of ours, the capture whose money it gives back; None where the attempt took the money by itself.
+    """
 
     id: str
     kind: OperationKind
@@ -134,6 +137,7 @@ class Operation(Struct, frozen=True, kw_only=True, gc=False):
     next_action_at: datetime | None = None
     pursuit: Pursuit | None = None
     in_review: bool = False
+    capture_id: str | None = None
 
     @property
     def on_the_wire(self) -> bool:

@@ -12,7 +12,7 @@ from payorch.domain.intent import CaptureMode
 from payorch.domain.outcome import Absent, Approved, ErrorClass, Finding, NextAction, Pending, Source
 from payorch.domain.payment import AttemptState, Name, State
 from payorch.domain.proof import Means
-from payorch.domain.records import Attempt, CancellationReason, Payment
+from payorch.domain.records import Attempt, CancellationReason, OperationKind, Payment
 from tests.domain.worlds import CHALLENGE, CHARGED, HOUR, LOST, MINUTE, NOT_SENT, World, declined, manifest, rejected
 
 READY = Pending(ready=True)
@@ -337,3 +337,21 @@ def test_nothing_but_its_own_step_makes_the_call() -> None:
     assert not complete(story, only(payment), {"result": "late"})
     assert not story.events
     assert [one.name for one in world.events].count(Name.ACTION_RETURNED) == 1
+
+
+# --- the PSP's id of the money
+
+
+def test_the_psps_id_of_the_money_is_kept_once_it_is_known() -> None:
+    world = world_of()
+    payment = world.answer(
+        returned(world, challenged(world, CaptureMode.MANUAL)), Approved(), psp_reference="psp_1", money_reference="auth_1"
+    )
+    assert (only(payment).psp_reference, only(payment).money_reference) == ("psp_1", "auth_1")
+    payment = world.command(payment, lambda story: decide.capture(story, None))
+    payment = world.answer_operation(payment, OperationKind.CAPTURE, Approved(), psp_reference="cap_1", money_reference="cap_1")
+    payment = world.weigh(
+        payment, only(payment).id, Approved(captured=True), Source.INQUIRY, psp_reference="psp_1", money_reference="cap_1"
+    )
+    assert (payment.state, only(payment).money_reference) == (State.CAPTURED, "auth_1")
+    assert payment.operations[0].psp_reference == "cap_1"
