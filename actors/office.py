@@ -50,6 +50,7 @@ class Office:
             prepare=self._prepare,
             prepare_operation=self._prepare_operation,
             prepare_completion=self._prepare_completion,
+            prepare_fence=lambda attempt: self.connectors[attempt.connector].fence(attempt),
             jitter=lambda seconds: spread(seconds, self.entropy.fraction()),
             unsure_before=unsure_before,
         )
