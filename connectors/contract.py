@@ -74,7 +74,11 @@ class CompletionOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationOrder:
-    """A capture, void or refund of what `attempt` holds. `amount` is None for a void; `final` releases what a capture leaves."""
+    """A capture, void or refund of what `attempt` holds. `amount` is None for a void; `final` releases what a capture leaves.
+
+    capture: of a refund, the capture whose money it gives back, the one of which most is left; None where the attempt took the money by
+    itself. Where a manifest says `refunds_by_capture` it is never asked for more than is left of that.
+    """
 
     operation_id: str
     payment_id: str
@@ -194,9 +198,10 @@ class Connector(Protocol):
     def read(self, subject: Attempt | Operation, call: PreparedCall, response: HttpResponse, *, source: Source, at: datetime) -> Evidence:
         """What the PSP's answer to `call` says about the subject.
 
-        `source` tells an answer to the first sending (RESPONSE) from one to the same bytes again (REPLAY) and from one to `inquire`
-        (INQUIRY). `Evidence.stored` is set where the PSP itself says of an answer of the first two kinds that it had kept it under the key.
-        Never raises on any bytes: what cannot be understood is Unknown.
+        `source` tells an answer to the first sending (RESPONSE) from one to the same bytes again (REPLAY), from one to `inquire` (INQUIRY),
+        and from one to `fence` (FENCE), of which only the request id and the raw text are kept. `Evidence.stored` is set where the PSP
+        itself says of an answer of the first two kinds that it had kept it under the key. Never raises on any bytes: what cannot be
+        understood is Unknown.
         """
         ...
 

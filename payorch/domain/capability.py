@@ -39,7 +39,8 @@ class Manifest:
     """A connector's promises. Names as in STATES.md; times in seconds.
 
     key_safe_window_seconds: how long the same PSP key surely replays instead of executing anew; zero means no idempotency at all.
-    session_cancel: an open shopper action can be closed by a call.
+    session_cancel: an open shopper action can be closed by a call. refunds_by_capture: a refund gives back money of one capture, and no
+    more than is left of it.
     """
 
     key_max_length: int
@@ -59,3 +60,4 @@ class Manifest:
     partial_refund: bool = False
     multiple_refunds: bool = False
     session_cancel: bool = False
+    refunds_by_capture: bool = False
