@@ -44,6 +44,7 @@ MANIFEST: Final = Manifest(
     partial_capture=True,
     # Only for payments whose connector option `multiple_partial_captures` says that the account has it; `capture` refuses the others.
     multiple_captures=True,
+    several_captures_options=MappingProxyType({"multiple_partial_captures": True}),
     # An authorisation that Adyen captures by itself is answered like one that it does not, and no webhook has to follow: so every payment
     # is authorised for manual capture, and an automatic capture is a call of ours.
     capture_reportable=False,
