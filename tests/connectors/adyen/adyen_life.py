@@ -174,6 +174,7 @@ class Life(World):
     def _prepare_operation(self, payment: Payment, operation: Operation) -> PreparedCall | Unbuildable:
         order = OperationOrder(
             operation_id=operation.id, payment_id=payment.id, attempt=payment.attempt(operation.attempt_id),
+            leaves_minor=payment.capturable_minor - operation.amount.minor if operation.kind is OperationKind.CAPTURE else 0,
             amount=None if operation.kind is OperationKind.VOID else operation.amount, final=operation.final, reason=operation.reason,
         )  # fmt: skip
         build = {OperationKind.CAPTURE: connector.capture, OperationKind.VOID: connector.void, OperationKind.REFUND: connector.refund}

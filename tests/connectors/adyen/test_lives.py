@@ -67,6 +67,11 @@ def test_several_captures_and_the_rest_voided(life: Life) -> None:
     payment = life.listen(life.void(payment))
     assert (payment.state, life.books) == (State.CAPTURED, (0, 800, 0))
     life.agrees(payment)
+    held = Life()
+    payment = held.listen(held.paid(hold=True, multiple_partial_captures=True))
+    with pytest.raises(decide.Refused, match="void the rest"):
+        held.capture(payment, 300, final=True)
+    assert held.listen(held.capture(payment)).state is State.CAPTURED
     other = Life()
     payment = other.listen(other.paid(hold=True))
     with pytest.raises(decide.Refused, match="multiple_partial_captures"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -209,6 +210,12 @@ def test_a_rest_stays_open_only_where_the_account_is_said_to_keep_it() -> None:
         cases.call_of(part)
     several = cases.attempt(call=connector.authorize(cases.order(options={"multiple_partial_captures": True})))
     assert '"value":500' in cases.call_of(part, of=several).body
+    # A last capture takes all of the rest; one that would only let it go does not do so there.
+    last = cases.operation_order(cases.operation(OperationKind.CAPTURE, minor=500), of=several)
+    assert connector.capture(last).path.endswith("/captures")
+    with pytest.raises(NotSupported, match="void the rest"):
+        connector.capture(dataclasses.replace(last, leaves_minor=1))
+    assert connector.capture(dataclasses.replace(last, attempt=cases.attempt(), leaves_minor=1)).path.endswith("/captures")
     # The manifest names that option for whoever wants several captures.
     assert connector.check_options(connector.manifest.several_captures_options) == []
     asked = connector.authorize(cases.order(options=connector.manifest.several_captures_options))
