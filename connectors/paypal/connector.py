@@ -40,7 +40,7 @@ _ACKNOWLEDGEMENT: Final = HttpResponse(status=200, headers=(("content-type", "ap
 
 @final
 class PaypalConnector:
-    """PayPal's Orders and Payments APIs. Credentials: `account`, the client id, and `api_key`, its secret; for them an `access_token` is lent."""
+    """PayPal's Orders and Payments APIs. Credentials: `account`, the client's id, and `api_key`, its secret, lend an `access_token`."""
 
     @property
     def name(self) -> str:
