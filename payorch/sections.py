@@ -119,6 +119,7 @@ class PaymentSettings(Section):
     inquire_first_seconds: Seconds
     early_tries: Amount
     session_closings: Amount
+    completions_per_attempt: Amount
 
 
 class ActorSettings(Section):

@@ -110,7 +110,8 @@ async def count_waiting(connection: Connection) -> dict[str, int]:
 
 
 async def find_payments(connection: Connection, references: Sequence[Reference]) -> list[str | None]:
-    """For each reference its payment: by the PSP's id of a payment, then of an operation, then by our own ids. None where nobody has it.
+    """For each reference its payment: by the PSP's id of a payment or of what holds its money, then of an operation, then by our own ids.
+    None where nobody has it.
 
     An id counts only at the connector that named it: two PSPs may use the same.
     """
@@ -139,11 +140,14 @@ _COLUMNS: Final = """
 """
 _THEIRS: Final = "unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[]) AS named (n, connector, place, id)"
 _OURS: Final = "unnest($5::bigint[], $6::text[], $7::uuid[]) AS named (n, connector, id)"
-# What finds it and how telling that is: the PSP's id of the payment itself, of an operation of it, our own ids.
+# What finds it and how telling that is: the PSP's id of the payment itself or of its money, of an operation of it, our own ids.
 _FIND: Final = f"""
 SELECT DISTINCT ON (n) n, payment_id FROM (
     SELECT named.n, 0 AS rank, named.place, a.payment_id FROM {_THEIRS}
     JOIN payorch.attempts AS a ON a.psp_reference = named.id AND a.connector = named.connector
+  UNION ALL
+    SELECT named.n, 0, named.place, a.payment_id FROM {_THEIRS}
+    JOIN payorch.attempts AS a ON a.money_reference = named.id AND a.connector = named.connector
   UNION ALL
     SELECT named.n, 1, named.place, o.payment_id FROM {_THEIRS}
     JOIN payorch.operations AS o ON o.psp_reference = named.id
