@@ -63,8 +63,8 @@ class Statement(Struct, frozen=True, kw_only=True, gc=False):
 class Testimony(Struct, frozen=True, kw_only=True, gc=False):
     """All that one notice says about one payment.
 
-    statements: in the order in which they are to be weighed. look_at: attempts and operations of which the PSP should be asked soon, because
-    something happened there that the notice does not show whole.
+    statements: in the order in which they are to be weighed. look_at: attempts and operations of which the PSP should be asked soon,
+    because something happened there that the notice does not show whole.
     """
 
     statements: tuple[Statement, ...] = ()

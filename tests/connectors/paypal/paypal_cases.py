@@ -39,9 +39,7 @@ def intent(**changes: Any) -> Intent:
 
 
 def order(*, step_up: bool = False, **changes: Any) -> AuthorizeOrder:
-    return AuthorizeOrder(
-        attempt_id=ATTEMPT_ID, payment_id=PAYMENT_ID, intent=intent(**changes), return_url=RETURN_URL, step_up=step_up
-    )
+    return AuthorizeOrder(attempt_id=ATTEMPT_ID, payment_id=PAYMENT_ID, intent=intent(**changes), return_url=RETURN_URL, step_up=step_up)
 
 
 def attempt(
