@@ -1,4 +1,4 @@
-"""What simulated PSPs sign their webhooks with: a certificate that a stranger's verifier follows up to the authority, kept over restarts."""
+"""What simulated PSPs sign webhooks with: a certificate that a verifier of others follows up to its authority, kept over restarts."""
 
 from __future__ import annotations
 
