@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from connectors.adyen import simulation as adyen
 from connectors.paypal import simulation as paypal
 from connectors.simulator.dialect import Simulation
 from connectors.stripe import simulation as stripe
@@ -18,6 +19,7 @@ from connectors.stripe import simulation as stripe
 SIMULATED: Final[Mapping[str, Simulation]] = MappingProxyType(
     {
         "stripe": stripe.SIMULATION,
+        "adyen": adyen.SIMULATION,
         "paypal": paypal.SIMULATION,
     }
 )

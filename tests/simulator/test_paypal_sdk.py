@@ -32,50 +32,39 @@ from paypalserversdk.models.purchase_unit_request import PurchaseUnitRequest
 from paypalserversdk.models.refund_request import RefundRequest
 from paypalserversdk.paypal_serversdk_client import PaypalServersdkClient
 
-from tests.simulator.conftest import start_process
+from tests.simulator.conftest import Server as Simulators
 
 WHOLE = "return=representation"
 
 
-@pytest.fixture(scope="module")
-def urls() -> Iterator[dict[str, str]]:
-    """Simulators for all tests of this module, with their books in memory: their addresses, and `control`."""
-    process, said = start_process("-")
-    yield {**said["simulators"], "control": said["control"]}
-    process.terminate()
-    assert process.wait(timeout=20) == 0
-    assert process.stdout is not None
-    process.stdout.close()
-
-
-def client_of(urls: dict[str, str], client_id: str = "test_sdk", **more: Any) -> Any:
+def client_of(server: Simulators, client_id: str = "test_sdk", **more: Any) -> Any:
     """A client of the SDK for the simulator; Any, for the SDK has no types."""
 
     class Local(Configuration):
-        environments = {Environment.SANDBOX: {Server.DEFAULT: urls["paypal"]}}  # noqa: RUF012
+        environments = {Environment.SANDBOX: {Server.DEFAULT: server.urls["paypal"]}}  # noqa: RUF012
 
     credentials = ClientCredentialsAuthCredentials(o_auth_client_id=client_id, o_auth_client_secret="secret")
     return PaypalServersdkClient(config=Local(client_credentials_auth_credentials=credentials, **more))
 
 
 @pytest.fixture(scope="module")
-def client(urls: dict[str, str]) -> Any:
-    return client_of(urls)
+def client(server: Simulators) -> Any:
+    return client_of(server)
 
 
-def call(urls: dict[str, str], method: str, path: str, body: Any = None) -> Any:
+def call(server: Simulators, method: str, path: str, body: Any = None) -> Any:
     """One of the simulator's own endpoints."""
     data = None if body is None else json.dumps(body).encode()
-    request = Request(urls["control"] + path, data, {"content-type": "application/json"}, method=method)
+    request = Request(server.control + path, data, {"content-type": "application/json"}, method=method)
     with urlopen(request) as response:
         return json.load(response)
 
 
 @pytest.fixture
-def fault(urls: dict[str, str]) -> Iterator[Any]:
+def fault(server: Simulators) -> Iterator[Any]:
     """Sets a fault, lifted after the test."""
-    yield lambda **asked: call(urls, "POST", "/paypal/_faults", asked)
-    call(urls, "DELETE", "/paypal/_faults")
+    yield lambda **asked: call(server, "POST", "/paypal/_faults", asked)
+    call(server, "DELETE", "/paypal/_faults")
 
 
 def order(key: str, source: Any, *, intent: str = "AUTHORIZE", value: str = "19.99", currency: str = "EUR", **more: Any) -> Any:
@@ -103,8 +92,8 @@ def issue_of(caught: pytest.ExceptionInfo[Any]) -> tuple[int, str]:
     return caught.value.response_code, caught.value.details[0].issue
 
 
-def test_a_payments_life(client: Any, urls: dict[str, str]) -> None:
-    since = len(call(urls, "GET", "/paypal/_ledger")["entries"])
+def test_a_payments_life(client: Any, server: Simulators) -> None:
+    since = len(call(server, "GET", "/paypal/_ledger")["entries"])
     made = client.orders.create_order(order("life", card()))
     assert (made.status_code, made.body.status, made.body.intent) == (201, "COMPLETED", "AUTHORIZE")
     held = made.body.purchase_units[0].payments.authorizations[0]
@@ -129,7 +118,7 @@ def test_a_payments_life(client: Any, urls: dict[str, str]) -> None:
     assert client.payments.get_captured_payment({"capture_id": taken.id}).body.status == "PARTIALLY_REFUNDED"
     whole = client.orders.get_order({"id": made.body.id}).body.purchase_units[0].payments
     assert [len(made) for made in (whole.authorizations, whole.captures, whole.refunds)] == [1, 1, 1]
-    books = call(urls, "GET", f"/paypal/_ledger?since={since}")
+    books = call(server, "GET", f"/paypal/_ledger?since={since}")
     assert [(it["type"], it["amount"], it["our_reference"]) for it in books["entries"]] == [
         ("authorized", 1999, "life"),
         ("captured", 1500, "life"),
@@ -150,7 +139,7 @@ def test_voiding(client: Any) -> None:
     assert issue_of(late) == (422, "AUTHORIZATION_VOIDED")
 
 
-def test_a_wallets_life(client: Any, urls: dict[str, str]) -> None:
+def test_a_wallets_life(client: Any, server: Simulators) -> None:
     made = client.orders.create_order(order("wallet", wallet(), intent="CAPTURE")).body
     assert made.status == "PAYER_ACTION_REQUIRED"
     url = next(link.href for link in made.links if link.rel == "payer-action")
@@ -210,7 +199,7 @@ def test_a_decline_is_an_answer_and_no_error(client: Any) -> None:
     )
 
 
-def test_refusals_are_the_right_exceptions(client: Any, urls: dict[str, str]) -> None:
+def test_refusals_are_the_right_exceptions(client: Any, server: Simulators) -> None:
     with pytest.raises(ErrorException) as decimals:
         client.orders.create_order(order("yen", card(), value="100.00", currency="JPY"))
     assert issue_of(decimals) == (422, "DECIMALS_NOT_SUPPORTED")
@@ -221,7 +210,7 @@ def test_refusals_are_the_right_exceptions(client: Any, urls: dict[str, str]) ->
         client.orders.get_order({"id": "5O190127TN364715T"})
     assert (issue_of(absent), absent.value.name) == ((404, "INVALID_RESOURCE_ID"), "RESOURCE_NOT_FOUND")
     with pytest.raises(OAuthProviderException) as stranger:
-        client_of(urls, "live_client").orders.get_order({"id": "5O190127TN364715T"})
+        client_of(server, "live_client").oauth_2.fetch_token()
     assert (stranger.value.response_code, stranger.value.error) == (401, "invalid_client")
     client.orders.create_order(order("paid once", card()))
     with pytest.raises(ErrorException) as twice:
@@ -258,13 +247,13 @@ def test_a_repeat_makes_nothing_and_shows_the_latest_status(client: Any) -> None
     assert again.body.purchase_units[0].payments.captures[0].status == "REFUNDED"
 
 
-def test_a_hundred_at_once_under_one_key_charge_once(client: Any, urls: dict[str, str]) -> None:
+def test_a_hundred_at_once_under_one_key_charge_once(client: Any, server: Simulators) -> None:
     asked = order("parallel", card(), intent="CAPTURE")
     client.orders.get_order  # noqa: B018  (the controller is made once, before the threads)
     with ThreadPoolExecutor(16) as pool:
         ids = set(pool.map(lambda _: client.orders.create_order(asked).body.id, range(100)))
     assert len(ids) == 1
-    entries = call(urls, "GET", "/paypal/_ledger")["entries"]
+    entries = call(server, "GET", "/paypal/_ledger")["entries"]
     assert [it["type"] for it in entries if it["our_reference"] == "parallel"] == ["authorized", "captured"]
 
 
