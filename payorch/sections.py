@@ -139,6 +139,7 @@ class ActorSettings(Section):
     circuit_journal_back: Amount
     circuit_retry_seconds: Seconds
     payment_retry_seconds: Seconds
+    token_margin_seconds: Seconds
 
 
 class InboxSettings(Section):
