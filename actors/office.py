@@ -80,6 +80,7 @@ class Office:
             operation_id=operation.id,
             payment_id=payment.id,
             attempt=attempt,
+            leaves_minor=payment.capturable_minor - operation.amount.minor if operation.kind is OperationKind.CAPTURE else 0,
             amount=None if operation.kind is OperationKind.VOID else operation.amount,
             final=operation.final,
             reason=operation.reason,

@@ -83,6 +83,7 @@ class OperationOrder:
     operation_id: str
     payment_id: str
     attempt: Attempt
+    leaves_minor: int = 0  # of a capture: what of the hold is then neither captured nor asked for
     amount: Money | None
     final: bool = True
     reason: str | None = None
