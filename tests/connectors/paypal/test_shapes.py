@@ -180,7 +180,7 @@ def test_events_are_as_published_and_believed(world: World, days: float) -> None
 
 
 ABSENT = "5O190127TN364715T"
-NOTHING, UNIT = cases.money("0.00"), {"amount": cases.money("1.00")}
+NOTHING, LONG = cases.money("0.00"), {"amount": cases.money("1.00"), "custom_id": "x" * 128}
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ NOTHING, UNIT = cases.money("0.00"), {"amount": cases.money("1.00")}
         ("POST", "/v2/checkout/orders", {"intent": "PAY"}, 400, "INVALID_PARAMETER_VALUE"),
         ("POST", "/v2/checkout/orders", {"intent": "CAPTURE", "purchase_units": 5}, 400, "INVALID_PARAMETER_SYNTAX"),
         ("POST", "/v2/checkout/orders", {"intent": "CAPTURE", "purchase_units": [{"amount": NOTHING}]}, 422, "CANNOT_BE_ZERO_OR_NEGATIVE"),
-        ("POST", "/v2/checkout/orders", {"intent": "CAPTURE", "purchase_units": [UNIT | {"custom_id": "x" * 128}]}, 400, "INVALID_STRING_LENGTH"),
+        ("POST", "/v2/checkout/orders", {"intent": "CAPTURE", "purchase_units": [LONG]}, 400, "INVALID_STRING_LENGTH"),
         ("GET", f"/v2/checkout/orders/{ABSENT}", None, 404, "INVALID_RESOURCE_ID"),
         ("POST", f"/v2/checkout/orders/{ABSENT}/capture", {}, 404, "INVALID_RESOURCE_ID"),
         ("POST", f"/v2/payments/authorizations/{ABSENT}/capture", {}, 404, "INVALID_RESOURCE_ID"),
