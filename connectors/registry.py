@@ -18,3 +18,8 @@ CONNECTORS: Final[Mapping[str, Connector]] = MappingProxyType(
     }
 )
 """Connector name -> connector."""
+
+
+def needs(connectors: Mapping[str, Connector]) -> Mapping[str, tuple[str, ...]]:
+    """By connector, the names of the credentials that it has to be told."""
+    return {name: connector.manifest.credentials for name, connector in connectors.items()}

@@ -155,12 +155,13 @@ async def up(
 @app.command
 async def serve() -> None:
     """Run the platform alone, against PAYORCH_DATABASE_URL and the PSPs as configured."""
+    from connectors.registry import CONNECTORS, needs
     from payorch import app as composition
     from payorch import telemetry
     from payorch.system import SystemClock
 
     settings = load()
-    settings.needed_to_serve()
+    settings.needed_to_serve(needs(CONNECTORS))
     telemetry.configure(SystemClock())
     await composition.serve(settings, on_ready=lambda url: tell(f"payorch is ready: {url}"))
 
@@ -289,18 +290,18 @@ async def doctor(*, data_dir: Path = DEFAULT_DATA_DIR, json: Json = False) -> No
     data_dir
         Where `payorch up` keeps its data. Without PAYORCH_DATABASE_URL it is this local stack that is looked at.
     """
-    from connectors.registry import CONNECTORS
+    from connectors.registry import CONNECTORS, needs
     from payorch import doctor as examination
     from payorch import local
     from payorch.system import SystemClock
 
     simulated = local.is_there(data_dir) and not os.environ.get("PAYORCH_DATABASE_URL")
-    clock = SystemClock()
+    known, clock = needs(CONNECTORS), SystemClock()
     try:
         async with local.reachable(data_dir if simulated else None) as settings:
-            findings = await examination.examine(settings, known=CONNECTORS, clock=clock, data_dir=data_dir, simulated=simulated)
+            findings = await examination.examine(settings, known=known, clock=clock, data_dir=data_dir, simulated=simulated)
     except SettingsInvalid as invalid:
-        findings = await examination.examine(invalid, known=CONNECTORS, clock=clock, data_dir=data_dir)
+        findings = await examination.examine(invalid, known=known, clock=clock, data_dir=data_dir)
     rows = [(one.level.value.ljust(4), one.subject, f"{one.text}{f'. {one.remedy}' if one.remedy else ''}") for one in findings]
     show([asdict(one) for one in findings], json, lambda: aligned(rows))
     if failed := sum(one.level is examination.Level.FAIL for one in findings):

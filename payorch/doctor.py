@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 import sys
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -63,10 +63,10 @@ def _fail(subject: str, text: str, remedy: str) -> Finding:
 
 
 async def examine(
-    settings: Settings | SettingsInvalid, *, known: Collection[str], clock: Clock, data_dir: Path, simulated: bool = False
+    settings: Settings | SettingsInvalid, *, known: Mapping[str, Collection[str]], clock: Clock, data_dir: Path, simulated: bool = False
 ) -> list[Finding]:
-    """Looks at everything. `known`: the connectors that this program has; `data_dir`: where `payorch up` keeps its data, if anywhere;
-    `simulated`: it is the local stack that is looked at, whose connectors need no credentials."""
+    """Looks at everything. `known`: the connectors that this program has, and which credentials each needs; `data_dir`: where `payorch up`
+    keeps its data, if anywhere; `simulated`: it is the local stack that is looked at, whose connectors need no credentials."""
     findings = [python_version(), *data_folder(data_dir)]
     if isinstance(settings, SettingsInvalid):
         return [
@@ -111,12 +111,12 @@ def secret_key(settings: Settings) -> Finding:
     return _ok("secret key", "set")
 
 
-def credentials(settings: Settings, known: Collection[str]) -> Iterator[Finding]:
-    """Connectors' secrets that are not there, or travel in the open."""
+def credentials(settings: Settings, known: Mapping[str, Collection[str]]) -> Iterator[Finding]:
+    """Connectors' credentials that are not there, or travel in the open."""
     for name, connector in settings.enabled_connectors().items():
         if name not in known:
             continue
-        missing = [key for key in ("api_key", "webhook_secret") if key not in connector.credentials()]
+        missing = [key for key in known[name] if key not in connector.credentials()]
         if missing:
             variables = " and ".join(configuration.variable(("connectors", name, key)) for key in missing)
             yield _warn(f"connector {name}", f"no {' and no '.join(missing)}", f"set {variables}, or disable it")

@@ -30,6 +30,7 @@ from typing import Any, Final, final
 import psycopg
 import trio
 
+from connectors.simulated import SIMULATED
 from payorch import access, configuration, database, doctor, psp_process
 from payorch.banner import banner
 from payorch.folders import make_private_folder, only_one, write_private
@@ -50,7 +51,7 @@ OPERATORS: Final[Mapping[str, access.Role]] = {"olga": access.Role.OPERATOR, "am
 # The simulators' ports come after the API's, so that several stacks on one machine stay apart and keep their addresses.
 _SIMULATORS_AFTER: Final = 10
 _SECRET_KEY_BYTES: Final = 48
-_WEBHOOK_SECRET_BYTES: Final = 24
+_WEBHOOK_SECRET_BYTES: Final = 32
 
 _NOT_TAKEN: Final = frozenset(configuration.variable((name,)) for name in ("database_url", "migration_database_url"))
 
@@ -132,7 +133,7 @@ class LocalStack:
             nursery.start_soon(_import_platform)
         assert self._cluster is not None, "the nursery has ended well"
         known = read_credentials(wishes.data_dir)
-        webhook_secrets = {name: known.get("webhook_secrets", {}).get(name) or self._webhook_secret() for name in self._urls}
+        webhook_secrets = {name: known.get("webhook_secrets", {}).get(name) or self._webhook_secret(name) for name in self._urls}
         overrides = {
             "http.port": port,
             "database_url": self._cluster.conninfo(),
@@ -176,8 +177,8 @@ class LocalStack:
             write_private(file, base64.b64encode(self._entropy.secret(_SECRET_KEY_BYTES)).decode() + "\n")
         return file.read_text().strip()
 
-    def _webhook_secret(self) -> str:
-        return "whsec_" + base64.b64encode(self._entropy.secret(_WEBHOOK_SECRET_BYTES)).decode()
+    def _webhook_secret(self, connector: str) -> str:
+        return SIMULATED[connector].webhook_secret(self._entropy.secret(_WEBHOOK_SECRET_BYTES))
 
     async def _demo_access(self, settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
         """The demo merchant's key and the operators' tokens: those in credentials.json, where they still open something, else new ones."""
@@ -365,10 +366,11 @@ def free_port(host: str, port: int) -> int:
 
 
 def simulated_connectors(settings: Settings) -> list[str]:
-    """The enabled connectors whose base_url is still the shipped one: those get a simulator."""
+    """The enabled connectors that can be simulated and whose base_url is still the shipped one: those get a simulator."""
     shown = origins(settings)
     shipped = str(configuration.shipped_folder())
-    return [name for name in settings.enabled_connectors() if shown[f"connectors.{name}.base_url"].source.startswith(shipped)]
+    enabled = [name for name in settings.enabled_connectors() if name in SIMULATED]
+    return [name for name in enabled if shown[f"connectors.{name}.base_url"].source.startswith(shipped)]
 
 
 def connector_overrides(
@@ -381,10 +383,9 @@ def connector_overrides(
             overrides[f"connectors.{name}.enabled"] = False
             continue
         overrides[f"connectors.{name}.base_url"] = urls[name]
-        if settings.connectors[name].api_key is None:
-            overrides[f"connectors.{name}.api_key"] = "sk_test_simulated"  # they take any key that says it is for tests
-        if settings.connectors[name].webhook_secret is None:
-            overrides[f"connectors.{name}.webhook_secret"] = webhook_secrets[name]
+        given = settings.connectors[name].credentials()
+        ours = {**SIMULATED[name].credentials, "webhook_secret": webhook_secrets[name]}
+        overrides |= {f"connectors.{name}.{key}": value for key, value in ours.items() if key not in given}
     if settings.enabled_connectors() and all(
         overrides.get(f"connectors.{name}.enabled") is False for name in settings.enabled_connectors()
     ):

@@ -177,7 +177,10 @@ class DeliverySettings(Section):
 
 
 class ConnectorSettings(Section):
-    """One PSP: where it is, how much at once, how long to wait, and when to leave it alone. The secrets come from the environment only."""
+    """One PSP: where it is, how much at once, how long to wait, and when to leave it alone. The secrets come from the environment only.
+
+    account: the name under which the PSP knows us, for those that want it said beside the key.
+    """
 
     enabled: bool
     base_url: BaseUrl
@@ -210,13 +213,15 @@ class ConnectorSettings(Section):
     retry_budget_patience_seconds: Seconds
     response_limit_bytes: int = Field(ge=1024)
     keep_alive_seconds: Seconds
+    account: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     api_key: SecretStr | None = None
     webhook_secret: SecretStr | None = None
 
     def credentials(self) -> Mapping[str, str]:
-        """The secrets that are set, in the clear, as `connectors.contract.Connector.request` takes them."""
+        """What is set of the account and the secrets, in the clear, as `connectors.contract.Connector.request` takes it."""
         secrets = {"api_key": self.api_key, "webhook_secret": self.webhook_secret}
-        return {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
+        account = {} if self.account is None else {"account": self.account}
+        return account | {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
 
     def webhook_secrets(self) -> tuple[str, ...]:
         """The secrets under which a delivery may be signed now: several, parted by blanks or commas, while one replaces another."""

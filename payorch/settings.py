@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -96,10 +96,14 @@ class Settings(Section):
             raise SettingsInvalid([f"{variable((name,))} is not set, and this needs it. Set it in the environment"])
         return Secret(value.get_secret_value())
 
-    def needed_to_serve(self) -> None:
-        """Raises SettingsInvalid with every secret that is missing: better now than with the first payment."""
+    def needed_to_serve(self, needs: Mapping[str, Collection[str]]) -> None:
+        """Raises SettingsInvalid with all that is missing: better now than with the first payment.
+
+        needs: by connector, the credentials that it has to be told. Without a webhook secret it serves, and refuses every webhook.
+        """
         keys: list[Key] = [(name,) for name in ("database_url", "secret_key") if getattr(self, name) is None]
-        keys += [("connectors", name, "api_key") for name, connector in self.enabled_connectors().items() if connector.api_key is None]
+        for name, connector in self.enabled_connectors().items():
+            keys += [("connectors", name, key) for key in needs.get(name, ()) if key not in {"webhook_secret", *connector.credentials()}]
         if keys:
             raise SettingsInvalid([f"{variable(key)} is not set, and this needs it. Set it in the environment" for key in keys])
 

@@ -171,9 +171,9 @@ PSP_NAMES: Final = re.compile(r"(?<![a-z])(stripe|adyen|paypal)", re.IGNORECASE)
 PSP_MAY_STAND_IN: Final = ("connectors/stripe/", "connectors/adyen/", "connectors/paypal/")
 PSP_LINES: Final = {
     "connectors/registry.py": re.compile(r"connectors\.|^\s*\"?\w+\"?:|^from "),
-    "payorch/simulators.py": re.compile(r"^from connectors\.|DIALECTS|DIALECT"),
+    "connectors/simulated.py": re.compile(r"connectors\.|^\s*\"?\w+\"?:|^from "),
 }
-"""Files in which one line a PSP may name it: the registry, and the list of simulated dialects."""
+"""Files in which one line a PSP may name it: the registry, and the list of those that are simulated."""
 
 
 def test_no_psp_is_named_outside_its_own_room() -> None:

@@ -50,6 +50,7 @@ def test_every_setting_but_the_secrets_is_in_the_shipped_files() -> None:
         "database_url",
         "migration_database_url",
         "secret_key",
+        "connectors.stripe.account",
         "connectors.stripe.api_key",
         "connectors.stripe.webhook_secret",
     }

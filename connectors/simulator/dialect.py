@@ -1,12 +1,13 @@
 """What the server and the deterministic simulation ask of a PSP's dialect: one pure function per request, one for the passing of time,
-one for what somebody does in the PSP's own dashboard, one that signs a webhook.
+one for what somebody does in the PSP's own dashboard, two that sign a webhook. And what it takes to run such a PSP beside the platform.
 
 Not here: any dialect (`connectors/<psp>/dialect.py`), serving over HTTP (`payorch.simulators`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
@@ -93,9 +94,27 @@ class Dialect(Protocol):
         """Does that in the dashboard: `amount` in ISO minor units, all of it where None. Raises NotPossible."""
         ...
 
-    def webhook_headers(self, body: bytes, *, secret: str, at: datetime) -> tuple[tuple[str, str], ...]:
-        """The headers of a webhook with that body that is sent at that moment, its signature among them; lower-case names."""
+    def webhook_body(self, body: bytes, *, secret: str, at: datetime) -> bytes:
+        """The body of a webhook as it is sent at that moment: with its signature in it, where this PSP signs there."""
         ...
+
+    def webhook_headers(self, body: bytes, *, secret: str, at: datetime) -> tuple[tuple[str, str], ...]:
+        """The headers of a webhook whose body is sent so at that moment, its signature among them, where this PSP signs there; lower-case
+        names."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulation:
+    """One simulated PSP, as it is run beside a developer's platform.
+
+    credentials: what the platform shows it, by the names of `payorch.sections.ConnectorSettings`; it takes them and they open nothing else.
+    webhook_secret: a secret of the form that this PSP's webhooks are signed with, out of random bytes.
+    """
+
+    dialect: Callable[[Settings], Dialect]
+    credentials: Mapping[str, str] = field(repr=False)
+    webhook_secret: Callable[[bytes], str]
 
 
 _HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"

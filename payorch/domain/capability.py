@@ -39,7 +39,7 @@ class Manifest:
     """A connector's promises. Names as in STATES.md; times in seconds.
 
     key_safe_window_seconds: how long the same PSP key surely replays instead of executing anew; zero means no idempotency at all.
-    session_cancel: an open shopper action can be closed by a call.
+    session_cancel: an open shopper action can be closed by a call. credentials: what the connector needs to be told of them, by name.
     """
 
     key_max_length: int
@@ -59,3 +59,4 @@ class Manifest:
     partial_refund: bool = False
     multiple_refunds: bool = False
     session_cancel: bool = False
+    credentials: tuple[str, ...] = ("api_key", "webhook_secret")
