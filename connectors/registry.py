@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from connectors import stripe
+from connectors import adyen, stripe
 from connectors.contract import Connector
 
 CONNECTORS: Final[Mapping[str, Connector]] = MappingProxyType(
     {
         "stripe": stripe.connector,
+        "adyen": adyen.connector,
     }
 )
 """Connector name -> connector."""

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from connectors.adyen import simulation as adyen
 from connectors.simulator.dialect import Simulation
 from connectors.stripe import simulation as stripe
 
 SIMULATED: Final[Mapping[str, Simulation]] = MappingProxyType(
     {
         "stripe": stripe.SIMULATION,
+        "adyen": adyen.SIMULATION,
     }
 )
 """Connector name -> its simulation."""

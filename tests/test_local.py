@@ -21,6 +21,7 @@ import httpx2
 import pytest
 import trio
 
+from connectors.simulated import SIMULATED
 from connectors.simulator.cards import SHARED
 from payorch import local, psp_process, traffic
 from payorch.folders import FolderRefused, is_held, make_private_folder, only_one
@@ -138,7 +139,7 @@ def test_it_comes_up_survives_a_kill_and_stops(up: Callable[..., Started], data_
     assert (data_dir / "secret.key").stat().st_mode & 0o777 == 0o600
     assert [operator["role"] for operator in known["operators"].values()] == ["operator", "approver"]
     assert set(known) == {"base_url", "merchant_key", "operators", "webhook_secrets", "simulators"}
-    assert set(known["webhook_secrets"]) == set(known["simulators"]) == {"stripe"}
+    assert set(known["webhook_secrets"]) == set(known["simulators"]) == set(SIMULATED)
     for secret in (known["merchant_key"], *known["webhook_secrets"].values(), *(one["token"] for one in known["operators"].values())):
         assert secret not in first.banner
 
@@ -262,9 +263,10 @@ def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
 
 
 def test_a_connector_with_an_address_from_outside_gets_no_simulator() -> None:
-    assert local.simulated_connectors(load({})) == ["stripe"]
-    assert local.simulated_connectors(load({"PAYORCH_CONNECTORS__STRIPE__BASE_URL": "http://127.0.0.1:9"})) == []
-    assert local.simulated_connectors(load({"PAYORCH_CONNECTORS__STRIPE__ENABLED": "false"})) == []
+    assert local.simulated_connectors(load({})) == list(SIMULATED)
+    others = [name for name in SIMULATED if name != "stripe"]
+    assert local.simulated_connectors(load({"PAYORCH_CONNECTORS__STRIPE__BASE_URL": "http://127.0.0.1:9"})) == others
+    assert local.simulated_connectors(load({"PAYORCH_CONNECTORS__STRIPE__ENABLED": "false"})) == others
 
 
 def test_connectors_lead_to_their_simulators() -> None:
@@ -274,8 +276,11 @@ def test_connectors_lead_to_their_simulators() -> None:
     assert stripe.credentials() == {"api_key": "sk_test_simulated", "webhook_secret": "whsec_x"}
     given = load({"PAYORCH_CONNECTORS__STRIPE__API_KEY": "sk_test_mine"})
     assert "connectors.stripe.api_key" not in local.connector_overrides(given, ["stripe"], {"stripe": "http://x"}, {"stripe": "w"})
+    named = local.connector_overrides(load({}), ["adyen"], {"adyen": "http://127.0.0.1:9"}, {"adyen": "00FF"})
+    adyen = load({}, overrides=named).connectors["adyen"]
+    assert adyen.credentials() == {"account": "PayorchECOM", "api_key": "test_simulated", "webhook_secret": "00FF"}
     with pytest.raises(SettingsInvalid, match="no connector is left"):
-        local.connector_overrides(load({}), ["stripe"], {}, {})
+        local.connector_overrides(load({}), list(SIMULATED), {}, {})
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", None])

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from actors.admission import CallKind
+from connectors.registry import CONNECTORS
 from payorch.circuits import admission_limits, connector_limits
 from payorch.configuration import FILES, shipped_folder
 from payorch.domain.desk import Limits
@@ -50,9 +51,7 @@ def test_every_setting_but_the_secrets_is_in_the_shipped_files() -> None:
         "database_url",
         "migration_database_url",
         "secret_key",
-        "connectors.stripe.account",
-        "connectors.stripe.api_key",
-        "connectors.stripe.webhook_secret",
+        *(f"connectors.{name}.{key}" for name in CONNECTORS for key in ("account", "api_key", "webhook_secret")),
     }
 
 
@@ -116,7 +115,7 @@ def test_a_folder_may_be_a_whole_copy(tmp_path: Path) -> None:
 
 def test_tables_of_the_connectors_file_are_connectors(tmp_path: Path) -> None:
     settings = load(folder_with(tmp_path, "[stripe]\nenabled = false", "connectors.toml"))
-    assert settings.enabled_connectors() == {}
+    assert set(settings.enabled_connectors()) == set(settings.connectors) - {"stripe"}
     assert settings.connectors["stripe"].connections == 32
 
 
@@ -208,7 +207,7 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
         ({"PAYORCH_PAYMENTS__UNKNOWN_LOOKS_SECONDS": "2,60,5"}, "longer than the one before"),
         ({"PAYORCH_PAYMENTS__UNKNOWN_LOOKS_SECONDS": "[2"}, "payments.unknown_looks_seconds"),
         ({"PAYORCH_PAYMENTS__UNKNOWN_LOOKS_SECONDS": ","}, "at least 1 item"),
-        ({"PAYORCH_ROUTING__DEFAULT": "stripe,adyen"}, "routing.default: names adyen"),
+        ({"PAYORCH_ROUTING__DEFAULT": "stripe,acme"}, "routing.default: names acme"),
         ({"PAYORCH_CONNECTORS__STRIPE__TOTAL_TIMEOUT_SECONDS": "80"}, "payments.call_lost_seconds: must be 90 or more"),
         ({"PAYORCH_CONNECTORS__STRIPE__LEAST_CALL_SECONDS": "31"}, "least_call_seconds must not exceed total_timeout_seconds (30)"),
         ({"PAYORCH_CONNECTORS__STRIPE__CIRCUIT_MINIMUM_CALLS": "101"}, "circuit_minimum_calls must not exceed circuit_window_calls (100)"),
@@ -226,7 +225,7 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
         ({"PAYORCH_PAYMENTS__INQUIRE_FIRST_SECONDS": "5"}, "payments.inquire_first_seconds: must be below http"),
         ({"PAYORCH_CONNECTORS__STRIPE__BASE_URL": "ftp://x"}, "http(s)://host"),
         ({"PAYORCH_CONNECTORS__STRIPE__BASE_URL": "https://user:pw@x"}, "base_url: must be http(s)://host[:port][/prefix], without user"),
-        ({"PAYORCH_CONNECTORS__ADYEN__ENABLED": "true"}, "connectors.adyen.base_url: is missing"),
+        ({"PAYORCH_CONNECTORS__ACME__ENABLED": "true"}, "connectors.acme.base_url: is missing"),
         ({"PAYORCH_CONFIG_DIR": "/nowhere/at/all"}, "is not a folder"),
     ],
 )

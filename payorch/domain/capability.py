@@ -40,6 +40,7 @@ class Manifest:
 
     key_safe_window_seconds: how long the same PSP key surely replays instead of executing anew; zero means no idempotency at all.
     session_cancel: an open shopper action can be closed by a call. credentials: what the connector needs to be told of them, by name.
+    several_captures_options: the connector options by which a payment is authorised for more than one capture, where it has to be.
     """
 
     key_max_length: int
@@ -60,3 +61,4 @@ class Manifest:
     multiple_refunds: bool = False
     session_cancel: bool = False
     credentials: tuple[str, ...] = ("api_key", "webhook_secret")
+    several_captures_options: Mapping[str, object] = field(default_factory=dict)
