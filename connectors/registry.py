@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from connectors import adyen, stripe
+from connectors import adyen, paypal, stripe
 from connectors.contract import Connector
 
 CONNECTORS: Final[Mapping[str, Connector]] = MappingProxyType(
     {
         "stripe": stripe.connector,
         "adyen": adyen.connector,
+        "paypal": paypal.connector,
     }
 )
 """Connector name -> connector."""

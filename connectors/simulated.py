@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from connectors.adyen import simulation as adyen
+from connectors.paypal import simulation as paypal
 from connectors.simulator.dialect import Simulation
 from connectors.stripe import simulation as stripe
 
@@ -19,6 +20,7 @@ SIMULATED: Final[Mapping[str, Simulation]] = MappingProxyType(
     {
         "stripe": stripe.SIMULATION,
         "adyen": adyen.SIMULATION,
+        "paypal": paypal.SIMULATION,
     }
 )
 """Connector name -> its simulation."""

@@ -40,7 +40,7 @@ _ACKNOWLEDGEMENT: Final = HttpResponse(status=200, headers=(("content-type", "ap
 
 @final
 class PaypalConnector:
-    """PayPal's Orders and Payments APIs. Credentials: `client_id` and `client_secret`, which are lent an `access_token`."""
+    """PayPal's Orders and Payments APIs. Credentials: `account`, the client's id, and `api_key`, its secret, lend an `access_token`."""
 
     @property
     def name(self) -> str:
@@ -84,8 +84,8 @@ class PaypalConnector:
 
     def sign_in(self, credentials: Mapping[str, str]) -> HttpRequest | None:
         """Lends an access token for the client's id and secret. Raises NotSupported, without naming a value, where they cannot be sent."""
-        client_id = _header_safe(credentials.get("client_id", ""), "the client id")
-        secret = _header_safe(credentials.get("client_secret", ""), "the client secret")
+        client_id = _header_safe(credentials.get("account", ""), "the client id")
+        secret = _header_safe(credentials.get("api_key", ""), "the client secret")
         if ":" in client_id:
             raise NotSupported("the client id holds a colon, which would end it")
         headers = (

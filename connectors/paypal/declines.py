@@ -165,7 +165,7 @@ def classify(codes: Codes) -> ErrorClass:
 def exists_already(issue: str) -> bool:
     """Whether the refusal says that something of the kind was done, or is being done. Also where the issue is one that is not known here:
     what sounds like it is looked into."""
-    known = issue in DECLINES or issue in REFUSALS or issue in OPERATION_REFUSALS
+    known = issue == ALREADY_VOIDED or issue in DECLINES or issue in REFUSALS or issue in OPERATION_REFUSALS
     return issue in EXISTS_ALREADY or (not known and any(word in issue for word in _WORDS_OF_SUCH))
 
 

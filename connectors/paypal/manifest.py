@@ -52,4 +52,5 @@ MANIFEST: Final = Manifest(
     partial_refund=True,
     multiple_refunds=True,
     session_cancel=False,  # an order cannot be cancelled, only left to lapse
+    credentials=("account", "api_key", "webhook_secret"),  # the client's id, its secret, the webhook's id
 )

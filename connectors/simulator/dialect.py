@@ -32,7 +32,8 @@ class Settings:
     api_key: the only key accepted; None accepts every well-formed test key.
     key_window_seconds: how long an idempotency key replays. search_lag_seconds: how long a new payment stays out of the search index.
     pending_seconds, late_failure_seconds: after how long a pending payment is approved, and a capture or refund fails after all.
-    authorization_seconds: how long an authorisation lives.
+    authorization_seconds: how long an authorisation lives. token_seconds: how long an access token does, where the PSP lends any.
+    signing_key, certificates: PEM; what webhooks are signed with, and the certificate of it with those above it, where the PSP signs so.
     """
 
     base_url: str
@@ -42,6 +43,9 @@ class Settings:
     pending_seconds: float = 3.0
     late_failure_seconds: float = 5.0
     authorization_seconds: float = 7 * 24 * 3600.0
+    token_seconds: float = 9 * 3600.0
+    signing_key: bytes | None = field(default=None, repr=False)
+    certificates: bytes | None = field(default=None, repr=False)
 
 
 class Deed(StrEnum):
@@ -109,12 +113,14 @@ class Simulation:
     """One simulated PSP, as it is run beside a developer's platform.
 
     credentials: what the platform shows it, by the names of `payorch.sections.ConnectorSettings`; it takes them and they open nothing else.
-    webhook_secret: a secret of the form that this PSP's webhooks are signed with, out of random bytes.
+    webhook_secret: a secret of the form that this PSP's webhooks are signed with, out of random bytes. certified: webhooks are signed with
+    a key that has a certificate (`Settings.signing_key`), which the platform has to be able to fetch and to trust.
     """
 
     dialect: Callable[[Settings], Dialect]
     credentials: Mapping[str, str] = field(repr=False)
     webhook_secret: Callable[[bytes], str]
+    certified: bool = False
 
 
 _HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
