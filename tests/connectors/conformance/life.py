@@ -231,7 +231,7 @@ class Life:
     def note(self, subject_id: str, evidence: Evidence) -> None:
         """Keeps it, and moves the record on."""
         subject = self.subject(subject_id)
-        step_back = isinstance(evidence.finding, Pending) and evidence.source is Source.WEBHOOK and not _may_wait(subject)
+        step_back = evidence.source is Source.WEBHOOK and (self._is_known(subject_id, evidence) or _leads_back(subject, evidence))
         named = subject.psp_reference or evidence.psp_reference
         if isinstance(subject, Attempt):
             moved: Attempt | Operation = replace(
@@ -243,6 +243,11 @@ class Life:
             self.heard.setdefault(subject_id, []).append(evidence)
             moved = _moved_on(moved, evidence)
         self._keep(moved)
+
+    def _is_known(self, subject_id: str, evidence: Evidence) -> bool:
+        """Whether an answer has said no before, and better: a notice often does not say why."""
+        known = self.heard.get(subject_id)
+        return known is not None and isinstance(known[-1].finding, Declined) and isinstance(evidence.finding, Declined)
 
     def _keep(self, one: Attempt | Operation) -> None:
         if isinstance(one, Attempt):
@@ -321,6 +326,11 @@ def is_open(evidence: Evidence) -> bool:
 def can_be_asked(life: Life) -> bool:
     """Whether its PSP has an inquiry at all."""
     return life.manifest.lookup is not Lookup.NONE
+
+
+def _leads_back(subject: Attempt | Operation, evidence: Evidence) -> bool:
+    """Whether it tells of a step of the way that is behind us."""
+    return isinstance(evidence.finding, (Pending, Unknown)) and not _may_wait(subject)
 
 
 def _may_wait(subject: Attempt | Operation) -> bool:

@@ -1,16 +1,16 @@
-"""What no manifest says of a PSP and the conformance suite has to be told: its published API, and the option that keeps a rest open.
+"""What no manifest says of a PSP and the conformance suite has to be told: its published API.
 
 A PSP may have a module `tests/connectors/<psp>/conformance.py` with a `PECULIAR`; one that has none is held to everything all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from connectors.contract import HttpRequest
 
@@ -22,13 +22,10 @@ Check = Callable[[HttpRequest], list[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peculiar:
-    """One PSP's. several_captures: the connector options with which a payment may be captured in parts, beside what the manifest promises.
-
-    specification: the documents that `violations` reads; without all of them nothing can be checked. violations: what the published API
-    says against a request, one sentence each.
+    """One PSP's. specification: the documents that `violations` reads; without all of them nothing can be checked. violations: what the
+    published API says against a request, one sentence each.
     """
 
-    several_captures: Mapping[str, Any] = field(default_factory=dict)
     specification: tuple[Path, ...] = ()
     violations: Check | None = None
 

@@ -19,13 +19,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import h11
 import trio
+import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -131,6 +132,7 @@ class Psp:
     sent: list[HttpRequest] = field(default_factory=list)
     answers: list[HttpResponse] = field(default_factory=list)
     _read: int = 0
+    _signed_in_until: datetime = datetime.max.replace(tzinfo=UTC)
     _certificates: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: count(1))
 
@@ -163,6 +165,8 @@ class Psp:
         credentials: Mapping[str, str] | None = None,
     ) -> Evidence:
         """What that call comes to, as the platform would have it: by the phase of a failure, else by the connector's reading."""
+        if self.now >= self._signed_in_until:
+            assert await self.sign_in()
         request = self.connector.request(call, psp_key=key, credentials=self.credentials if credentials is None else credentials)
         self.sent.append(request)
         try:
@@ -188,7 +192,7 @@ class Psp:
         if token is None:
             return False
         assert token.expires_at > self.now
-        self.credentials["access_token"] = token.value
+        self.credentials["access_token"], self._signed_in_until = token.value, token.expires_at
         return True
 
     # --- the shopper
@@ -340,7 +344,7 @@ async def dealing_with(name: str, *, seed: int = 0) -> AsyncIterator[Psp]:
     network = Network()
     problem: BaseException | None = None
     async with trio.open_nursery() as nursery:
-        bound: Bound = await nursery.start(partial(serve, None, ports={}, clock=clock, seed=seed))
+        bound: Bound = await nursery.start(partial(serve, None, ports={}, clock=clock, seed=seed, settings=_signing()))
         listeners = await nursery.start(partial(trio.serve_tcp, endpoint.serve, 0, host="127.0.0.1"))
         control = network.channel(bound.control)
         channel = network.channel(bound.simulators[name])
@@ -372,6 +376,15 @@ async def dealing_with(name: str, *, seed: int = 0) -> AsyncIterator[Psp]:
         nursery.cancel_scope.cancel()
     if problem is not None:
         raise problem
+
+
+@cache
+def _signing() -> Mapping[str, bytes]:
+    """A key, and the certificate of it with those above it, for PSPs that sign so. Made once: it takes a while."""
+    authority = trustme.CA(key_type=trustme.KeyType.RSA)
+    issued = authority.issue_cert("psp.example", key_type=trustme.KeyType.RSA)
+    chain = b"".join(one.bytes() for one in (*issued.cert_chain_pems, authority.cert_pem))
+    return {"signing_key": issued.private_key_pem.bytes(), "certificates": chain}
 
 
 def _failure(error_class: ErrorClass, code: str) -> Failure:

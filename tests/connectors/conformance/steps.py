@@ -17,7 +17,6 @@ from payorch.domain.capability import Lookup, Manifest
 from payorch.domain.outcome import Approved, Evidence, Pending, Source
 from payorch.domain.records import OperationKind, PreparedCall
 from tests.connectors.conformance.life import Life, born
-from tests.connectors.conformance.peculiar import peculiar
 from tests.connectors.conformance.psp import Psp
 
 
@@ -86,9 +85,9 @@ async def charged(psp: Psp, **more: Any) -> Life:
     return life
 
 
-def several_captures(psp: Psp) -> Mapping[str, object] | None:
+def several_captures(psp: Psp) -> Mapping[str, object]:
     """The connector options of a payment that is to be captured in parts."""
-    return peculiar(psp.name).several_captures or None
+    return psp.connector.manifest.several_captures_options
 
 
 def _operation(life: Life, kind: OperationKind, minor: int | None = None, *, final: bool = True) -> Ready:

@@ -115,6 +115,8 @@ def assert_not_misread(evidence: Evidence, row: Row, ready: Ready, psp: Psp) -> 
     match row.looks:
         case "not sent":
             assert finding == NotExecuted(failure=finding.failure, sent=False)  # type: ignore[union-attr]
+        case "unknown" if ready.inquiry and row.fault is K.CHARGE_THEN_500 and not isinstance(finding, Unknown):
+            assert_not_denied(evidence, ready)  # nothing is charged by reading: a simulated PSP may answer as if nothing were wrong
         case "unknown":
             assert_unknown(evidence)
         case "turned away" if manifest.http_429_means_not_executed and not ready.inquiry and not is_fence(ready):

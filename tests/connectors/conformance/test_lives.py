@@ -442,7 +442,7 @@ async def test_what_people_do_in_the_dashboard_is_told_or_found(psp: Psp, deed: 
 
 async def test_wrong_credentials_are_our_configuration_and_say_nothing_of_what_was_sent_before(psp: Psp) -> None:
     life = born(psp)
-    wrong = {name: "wrong" if name != "account" else value for name, value in psp.credentials.items()}
+    wrong = dict.fromkeys(psp.credentials, "wrong")
     evidence = await life.authorize(credentials=wrong)
     assert isinstance(evidence.finding, NotExecuted)
     assert evidence.finding.failure.error_class is E.CONFIGURATION

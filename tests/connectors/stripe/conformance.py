@@ -1,6 +1,4 @@
-"""What the conformance suite has to be told of Stripe: its published API, against which every request is held, and how several captures
-are asked for.
-"""
+"""What the conformance suite has to be told of Stripe: its published API, against which every request is held."""
 
 from __future__ import annotations
 
@@ -68,7 +66,6 @@ def _unflattened(pairs: list[tuple[str, str]]) -> dict[str, Any]:
 
 
 PECULIAR: Final = Peculiar(
-    several_captures={"request_multicapture": "if_available"},
     specification=(SPECIFICATION,),
     violations=violations,
 )
