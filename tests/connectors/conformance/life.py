@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from msgspec.structs import replace
 
-from connectors.contract import AuthorizeOrder, CompletionOrder, Forged, Notice, OperationOrder
+from connectors.contract import AuthorizeOrder, CompletionOrder, Delivery, Forged, Notice, OperationOrder
 from connectors.simulator.challenge import Choice
 from payorch.domain import identifiers
 from payorch.domain.capability import Lookup, Manifest
@@ -32,10 +32,20 @@ from payorch.domain.records import Attempt, Operation, OperationKind, Origin, Pa
 from tests.connectors.conformance.psp import Psp
 
 EURO: Final = Money(1999, "EUR")
+SHOPPER: Final = "planted@shop.example"
 WAITS_SECONDS: Final = (0, 10, 600, 3600)
 """How long somebody who wants to know goes on waiting, and asks again after each."""
 
 _PENDING_OPERATION: Final = frozenset({OperationState.SENT, OperationState.PENDING, OperationState.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One delivery, the certificates for it, and when it came."""
+
+    delivery: Delivery
+    certificates: tuple[bytes, ...]
+    at: datetime
 
 
 @dataclass(kw_only=True)
@@ -48,8 +58,8 @@ class Life:
     payment: Payment
     heard: dict[str, list[Evidence]] = field(default_factory=dict)
     notices: list[Notice] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
     disputes: list[DisputeReport] = field(default_factory=list)
-    _keys: dict[str, str] = field(default_factory=dict)
 
     @property
     def attempt(self) -> Attempt:
@@ -211,6 +221,7 @@ class Life:
         fresh: list[Notice] = []
         for delivery in await self.psp.deliveries():
             certificates = await self.psp.certificates(delivery)
+            self.told.append(Told(delivery=delivery, certificates=certificates, at=self.psp.now))
             received = self.psp.connector.receive(delivery, secrets=(self.psp.secret,), at=self.psp.now, certificates=certificates)
             assert not isinstance(received, Forged), received
             fresh += received
@@ -272,17 +283,8 @@ def born(
 ) -> Life:
     """A payment about to be authorised."""
     connector, manifest = psp.connector, psp.connector.manifest
-    intent = Intent(
-        amount=amount,
-        capture=CaptureMode.MANUAL if manual else CaptureMode.AUTOMATIC,
-        method=PaymentMethod(type=method, token=token, brand="visa" if token else None, country="DE"),
-        reference="order-1001",
-        customer=Customer(reference="c-77", country="DE", email="planted@shop.example"),
-        return_url="https://shop.example/return",
-        initiator=initiator,
-        connector_options={} if options is None else {psp.name: options},
-        metadata={"cart": "9"},
-    )
+    paid_with = PaymentMethod(type=method, token=token, brand="visa" if token else None, country="DE")
+    intent = wish(paid_with, manual=manual, amount=amount, initiator=initiator, options={psp.name: options} if options else {})
     attempt_id, payment_id = _identifier("att", psp), _identifier("pay", psp)
     back = f"https://pay.example/v1/payments/{payment_id}/return?attempt={attempt_id}&signature=c2lnbmVk"
     order = AuthorizeOrder(attempt_id=attempt_id, payment_id=payment_id, intent=intent, return_url=back, step_up=step_up)
@@ -310,6 +312,28 @@ def born(
         attempts=(attempt,),
     )
     return Life(psp=psp, intent=intent, order=order, payment=payment)
+
+
+def wish(
+    method: PaymentMethod | None,
+    *,
+    manual: bool = True,
+    amount: Money = EURO,
+    initiator: Initiator = Initiator.CUSTOMER,
+    options: Mapping[str, Mapping[str, object]] | None = None,
+) -> Intent:
+    """What a merchant asks for, everything said that can be said."""
+    return Intent(
+        amount=amount,
+        capture=CaptureMode.MANUAL if manual else CaptureMode.AUTOMATIC,
+        method=method,
+        reference="order-1001",
+        customer=Customer(reference="c-77", country="DE", email=SHOPPER),
+        return_url="https://shop.example/return",
+        initiator=initiator,
+        connector_options=options or {},
+        metadata={"cart": "9"},
+    )
 
 
 def is_open(evidence: Evidence) -> bool:

@@ -47,6 +47,7 @@ IMPATIENT: Final = Timeouts(connect_seconds=60, write_seconds=60, read_seconds=0
 """For a PSP that surely never answers: the only wait of the suite."""
 _RANDOM_BYTES: Final = bytes(range(32))
 _JSON: Final = (("content-type", "application/json"),)
+_NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _MOST_LOOKS: Final = 5000
 """Of a loop that asks over loopback whether something has happened: it does so after a handful."""
 
@@ -75,6 +76,24 @@ class Books:
     def kept(self) -> int:
         """What the merchant has, less what is promised to the shopper."""
         return self.captured - self.refunded - self.refunding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One call of ours that was answered, from what was stored to what was understood."""
+
+    connector: str
+    subject: Attempt | Operation
+    call: PreparedCall
+    source: Source
+    at: datetime
+    request: HttpRequest
+    response: HttpResponse
+    evidence: Evidence
+
+    def read(self, response: HttpResponse) -> Evidence:
+        """What another answer to the same call would have come to."""
+        return CONNECTORS[self.connector].read(self.subject, self.call, response, source=self.source, at=self.at)
 
 
 @dataclass
@@ -129,10 +148,9 @@ class Psp:
     _control: Channel
     _channel: Channel
     _control_path: str
-    sent: list[HttpRequest] = field(default_factory=list)
-    answers: list[HttpResponse] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
     _read: int = 0
-    _signed_in_until: datetime = datetime.max.replace(tzinfo=UTC)
+    _signed_in_until: datetime = _NEVER
     _certificates: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: count(1))
 
@@ -168,15 +186,26 @@ class Psp:
         if self.now >= self._signed_in_until:
             assert await self.sign_in()
         request = self.connector.request(call, psp_key=key, credentials=self.credentials if credentials is None else credentials)
-        self.sent.append(request)
         try:
             response = await self._channel.exchange(request, timeouts=timeouts)
         except NotSent as failure:
             return self._without_answer(source, NotExecuted(failure=_failure(ErrorClass.NOT_SENT, failure.reason), sent=False))
         except OutcomeLost as failure:
             return self._without_answer(source, Unknown(failure=_failure(ErrorClass.UNKNOWN_OUTCOME, failure.reason)))
-        self.answers.append(response)
-        return self.connector.read(subject, call, response, source=source, at=self.now)
+        evidence = self.connector.read(subject, call, response, source=source, at=self.now)
+        self.exchanges.append(
+            Exchange(
+                connector=self.name,
+                subject=subject,
+                call=call,
+                source=source,
+                at=self.now,
+                request=request,
+                response=response,
+                evidence=evidence,
+            )
+        )
+        return evidence
 
     def _without_answer(self, source: Source, finding: Finding) -> Evidence:
         return Evidence(source=source, finding=finding, at=self.now)
@@ -187,7 +216,6 @@ class Psp:
         request = self.connector.sign_in(shown)
         if request is None:
             return True
-        self.sent.append(request)
         token = self.connector.signed_in(await self._channel.exchange(request, timeouts=PATIENT), at=self.now)
         if token is None:
             return False

@@ -74,7 +74,7 @@ async def test_a_fault(name: str, step: Step, row: Row) -> None:
         again = await ready.send(Source.REPLAY)
         assert_not_denied(again, ready)
         if row.looks == "shown":
-            assert_shows(first, again, psp.answers[-2:])
+            assert_shows(first, again, [one.response for one in psp.exchanges[-2:]])
         found = await ready.life.found_out(ready.subject_id)
         done = moved(before, await settled_books(psp))
         assert done in (effect, {}), "the same call under the same key is executed once"
