@@ -1,4 +1,4 @@
-"""What a manifest promises is possible, fits together, and is what the connector then does; and the connector's table is in the configuration.
+"""What a manifest promises is possible, fits together, and is what the connector then does; and the connector has its table of settings.
 
 Whether a promise is kept at the PSP is for the lives and the faults.
 """
@@ -55,7 +55,7 @@ def attempt(name: str, **changes: object) -> Attempt:
         created_at=START,
         updated_at=START,
     )
-    return replace(fresh, **changes)  # type: ignore[arg-type]
+    return replace(fresh, **changes)
 
 
 # --- its place in the product -----------------------------------------------------------------------------------------------------------
@@ -100,8 +100,7 @@ def test_its_keys_can_hold_what_tells_our_ids_from_each_other(name: str) -> None
 
 def test_it_can_be_asked_exactly_where_it_says_so(name: str) -> None:
     connector, known = CONNECTORS[name], attempt(name, psp_reference="ABC123", money_reference="ABC123")
-    kinds = [operation(kind) for kind in OperationKind]
-    asked = [connector.inquire(subject, known) for subject in (known, *kinds)]
+    asked = [connector.inquire(known, known), *(connector.inquire(operation(kind), known) for kind in OperationKind)]
     assert [call is not None for call in asked] == [manifest_of(name).lookup is not Lookup.NONE] * 4
     if manifest_of(name).lookup is Lookup.STRONG:
         assert connector.inquire(attempt(name), attempt(name)) is not None, "one with strong look-ups is asked by our own reference"
