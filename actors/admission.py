@@ -16,6 +16,7 @@ from typing import Final, final
 
 from actors.breaker import Circuit, CircuitLimits, CircuitView, Mode, Permit, Reason, Verdict
 from actors.budget import BudgetLimits, RetryBudget
+from actors.tokens import SIGN_IN
 from payorch.domain.outcome import POLICY, ErrorClass, Evidence, Failure, NotExecuted, Source, Unknown
 from payorch.domain.records import Attempt, Operation, OperationKind
 
@@ -44,7 +45,7 @@ _IN_WORDS: Final = {
 }
 CIRCUIT_OPEN: Final = "circuit_open"
 BUDGET_SPENT: Final = "retry_budget_spent"
-_UNREACHED: Final = frozenset({"dns", "connect", "tls"})
+_UNREACHED: Final = frozenset({"dns", "connect", "tls", SIGN_IN})
 """Why a call was not sent that is about the PSP or the way to it, and not about ourselves."""
 _ANSWERED: Final = (Verdict.GOOD, Verdict.SLOW)
 _SHUT: Final = (Mode.OPEN, Mode.FORCED_OPEN)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.contract import AuthorizeOrder, Connector, NotSupported, OperationOrder
+from connectors.contract import AuthorizeOrder, CompletionOrder, Connector, NotSupported, OperationOrder
 from payorch.domain import identifiers
 from payorch.domain.capability import Manifest
 from payorch.domain.desk import Desk, Limits, Unbuildable, spread
 from payorch.domain.intent import Intent
-from payorch.domain.records import Operation, OperationKind, Payment, PreparedCall
+from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
 from payorch.domain.routing import Decision, route
 from payorch.ports import Clock, Entropy
 
@@ -49,6 +49,7 @@ class Office:
             route=self._route,
             prepare=self._prepare,
             prepare_operation=self._prepare_operation,
+            prepare_completion=self._prepare_completion,
             jitter=lambda seconds: spread(seconds, self.entropy.fraction()),
             unsure_before=unsure_before,
         )
@@ -65,6 +66,13 @@ class Office:
         except NotSupported as problem:
             return Unbuildable(reason=str(problem))
 
+    def _prepare_completion(self, payment: Payment, attempt: Attempt, returned: Mapping[str, str]) -> PreparedCall | None:
+        order = CompletionOrder(payment_id=payment.id, attempt=attempt, intent=payment.intent, returned=returned)
+        try:
+            return self.connectors[attempt.connector].complete(order)
+        except NotSupported:
+            return None
+
     def _prepare_operation(self, payment: Payment, operation: Operation) -> PreparedCall | Unbuildable:
         attempt = payment.attempt(operation.attempt_id)
         connector = self.connectors[attempt.connector]
@@ -72,9 +80,11 @@ class Office:
             operation_id=operation.id,
             payment_id=payment.id,
             attempt=attempt,
+            leaves_minor=payment.capturable_minor - operation.amount.minor if operation.kind is OperationKind.CAPTURE else 0,
             amount=None if operation.kind is OperationKind.VOID else operation.amount,
             final=operation.final,
             reason=operation.reason,
+            capture=None if operation.capture_id is None else payment.operation(operation.capture_id),
         )
         build = {OperationKind.CAPTURE: connector.capture, OperationKind.VOID: connector.void, OperationKind.REFUND: connector.refund}
         try:

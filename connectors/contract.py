@@ -74,11 +74,16 @@ class CompletionOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationOrder:
-    """A capture, void or refund of what `attempt` holds. `amount` is None for a void; `final` releases what a capture leaves."""
+    """A capture, void or refund of what `attempt` holds. `amount` is None for a void; `final` releases what a capture leaves.
+
+    capture: of a refund, the capture whose money it gives back, the one of which most is left; None where the attempt took the money by
+    itself. Where a manifest says `refunds_by_capture` it is never asked for more than is left of that.
+    """
 
     operation_id: str
     payment_id: str
     attempt: Attempt
+    leaves_minor: int = 0  # of a capture: what of the hold is then neither captured nor asked for
     amount: Money | None
     final: bool = True
     reason: str | None = None

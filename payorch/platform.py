@@ -276,6 +276,7 @@ class Platform:
             write_circuits=self._circuits.write_of(name),
             clock=self._ports.clock,
             process=self._ports.process,
+            token_margin_seconds=self._settings.actors.token_margin_seconds,
             deliver=self.directory.answered,
             observe=self._observe,
             refused=self._circuits.refused,

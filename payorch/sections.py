@@ -119,6 +119,7 @@ class PaymentSettings(Section):
     inquire_first_seconds: Seconds
     early_tries: Amount
     session_closings: Amount
+    completions_per_attempt: Amount
 
 
 class ActorSettings(Section):
@@ -138,6 +139,7 @@ class ActorSettings(Section):
     circuit_journal_back: Amount
     circuit_retry_seconds: Seconds
     payment_retry_seconds: Seconds
+    token_margin_seconds: Seconds
 
 
 class InboxSettings(Section):

@@ -113,6 +113,8 @@ def test_serve_names_every_secret_it_misses(payorch: Run) -> None:
         "PAYORCH_CONNECTORS__STRIPE__API_KEY",
         "PAYORCH_CONNECTORS__ADYEN__ACCOUNT",
         "PAYORCH_CONNECTORS__ADYEN__API_KEY",
+        "PAYORCH_CONNECTORS__PAYPAL__ACCOUNT",
+        "PAYORCH_CONNECTORS__PAYPAL__API_KEY",
     ]
 
 

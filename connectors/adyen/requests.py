@@ -90,8 +90,15 @@ def fence(attempt: Attempt) -> PreparedCall:
 
 
 def capture(order: OperationOrder) -> PreparedCall:
-    """Capture part or all of what is held. Raises NotSupported, also for a rest to stay open that the account is not said to keep."""
-    if not order.final and not keeps_the_rest(order.attempt.call):
+    """Capture part or all of what is held. Raises NotSupported, also for a rest to stay open that the account is not said to keep, and for
+    one to go that it keeps: there that takes a cancel of its own."""
+    several = keeps_the_rest(order.attempt.call)
+    if several and order.final and order.leaves_minor > 0:
+        raise NotSupported(
+            "this payment's merchant account keeps the rest open after a capture (connector option multiple_partial_captures): "
+            'send "final": false, and void the rest'
+        )
+    if not order.final and not several:
         raise NotSupported(
             "this payment was not authorised for several captures (connector option multiple_partial_captures, where the merchant account "
             'has that feature): send "final": true to capture this and release the rest'

@@ -300,8 +300,10 @@ def _turned_away(case: _Case, error: PaypalError | None, error_class: ErrorClass
 def _refused_attempt(case: _Case, attempt: Attempt, error: PaypalError) -> Finding:
     if is_completion(case.call):
         if WAITS_FOR_THE_SHOPPER & set(error.issues):
-            # Nobody is done at PayPal's page yet: the attempt waits there as before.
-            return Pending(action=attempt.action) if attempt.action is not None else unknown(case.status, error=error)
+            # Nobody is done at PayPal's page yet: the attempt waits there as before. Where PayPal does not say again where that is, the
+            # same call can still go through once he is.
+            action = error.action or attempt.action
+            return Pending(action=action) if action is not None else unknown(case.status, error=error)
         if case.status == 404:
             return _declined(case, error, ErrorClass.EXPIRED, error.issues[0])  # the order lapsed before it was finished
     issue = next((one for one in error.issues if one in DECLINES), None)

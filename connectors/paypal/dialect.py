@@ -320,7 +320,7 @@ def _mock(request: HttpRequest) -> None:
 
 def _body(request: HttpRequest) -> Body:
     kind = (_header(request, "content-type") or "").partition(";")[0].strip().lower()
-    if request.method == "POST" and kind != "application/json":
+    if request.body and kind != "application/json":
         raise Refused(415)
     return body_of(request.body)
 

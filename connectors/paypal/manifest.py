@@ -51,6 +51,7 @@ MANIFEST: Final = Manifest(
     capture_reportable=True,
     partial_refund=True,
     multiple_refunds=True,
+    refunds_by_capture=True,
     session_cancel=False,  # an order cannot be cancelled, only left to lapse
     credentials=("account", "api_key", "webhook_secret"),  # the client's id, its secret, the webhook's id
 )

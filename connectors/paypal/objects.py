@@ -43,11 +43,13 @@ NOT_GIVEN_BACK: Final = frozenset({"CANCELLED", "FAILED"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaypalError:
-    """An error answer. `issues`: those of its details, the first one first; where there are none, its name."""
+    """An error answer. `issues`: those of its details, the first one first; where there are none, its name. `action`: where it sends the
+    shopper to."""
 
     name: str
     issues: tuple[str, ...]
     message: str | None
+    action: NextAction | None = None
 
     def codes(self, issue: str | None = None) -> Codes:
         """Its codes, by that issue or by the first."""
@@ -186,7 +188,8 @@ def paypal_error(data: Json | None) -> PaypalError | None:
     details = [one for one in entries(data, "details")[:20] if isinstance(one, dict)]
     issues = tuple(issue for issue in (word(one.get("issue")) for one in details) if issue is not None)
     said = next((text for text in (words_for_people(one.get("description")) for one in details) if text), None)
-    return PaypalError(name=name, issues=issues or (name,), message=said or words_for_people(data.get("message")))
+    message = said or words_for_people(data.get("message"))
+    return PaypalError(name=name, issues=issues or (name,), message=message, action=_redirect(data))
 
 
 def order(value: object) -> Order | None:

@@ -116,7 +116,9 @@ def inquire(subject: Attempt | Operation, attempt: Attempt) -> PreparedCall | No
 
 
 def is_automatic(call: PreparedCall) -> bool:
-    """Whether that stored authorisation asked for the money and not only for a hold."""
+    """Whether that stored authorisation, or completion of one, asked for the money and not only for a hold."""
+    if is_completion(call):
+        return call.path.endswith("/capture")
     try:
         body = msgspec.json.decode(call.body)
     except (ValueError, RecursionError):

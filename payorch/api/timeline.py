@@ -273,7 +273,7 @@ def _subject_id(data: e.Data) -> str | None:
     match data:
         case e.AttemptChange(attempt_id=subject_id) | e.OperationChange(operation_id=subject_id) | e.Discrepancy(subject_id=subject_id):
             return subject_id
-        case e.Correction(attempt_id=subject_id):
+        case e.Completion(attempt_id=subject_id) | e.Correction(attempt_id=subject_id):
             return subject_id
         case e.Resync(attempt_id=attempt_id, operation_id=operation_id):
             return operation_id or attempt_id
@@ -316,6 +316,8 @@ def _reason_of(data: e.Data) -> str | None:
 def _next_action_at(data: e.Data) -> datetime | None:
     match data:
         case e.AttemptChange(next_action_at=at) | e.OperationChange(next_action_at=at) | e.Resync(next_action_at=at):
+            return at
+        case e.Completion(next_action_at=at):
             return at
         case e.AttemptOpened(attempt=subject) | e.OperationOpened(operation=subject):
             return subject.next_action_at

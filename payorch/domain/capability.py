@@ -39,8 +39,9 @@ class Manifest:
     """A connector's promises. Names as in STATES.md; times in seconds.
 
     key_safe_window_seconds: how long the same PSP key surely replays instead of executing anew; zero means no idempotency at all.
-    session_cancel: an open shopper action can be closed by a call. credentials: what the connector needs to be told of them, by name.
-    several_captures_options: the connector options by which a payment is authorised for more than one capture, where it has to be.
+    session_cancel: an open shopper action can be closed by a call. refunds_by_capture: a refund gives back money of one capture, and no
+    more than is left of it. credentials: what the connector needs to be told of them, by name. several_captures_options: the connector
+    options by which a payment is authorised for more than one capture, where it has to be.
     """
 
     key_max_length: int
@@ -60,5 +61,6 @@ class Manifest:
     partial_refund: bool = False
     multiple_refunds: bool = False
     session_cancel: bool = False
+    refunds_by_capture: bool = False
     credentials: tuple[str, ...] = ("api_key", "webhook_secret")
     several_captures_options: Mapping[str, object] = field(default_factory=dict)

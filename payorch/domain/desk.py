@@ -43,6 +43,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     inquire_first_seconds: float
     early_tries: int
     session_closings: int
+    completions_per_attempt: int
 
 
 class Unbuildable(Struct, frozen=True, kw_only=True):
@@ -57,7 +58,10 @@ def _exactly(seconds: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """The circumstances of one decision. `identifier("att")` makes a new id; the two `prepare` functions build the exact PSP call.
+    """The circumstances of one decision. `identifier("att")` makes a new id; the `prepare` functions build the exact PSP call.
+
+    prepare_completion: the call that finishes an attempt after the shopper's action, from what his browser brought back; None where the PSP
+    needs none or what it takes is not there.
 
     jitter: makes of a schedule's interval the wait that is used, never longer (`spread` with a throw of the dice; exact where not given).
     unsure_before: until then calls may have been under way of which nothing was written down, a replay for instance, by whoever acted for
@@ -73,6 +77,7 @@ class Desk:
     route: Callable[[Intent], Decision]
     prepare: Callable[[Payment, str, str], PreparedCall | Unbuildable]
     prepare_operation: Callable[[Payment, Operation], PreparedCall | Unbuildable]
+    prepare_completion: Callable[[Payment, Attempt, Mapping[str, str]], PreparedCall | None]
     jitter: Callable[[float], float] = _exactly
     unsure_before: datetime | None = None
 

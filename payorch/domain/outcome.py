@@ -204,7 +204,7 @@ class Evidence(Struct, frozen=True, kw_only=True, gc=False):
     refund of that payment there is at the PSP, None where the answer does not list them all. `our_reference`: the attempt or operation id
     the PSP reports back. `raw`: its redacted answer, JSON text. `latency_ms`: of the call, where there was one.
     `retry_after`: before which the PSP does not want such a call again, where it said so. `money_reference`: the PSP's id of what holds or
-    took an attempt's money, where it has one apart from that of the payment (PayPal's authorization or capture within an order).
+    took an attempt's money, where it has one apart from that of the payment (an authorization or capture within an order).
     """
 
     source: Source

@@ -16,6 +16,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from payorch.domain.capability import Lookup, Manifest
+from payorch.domain.completion import may_complete
 from payorch.domain.decide import wanted
 from payorch.domain.desk import Desk
 from payorch.domain.outcome import Evidence, NotExecuted, Source
@@ -29,6 +30,7 @@ class Means(StrEnum):
     SEND = "send"  # it was surely not sent yet: send the stored call
     REPLAY = "replay"  # the same bytes under the same PSP key
     INQUIRE = "inquire"  # a call that only reads
+    COMPLETE = "complete"  # the shopper has done his part: the call that finishes it is to be made
     LOST = "lost"  # it may have been sent, and its answer should have been here by now
     WAIT = "wait"  # nothing can be asked: only a webhook, a settlement row or people can tell
 
@@ -105,7 +107,7 @@ def may_replay_ahead(payment: Payment, subject: Attempt | Operation, desk: Desk)
     if payment.hold is not None or not is_early(subject, desk) or not _early_tries_left(subject, desk):
         return False
     if isinstance(subject, Attempt):
-        known = subject.psp_reference is not None and desk.manifests[subject.connector].lookup is not Lookup.NONE
+        known = subject.psp_reference is not None and desk.manifests[subject.connector].lookup is not Lookup.NONE and not subject.completing
         return subject.state is AttemptState.UNKNOWN and not known and _replay_is_legal(payment, subject, desk)
     return subject.state is OperationState.UNKNOWN and not subject.in_review and _window_is_open(payment, subject, desk)
 
@@ -128,9 +130,11 @@ def attempt_means(payment: Payment, attempt: Attempt, desk: Desk) -> Means:
     manifest = desk.manifests[attempt.connector]
     if attempt.state in ON_THE_WIRE_ATTEMPT:
         return Means.LOST
+    if attempt.ready and may_complete(payment, attempt, desk):
+        return Means.COMPLETE
     if attempt.state is not AttemptState.UNKNOWN:
         return _inquiry(manifest, attempt.psp_reference)
-    if attempt.psp_reference is not None and manifest.lookup is not Lookup.NONE:
+    if attempt.psp_reference is not None and manifest.lookup is not Lookup.NONE and not attempt.completing:
         return Means.INQUIRE  # its own id is known: reading is enough, and moves nothing
     # Turn and turn about: a PSP that stored a 500 under our key answers every replay with it, and only a lookup can find the charge.
     turn = manifest.lookup is Lookup.NONE or attempt.pursuit is None or not attempt.pursuit.replayed

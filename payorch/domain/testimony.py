@@ -24,6 +24,7 @@ from msgspec.structs import replace
 
 from payorch.domain.capability import Lookup
 from payorch.domain.compare import askable, comparable, look_soon
+from payorch.domain.completion import says_done
 from payorch.domain.conflicts import captured_by
 from payorch.domain.desk import Desk, Story
 from payorch.domain.disputes import Dispute, DisputeReport
@@ -62,8 +63,8 @@ class Statement(Struct, frozen=True, kw_only=True, gc=False):
 class Testimony(Struct, frozen=True, kw_only=True, gc=False):
     """All that one notice says about one payment.
 
-    statements: in the order in which they are to be weighed. look_at: attempts and operations of which the PSP should be asked soon, because
-    something happened there that the notice does not show whole.
+    statements: in the order in which they are to be weighed. look_at: attempts and operations of which the PSP should be asked soon,
+    because something happened there that the notice does not show whole.
     """
 
     statements: tuple[Statement, ...] = ()
@@ -150,7 +151,8 @@ def _is_ahead(subject: Attempt | Operation) -> bool:
 def _behind(story: Story, subject: Attempt | Operation, evidence: Evidence) -> None:
     """A step of the way of what has come that far: only from the shopper's turn to pending it leads on."""
     turn = isinstance(evidence.finding, Pending) and evidence.finding.action is not None
-    if subject.state is AttemptState.ACTION_REQUIRED and not turn:
+    done = isinstance(subject, Attempt) and not subject.completions and says_done(story.payment, subject, evidence.finding, story.desk)
+    if (subject.state is AttemptState.ACTION_REQUIRED and not turn) or (subject.state is AttemptState.PENDING and done):
         return _weigh(story, subject, evidence)
     return _ask_about(story, subject, _BACK) if subject.state is AttemptState.PENDING and turn else None
 

@@ -112,7 +112,8 @@ async def count_waiting(connection: Connection) -> dict[str, int]:
 
 
 async def find_payments(connection: Connection, references: Sequence[Reference]) -> list[str | None]:
-    """For each reference its payment: by the PSP's id of a payment, then of an operation, then by our own ids. None where nobody has it.
+    """For each reference its payment: by the PSP's id of a payment or of what holds its money, then of an operation, then by our own ids.
+    None where nobody has it.
 
     An id counts only at the connector that named it: two PSPs may use the same. Two statements: nearly all are found by the first, and
     planning the second takes longer than running both.
@@ -132,7 +133,9 @@ async def _by_the_psps_ids_of_payments(connection: Connection, references: Seque
     payments: dict[tuple[str, str], UUID] = {}
     for connector, id, payment_id in await all_rows(
         connection,
-        "SELECT connector, psp_reference, payment_id FROM payorch.attempts WHERE psp_reference = ANY($1::text[]) ORDER BY payment_id",
+        "SELECT connector, psp_reference, payment_id FROM payorch.attempts WHERE psp_reference = ANY($1::text[])"
+        " UNION ALL SELECT connector, money_reference, payment_id FROM payorch.attempts WHERE money_reference = ANY($1::text[])"
+        " ORDER BY payment_id",
         [named],
     ):
         payments.setdefault((connector, id), payment_id)

@@ -20,6 +20,7 @@ from actors.directory import Directory
 from actors.dynamic import DynamicSupervisor
 from actors.office import Office
 from actors.surroundings import Surroundings
+from connectors.contract import Connector
 from connectors.registry import CONNECTORS
 from payorch.api.answering import Answering
 from payorch.api.contracts import option_checks
@@ -37,7 +38,7 @@ LIMITS = Limits(
     action_deadline_seconds=900, action_looks_seconds=(60,), pending_deadline_seconds=3600, pending_looks_seconds=(60,),
     unknown_looks_seconds=(2, 5), unknown_budget_seconds=600, resync_budget_seconds=60, authorization_look_seconds=86400,
     operation_retry_seconds=(2, 5), operation_window_seconds=600, inquire_first_seconds=3.0,
-    early_tries=20, session_closings=3,
+    early_tries=20, session_closings=3, completions_per_attempt=3,
 )  # fmt: skip
 
 
@@ -67,8 +68,8 @@ def charges(_: Execute) -> Finding:
 class Shared:
     """What the processes share: the journal with its claims, HTTP in front of the first of them, and a PSP that takes its time.
 
-    psp: what it says to a call; None where it never answers. busy: raised to whoever hands a call to the connector. stored: each payment
-    as every commit left it.
+    psp: what it says to a call; None where it never answers. connector: which builds the calls. busy: raised to whoever hands a call to
+    the connector. stored: each payment as every commit left it.
     """
 
     def __init__(self, nursery: trio.Nursery, *, commit_seconds: float = 0.01, psp_seconds: float = 0.5) -> None:
@@ -78,6 +79,7 @@ class Shared:
         self.commit_seconds = commit_seconds
         self.psp_seconds = psp_seconds
         self.psp: Callable[[Execute], Finding | None] = charges
+        self.connector: Connector = CONNECTORS["stripe"]
         self.busy: Exception | None = None
         self.calls: list[Execute] = []
         self.stored: list[Payment] = []
@@ -137,7 +139,7 @@ class Platform:
         self.shared.nursery.start_soon(self.shared.call, execute, self.directory.answered)
 
     def _surroundings(self) -> Surroundings:
-        stripe = CONNECTORS["stripe"]
+        stripe = self.shared.connector
         office = Office(
             clock=self.clock, entropy=FakeEntropy(), limits=LIMITS, connectors={"stripe": stripe}, manifests={"stripe": stripe.manifest},
             preference=("stripe",), routing_version="1", unavailable=dict, return_url=lambda payment, attempt: "https://pay.test/r",
@@ -150,9 +152,12 @@ class Platform:
 
 
 @asynccontextmanager
-async def platforms(count: int, *, mailbox_capacity: int = 128, **how: Any) -> AsyncIterator[tuple[Shared, list[Platform]]]:
+async def platforms(
+    count: int, *, mailbox_capacity: int = 128, connector: Connector | None = None, **how: Any
+) -> AsyncIterator[tuple[Shared, list[Platform]]]:
     async with trio.open_nursery() as nursery:
         shared = Shared(nursery, **how)
+        shared.connector = connector or shared.connector
         running = [Platform(shared, mailbox_capacity=mailbox_capacity) for _ in range(count)]
         shared.store.directory = running[0].directory
         for platform in running:

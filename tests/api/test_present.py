@@ -292,6 +292,9 @@ def test_every_event_can_be_told(name: Name) -> None:
         e.Resync: e.Resync(attempt_id=None, operation_id=operation.id, reason="again", next_action_at=START),
         e.DisputeOpened: e.DisputeOpened(dispute=a_dispute(life)),
         e.DisputeChange: e.DisputeChange(dispute=replace(a_dispute(life), status=DisputeStatus.WON)),
+        e.Completion: e.Completion(
+            attempt_id=life.attempt.id, call=life.attempt.call, psp_key="secret_psp_key", psp_key_safe_until=START, next_action_at=START
+        ),
     }  # fmt: skip
     for kind in e.DATA[name]:
         event = e.Event(name=name, to=State.CAPTURED, at=START, actor="system", cause="x", data=data[kind])

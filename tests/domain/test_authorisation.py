@@ -241,7 +241,7 @@ def test_an_abandoned_challenge_is_closed_at_the_psp_where_a_call_can() -> None:
 
 def test_an_abandoned_challenge_that_cannot_be_closed_is_unknown() -> None:
     world = World()
-    payment = challenged(world, "eventual")
+    payment = challenged(world, "blind")
     world.later(seconds=HOUR)
     payment = world.answer(payment, CHALLENGE, Source.INQUIRY)
     assert payment.state is State.OUTCOME_UNKNOWN
@@ -260,7 +260,7 @@ def test_a_lost_outcome_that_turns_out_to_be_an_abandoned_challenge_is_closed() 
     assert world.answer_operation(payment, OperationKind.VOID, Approved()).state is State.CANCELED
 
 
-@pytest.mark.parametrize(("connector", "reference"), [("eventual", "psp_1"), ("strong", None)])
+@pytest.mark.parametrize(("connector", "reference"), [("blind", "psp_1"), ("strong", None)])
 def test_it_stays_unknown_where_its_session_cannot_be_closed(connector: str, reference: str | None) -> None:
     world = World()
     payment = world.answer(world.pay(connector=connector), LOST)

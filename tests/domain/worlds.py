@@ -43,7 +43,7 @@ from payorch.domain.outcome import (
     Unknown,
 )
 from payorch.domain.payment import Name, State
-from payorch.domain.records import Operation, OperationKind, Payment, PreparedCall
+from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
 from payorch.domain.routing import route
 from payorch.domain.testimony import Statement, Testimony, weigh_testimony
 from payorch.domain.weigh import expire, weigh
@@ -73,6 +73,7 @@ LIMITS = Limits(
     inquire_first_seconds=3,
     early_tries=20,
     session_closings=3,
+    completions_per_attempt=3,
 )
 
 _CURRENCIES = frozenset({"EUR", "JPY"})
@@ -171,6 +172,7 @@ class World:
             route=partial(route, manifests=self.manifests, preference=self.preference, unavailable={}, version="1"),
             prepare=self._prepare,
             prepare_operation=self._prepare_operation,
+            prepare_completion=self._prepare_completion,
         )
 
     def later(self, *, seconds: float = 0) -> datetime:
@@ -304,6 +306,12 @@ class World:
         if connector in self.unbuildable:
             return Unbuildable(reason=f"{connector} cannot say this")
         return PreparedCall(method="POST", path="/payments", content_type="application/json", body=f'{{"reference":"{attempt_id}"}}')
+
+    def _prepare_completion(self, payment: Payment, attempt: Attempt, returned: Mapping[str, str]) -> PreparedCall | None:
+        if "completion" in self.unbuildable:
+            return None
+        result = returned.get("result", "")
+        return PreparedCall(method="POST", path="/completions", body=f'{{"reference":"{attempt.id}","result":"{result}"}}')
 
     def _prepare_operation(self, payment: Payment, operation: Operation) -> PreparedCall | Unbuildable:
         if operation.kind in self.unbuildable:

@@ -9,6 +9,7 @@ from typing import Any
 
 from connectors.contract import AuthorizeOrder, CompletionOrder, HttpResponse, OperationOrder
 from connectors.paypal import connector
+from payorch.domain.identifiers import of_name
 from payorch.domain.intent import CaptureMode, Initiator, Intent, PaymentMethod
 from payorch.domain.money import Money
 from payorch.domain.outcome import Evidence, Source
@@ -20,8 +21,8 @@ ORDER_ID = "5O190127TN364715T"
 AUTHORIZATION_ID = "0VF52814937998046"
 CAPTURE_ID = "2GG279541U471931P"
 REFUND_ID = "1JU08902781691411"
-ATTEMPT_ID = "att_06b9b2c3d4e5f7g8h9jkmnpqrs"
-PAYMENT_ID = "pay_06b9b2c3d4e5f7g8h9jkmnpqrs"
+ATTEMPT_ID = of_name("att", "of a test")
+PAYMENT_ID = of_name("pay", "of a test")
 RETURN_URL = "https://pay.example/v1/payments/pay_1/return?attempt=a&sig=b"
 CARD = PaymentMethod(type="card", token="tok_visa")
 WALLET = PaymentMethod(type="paypal")
@@ -39,9 +40,7 @@ def intent(**changes: Any) -> Intent:
 
 
 def order(*, step_up: bool = False, **changes: Any) -> AuthorizeOrder:
-    return AuthorizeOrder(
-        attempt_id=ATTEMPT_ID, payment_id=PAYMENT_ID, intent=intent(**changes), return_url=RETURN_URL, step_up=step_up
-    )
+    return AuthorizeOrder(attempt_id=ATTEMPT_ID, payment_id=PAYMENT_ID, intent=intent(**changes), return_url=RETURN_URL, step_up=step_up)
 
 
 def attempt(
@@ -76,7 +75,7 @@ def operation(
 ) -> Operation:
     prefix = {OperationKind.CAPTURE: "cap", OperationKind.VOID: "void", OperationKind.REFUND: "ref"}[kind]
     return Operation(
-        id=f"{prefix}_06b9b2c3d4e5f7g8h9jkmnpqrt",
+        id=of_name(prefix, "of a test"),
         kind=kind,
         state=state,
         origin=Origin.MERCHANT,
