@@ -133,7 +133,9 @@ async def _by_the_psps_ids_of_payments(connection: Connection, references: Seque
     payments: dict[tuple[str, str], UUID] = {}
     for connector, id, payment_id in await all_rows(
         connection,
-        "SELECT connector, psp_reference, payment_id FROM payorch.attempts WHERE psp_reference = ANY($1::text[]) ORDER BY payment_id",
+        "SELECT connector, psp_reference, payment_id FROM payorch.attempts WHERE psp_reference = ANY($1::text[])"
+        " UNION ALL SELECT connector, money_reference, payment_id FROM payorch.attempts WHERE money_reference = ANY($1::text[])"
+        " ORDER BY payment_id",
         [named],
     ):
         payments.setdefault((connector, id), payment_id)
