@@ -13,14 +13,16 @@ from payorch.domain.capability import Lookup, Manifest, MethodSupport
 from payorch.domain.intent import CaptureMode, Intent, PaymentMethod
 from payorch.domain.money import Money
 from payorch.domain.routing import Decision, ineligible, route
-from tests.domain.worlds import CARD, EUR_20, MANIFESTS, manifest
+from payorch.domain.rules import asked, preferring
+from tests.domain.worlds import CARD, EUR_20, MANIFESTS, START, manifest
 
 INTENT = Intent(amount=EUR_20, capture=CaptureMode.AUTOMATIC, method=CARD)
 NAMES = ("strong", "eventual", "blind")
 
 
 def routed(intent: Intent = INTENT, preference: tuple[str, ...] = NAMES, unavailable: Mapping[str, str] | None = None) -> Decision:
-    return route(intent, MANIFESTS, preference, unavailable=unavailable or {}, version="7")
+    question = asked(intent, merchant_id="mer_1", draw=0, at=START)
+    return route(question, preferring(*preference), MANIFESTS, unavailable=unavailable)
 
 
 def with_card(support: MethodSupport) -> Manifest:
@@ -39,7 +41,7 @@ def test_everyone_is_either_tried_in_order_or_excluded_with_a_reason(preference:
     decision = routed(preference=tuple(preference), unavailable=dict.fromkeys(ill, "breaker open"))
     assert decision.order == tuple(name for name in preference if name not in ill)
     assert [(one.connector, one.reason) for one in decision.excluded] == [(name, "breaker open") for name in preference if name in ill]
-    assert decision.version == "7"
+    assert decision.version == preferring(*preference).version
 
 
 def test_a_pinned_connector_is_the_only_candidate() -> None:
