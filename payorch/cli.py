@@ -162,7 +162,7 @@ async def serve() -> None:
     settings = load()
     settings.needed_to_serve()
     telemetry.configure(SystemClock())
-    await composition.serve(settings, on_ready=lambda url: tell(f"payorch is ready: {url}"))
+    await composition.serve(settings, on_ready=lambda url: tell(f"payorch is ready: {url}"), reread=load)
 
 
 @app.command
