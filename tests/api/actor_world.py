@@ -19,16 +19,20 @@ from actors.connector import Execute
 from actors.directory import Directory
 from actors.dynamic import DynamicSupervisor
 from actors.office import Office
+from actors.router import Router
 from actors.surroundings import Surroundings
 from connectors.registry import CONNECTORS
 from payorch.api.answering import Answering
 from payorch.api.contracts import option_checks
 from payorch.api.present import announcement_json, answer_json
 from payorch.domain import identifiers
+from payorch.domain.card_budget import CardBudget
 from payorch.domain.desk import Limits
 from payorch.domain.evolve import replay
 from payorch.domain.outcome import Approved, Evidence, Finding
 from payorch.domain.records import Payment
+from payorch.domain.rules import preferring
+from payorch.domain.success import Success, SuccessLimits
 from payorch.store.items import Answer, Append, Appended, ClaimLost, Result
 from tests.api.merchant_world import START, FakeClock, Life, World, new_id
 
@@ -39,6 +43,7 @@ LIMITS = Limits(
     operation_retry_seconds=(2, 5), operation_window_seconds=600, inquire_first_seconds=3.0,
     early_tries=20, session_closings=3,
 )  # fmt: skip
+SUCCESS_LIMITS = SuccessLimits(half_life_seconds=3600, prior_success=9000, prior_weight=20, prior_latency_ms=800, keys=1000)
 
 
 class FakeEntropy:
@@ -138,9 +143,11 @@ class Platform:
 
     def _surroundings(self) -> Surroundings:
         stripe = CONNECTORS["stripe"]
+        manifests = {"stripe": stripe.manifest}
+        router = Router(preferring("stripe"), manifests, success=Success(SUCCESS_LIMITS), cards=CardBudget(cards=100))
         office = Office(
-            clock=self.clock, entropy=FakeEntropy(), limits=LIMITS, connectors={"stripe": stripe}, manifests={"stripe": stripe.manifest},
-            preference=("stripe",), routing_version="1", unavailable=dict, return_url=lambda payment, attempt: "https://pay.test/r",
+            clock=self.clock, entropy=FakeEntropy(), limits=LIMITS, connectors={"stripe": stripe}, manifests=manifests,
+            router=router, return_url=lambda payment, attempt: "https://pay.test/r",
         )  # fmt: skip
         return Surroundings(
             office=office, write=self.shared.write, load=self.shared.load, postbox=self, process=NoCrash(), present=answer_json,
