@@ -47,12 +47,19 @@ def variable(key: Key) -> str:
     return PREFIX + "__".join(key).upper()
 
 
-def read_folders(environment: Mapping[str, str], secrets: Collection[str], faults: list[str]) -> Read:
-    """The shipped folder, and above it the one that PAYORCH_CONFIG_DIR names. `secrets`: keys that no file may have."""
+def read_folders(
+    environment: Mapping[str, str], secrets: Collection[str], faults: list[str], *, instead: Mapping[str, Path] = MappingProxyType({})
+) -> Read:
+    """The shipped folder, and above it the one that PAYORCH_CONFIG_DIR names. `secrets`: keys that no file may have. `instead`: files to
+    read in the place of those of these names, above what is shipped.
+    """
     read: Read = {}
     for folder in _folders(environment, faults):
         for name, section in FILES.items():
-            read.update(_file(folder / name, section, secrets, faults))
+            if name not in instead or folder == shipped_folder():
+                read.update(_file(folder / name, section, secrets, faults))
+    for name, file in instead.items():
+        read.update(_file(file, FILES[name], secrets, faults))
     return read
 
 
@@ -90,7 +97,7 @@ def nested(read: Mapping[Key, Origin], faults: list[str]) -> dict[str, Any]:
 
 
 def told_at(read: Mapping[Key, Origin], key: Key, place: Sequence[str | int], text: str) -> str:
-    """As `told`, for something inside of the list at `key`: with its line, where the list stands in a file, and the name of its table.
+    """As `told`, for something inside of the list at `key`, in a section with a file of its own: with its line, and the name of its table.
 
     place: where in the list, the number of the table first. Of what is missing, the table's own line.
     """
@@ -107,13 +114,11 @@ def told_at(read: Mapping[Key, Origin], key: Key, place: Sequence[str | int], te
 def _line(source: str, key: Key, place: Sequence[str | int]) -> str:
     """The source, with the line in it, where it is a file that can still be read."""
     file = Path(source)
-    if file.name not in FILES:
-        return source
     try:
         text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+    except (OSError, ValueError):
         return source
-    whole = (*key[len(FILES[file.name]) :], *place)
+    whole = (*key[1:], *place)
     line = next((found for end in range(len(whole), 0, -1) if (found := line_of(text, whole[:end])) is not None), None)
     return source if line is None else f"{source}:{line}"
 

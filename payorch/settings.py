@@ -18,6 +18,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -111,14 +112,16 @@ def load(
     *,
     overrides: Mapping[str, object] | None = None,
     overrides_from: str = "the command line",
+    routing_file: Path | None = None,
 ) -> Settings:
     """Reads and checks everything. `environment`: the process's own by default; `overrides`: by dotted key, above all else.
+    `routing_file`: in the place of routing.toml, wherever that would be read.
 
     Raises SettingsInvalid with everything that is wrong.
     """
     environment = os.environ if environment is None else environment
     faults: list[str] = []
-    read = configuration.read_folders(environment, SECRETS, faults)
+    read = configuration.read_folders(environment, SECRETS, faults, instead={} if routing_file is None else {"routing.toml": routing_file})
     variables, ignored = configuration.read_variables(environment, SECRETS)
     read |= variables
     read |= {tuple(key.split(".")): Origin(value, overrides_from) for key, value in (overrides or {}).items()}
