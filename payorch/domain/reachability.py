@@ -19,7 +19,7 @@ from payorch.domain.rules import RuleBook, When, minutes_of_week
 _MOST_PIECES: Final = 2_000
 """A rule that earlier ones have cut into more pieces than this is taken for reachable."""
 _FOR_EVER: Final = 1 << 62
-_DAYS: Final = frozenset(range(7 * 1440))
+_WEEK: Final[frozenset[object]] = frozenset(range(7 * 1440))
 
 
 class Unreachable(Struct, frozen=True, kw_only=True):
@@ -107,7 +107,7 @@ def _cut(box: _Box, other: _Box) -> Iterator[_Box]:
     common = dict(box)
     pieces: list[_Box] = []
     for name, taken in other.items():
-        mine = common.get(name) or (_Span() if isinstance(taken, _Span) else _Values(frozenset(), True))
+        mine = common.get(name) or _all_of(name)
         shared = _both(mine, taken)
         if shared.empty():
             yield box  # they do not touch
@@ -115,6 +115,12 @@ def _cut(box: _Box, other: _Box) -> Iterator[_Box]:
         pieces += [{**common, name: part} for part in _without(mine, taken)]
         common[name] = shared
     yield from pieces
+
+
+def _all_of(name: str) -> _Set:
+    if name == "amount":
+        return _Span()
+    return _Values(_WEEK) if name.startswith("hours.") else _Values(frozenset(), True)
 
 
 def _both(mine: _Set, other: _Set) -> _Set:
@@ -152,8 +158,6 @@ def _box(when: When, book: RuleBook) -> _Box:
     for key, words in when.metadata.items():
         box[f"metadata.{key}"] = _Values(frozenset(words))
     if when.hours is not None:
-        minutes = minutes_of_week(when.hours)
-        if minutes != _DAYS:
-            # Each zone by itself: that two zones' clocks hang together is not followed.
-            box[f"hours.{when.hours.zone}"] = _Values(frozenset(minutes))
+        # Each zone by itself: that two zones' clocks hang together is not followed.
+        box[f"hours.{when.hours.zone}"] = _Values(frozenset(minutes_of_week(when.hours)))
     return box

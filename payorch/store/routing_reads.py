@@ -81,7 +81,8 @@ async def decided(
     rows = await all_rows(
         connection,
         "WITH page AS (SELECT id FROM payorch.payments WHERE id > $1 AND id >= $2 AND id < $3 ORDER BY id LIMIT $5)"
-        " SELECT j.stream_id, j.name, j.at, j.actor, j.cause, j.body::text, (SELECT id FROM page ORDER BY id DESC LIMIT 1), (SELECT count(*) FROM page)"
+        " SELECT j.stream_id, j.name, j.at, j.actor, j.cause, j.body::text,"
+        " (SELECT id FROM page ORDER BY id DESC LIMIT 1), (SELECT count(*) FROM page)"
         " FROM payorch.journal AS j WHERE j.stream_id IN (SELECT id FROM page) AND j.name = ANY($4::text[])"
         " ORDER BY j.stream_id, j.sequence",
         [
