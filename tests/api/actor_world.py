@@ -31,7 +31,7 @@ from payorch.domain.desk import Limits
 from payorch.domain.evolve import replay
 from payorch.domain.outcome import Approved, Evidence, Finding
 from payorch.domain.records import Payment
-from payorch.domain.rules import preferring
+from payorch.domain.rules import Plan, preferring
 from payorch.domain.success import Success, SuccessLimits
 from payorch.store.items import Answer, Append, Appended, ClaimLost, Result
 from tests.api.merchant_world import START, FakeClock, Life, World, new_id
@@ -72,12 +72,17 @@ def charges(_: Execute) -> Finding:
 class Shared:
     """What the processes share: the journal with its claims, HTTP in front of the first of them, and a PSP that takes its time.
 
+    names: of the connectors, all of one kind.
     psp: what it says to a call; None where it never answers. busy: raised to whoever hands a call to the connector. stored: each payment
     as every commit left it.
     """
 
-    def __init__(self, nursery: trio.Nursery, *, commit_seconds: float = 0.01, psp_seconds: float = 0.5) -> None:
-        self.store = World(connectors=option_checks({"stripe": CONNECTORS["stripe"]}))
+    def __init__(
+        self, nursery: trio.Nursery, *, names: tuple[str, ...] = ("stripe",), commit_seconds: float = 0.01, psp_seconds: float = 0.5
+    ) -> None:
+        self.connectors = dict.fromkeys(names, CONNECTORS["stripe"])
+        self.store = World(connectors=option_checks(self.connectors))
+        self.routers: list[Router] = []
         self.store.write_answer = self.write  # type: ignore[method-assign, assignment]
         self.nursery = nursery
         self.commit_seconds = commit_seconds
@@ -103,6 +108,9 @@ class Shared:
         assert len(life.events) == item.expected_version
         life.events.extend(item.events)
         self.stored.append(item.payment)
+        for router in self.routers:
+            for event in item.events:
+                router.learn(item.payment, event)
         return Appended(1, item.answer is not None and self.store.store(item.answer))
 
     async def load(self, payment_id: str) -> Payment | None:
@@ -122,8 +130,15 @@ class Shared:
 class Platform:
     """One process: a supervisor with its payments, and the answering in front."""
 
-    def __init__(self, shared: Shared, *, mailbox_capacity: int) -> None:
+    def __init__(self, shared: Shared, *, mailbox_capacity: int, plan: Plan | None = None) -> None:
         self.shared = shared
+        self.router = Router(
+            plan or preferring(*shared.connectors),
+            {name: connector.manifest for name, connector in shared.connectors.items()},
+            success=Success(SUCCESS_LIMITS),
+            cards=CardBudget(cards=100),
+        )
+        shared.routers.append(self.router)
         self.clock = FakeClock()
         self.supervisor = DynamicSupervisor(
             name="payments", max_children=1000, intensity=1, period_seconds=60, report=shared.heard,
@@ -142,12 +157,11 @@ class Platform:
         self.shared.nursery.start_soon(self.shared.call, execute, self.directory.answered)
 
     def _surroundings(self) -> Surroundings:
-        stripe = CONNECTORS["stripe"]
-        manifests = {"stripe": stripe.manifest}
-        router = Router(preferring("stripe"), manifests, success=Success(SUCCESS_LIMITS), cards=CardBudget(cards=100))
+        connectors = self.shared.connectors
         office = Office(
-            clock=self.clock, entropy=FakeEntropy(), limits=LIMITS, connectors={"stripe": stripe}, manifests=manifests,
-            router=router, return_url=lambda payment, attempt: "https://pay.test/r",
+            clock=self.clock, entropy=FakeEntropy(), limits=LIMITS, connectors=connectors,
+            manifests={name: connector.manifest for name, connector in connectors.items()}, router=self.router,
+            return_url=lambda payment, attempt: "https://pay.test/r",
         )  # fmt: skip
         return Surroundings(
             office=office, write=self.shared.write, load=self.shared.load, postbox=self, process=NoCrash(), present=answer_json,
@@ -157,10 +171,12 @@ class Platform:
 
 
 @asynccontextmanager
-async def platforms(count: int, *, mailbox_capacity: int = 128, **how: Any) -> AsyncIterator[tuple[Shared, list[Platform]]]:
+async def platforms(
+    count: int, *, mailbox_capacity: int = 128, plan: Plan | None = None, **how: Any
+) -> AsyncIterator[tuple[Shared, list[Platform]]]:
     async with trio.open_nursery() as nursery:
         shared = Shared(nursery, **how)
-        running = [Platform(shared, mailbox_capacity=mailbox_capacity) for _ in range(count)]
+        running = [Platform(shared, mailbox_capacity=mailbox_capacity, plan=plan) for _ in range(count)]
         shared.store.directory = running[0].directory
         for platform in running:
             nursery.start_soon(platform.supervisor.run)
