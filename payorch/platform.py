@@ -41,7 +41,7 @@ from connectors.contract import Connector
 from payorch import keys
 from payorch.access import PEPPER_PURPOSE
 from payorch.api.app import ApiSurroundings, DisputeSurroundings, make_app
-from payorch.api.contracts import option_checks
+from payorch.api.contracts import connectors_of
 from payorch.api.present import announcement_json, answer_json
 from payorch.api.shopper import PURPOSE, return_url
 from payorch.circuits import Circuits, connector_limits
@@ -391,7 +391,7 @@ class Platform:
                 find_operation=lambda operation_id: self.read(reads.find_operation, operation_id),
                 search=lambda what, *, limit, after: self.read(reads.search, what, limit=limit, after=after),
                 write_answer=self.write,
-                connectors=option_checks(self._connectors),
+                connectors=connectors_of(self._connectors, known=registry.CONNECTORS.values()),
                 parts=self._parts,
                 metrics=self._metrics,
                 pepper=self._pepper,

@@ -23,7 +23,7 @@ from actors.router import Router
 from actors.surroundings import Surroundings
 from connectors.registry import CONNECTORS
 from payorch.api.answering import Answering
-from payorch.api.contracts import option_checks
+from payorch.api.contracts import connectors_of
 from payorch.api.present import announcement_json, answer_json
 from payorch.domain import identifiers
 from payorch.domain.card_budget import CardBudget
@@ -81,7 +81,7 @@ class Shared:
         self, nursery: trio.Nursery, *, names: tuple[str, ...] = ("stripe",), commit_seconds: float = 0.01, psp_seconds: float = 0.5
     ) -> None:
         self.connectors = dict.fromkeys(names, CONNECTORS["stripe"])
-        self.store = World(connectors=option_checks(self.connectors))
+        self.store = World(connectors=connectors_of(self.connectors, self.connectors.values()))
         self.routers: list[Router] = []
         self.store.write_answer = self.write  # type: ignore[method-assign, assignment]
         self.nursery = nursery
