@@ -49,7 +49,7 @@ class Router:
     def route(self, payment: Payment, at: datetime) -> Decision:
         """Who is to try this payment."""
         question = asked(payment.intent, merchant_id=payment.merchant_id, draw=draw_of(payment.id), at=at)
-        estimates = {name: self.success.estimate(name, payment.intent, at) for name in self._manifests}
+        estimates = self.success.estimates(self._manifests, payment.intent, at)
         return route(question, self.plan, self._manifests, estimates=estimates, unavailable=self._unavailable())
 
     def learn(self, payment: Payment, event: Event) -> None:

@@ -213,7 +213,7 @@ class HistorySettings(Section):
     prior_success_points: Points
     prior_weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     prior_latency_ms: Amount
-    counts_limit: Amount
+    kinds_limit: Amount
     journal_back: Amount
     cards_limit: Amount
     declines_back: Amount
@@ -225,7 +225,7 @@ class HistorySettings(Section):
             prior_success=self.prior_success_points,
             prior_weight=self.prior_weight,
             prior_latency_ms=self.prior_latency_ms,
-            keys=self.counts_limit,
+            kinds=self.kinds_limit,
         )
 
 

@@ -122,12 +122,14 @@ async def test_memory_comes_back_from_the_journal(database: Database, tmp_path: 
         again = here.routes()
         await again.remember()
         intent, merchant = payment.intent, payment.merchant_id
-        assert again.router.success.estimate("stripe", intent, START) == live.router.success.estimate("stripe", intent, START)
-        assert live.router.success.estimate("stripe", intent, START).success < 8000
+        assert again.router.success.estimates(("stripe",), intent, START) == live.router.success.estimates(("stripe",), intent, START)
+        assert live.router.success.estimates(("stripe",), intent, START)["stripe"].success < 8000
         assert again.router.cards.spent(merchant, intent, START) == live.router.cards.spent(merchant, intent, START)
         assert live.router.cards.spent(merchant, intent, START) is not None
         await again.remember()
-        assert again.router.success.estimate("stripe", intent, START) == live.router.success.estimate("stripe", intent, START), "only once"
+        assert again.router.success.estimates(("stripe",), intent, START) == live.router.success.estimates(("stripe",), intent, START), (
+            "only once"
+        )
 
 
 async def test_what_was_not_written_teaches_nothing(database: Database, tmp_path: Path) -> None:
@@ -232,7 +234,7 @@ async def test_decisions_are_made_again_out_of_the_journal(database: Database, t
             born, confirmed = story.birth(), story.confirmation()
             assert isinstance(born[2], e.Created)
             question = asked(born[2].intent, merchant_id=story.merchant_id, draw=draw_of(story.payment_id), at=story.at)
-            estimates = {"stripe": routes.router.success.estimate("stripe", born[2].intent, story.at)}
+            estimates = routes.router.success.estimates(STRIPE, born[2].intent, story.at)
             decision = route(question, plan, manifests, estimates=estimates)
             assert isinstance(
                 await here.write(story.step(born, confirmed, (Name.ROUTED, State.ROUTING, e.Choice(decision=decision)))), Appended

@@ -17,6 +17,7 @@ rebuilt from the journal at the start. No clock: whoever asks or tells says when
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, TypeAlias, final
 
@@ -36,19 +37,20 @@ _REFUSALS: Final = frozenset({Name.DECLINED_RETRIABLE, Name.DECLINED_TERMINAL, N
 TELLING: Final = _APPROVALS | _REFUSALS | {Name.OUTCOME_LOST}
 """The events that can be an observation."""
 
-Key: TypeAlias = tuple[str | None, ...]
+Kind: TypeAlias = tuple[str | None, ...]
+"""Of payments at one connector: method, currency, country and brand, or fewer of them."""
 
 
 class SuccessLimits(Struct, frozen=True, kw_only=True):
     """half_life_seconds: in which a count fades by half. prior_success: in points, of a connector that nothing is known of; prior_weight:
-    outcomes that this, and each wider count, is worth. prior_latency_ms: likewise. keys: counts kept at the most.
+    outcomes that this, and each wider count, is worth. prior_latency_ms: likewise. kinds: of payments that are counted, for each connector.
     """
 
     half_life_seconds: float
     prior_success: int
     prior_weight: float
     prior_latency_ms: int
-    keys: int
+    kinds: int
 
 
 class Observation(Struct, frozen=True, kw_only=True, gc=False):
@@ -93,14 +95,14 @@ class Success:
 
     def __init__(self, limits: SuccessLimits) -> None:
         self.limits = limits
-        self._counts: dict[Key, _Count] = {}  # the least recently told first
+        self._counts: dict[str, dict[Kind, _Count]] = {}  # by connector; of its kinds, the least recently told first
 
     def tell(self, connector: str, intent: Intent, observation: Observation, at: datetime) -> None:
         """An attempt of a payment with that intent had its first outcome at that connector. Outcomes come in the order of time, roughly."""
-        now = at.timestamp()
-        for key in _keys(connector, intent):
-            count = self._counts.pop(key, None) or _Count(now)
-            self._counts[key] = count
+        now, counts = at.timestamp(), self._counts.setdefault(connector, {})
+        for kind in _kinds(intent):
+            count = counts.pop(kind, None) or _Count(now)
+            counts[kind] = count
             self._fade(count, now)
             if observation.good is not None:
                 count.good += observation.good
@@ -108,26 +110,32 @@ class Success:
             if observation.latency_ms is not None:
                 count.answers += 1
                 count.waited_ms += observation.latency_ms
-        while len(self._counts) > self.limits.keys:
-            del self._counts[next(iter(self._counts))]
+        while len(counts) > self.limits.kinds:
+            del counts[next(iter(counts))]
 
-    def estimate(self, connector: str, intent: Intent, at: datetime) -> Estimate:
-        """What to expect of that connector for a payment with that intent."""
-        limits, counts = self.limits, self._counts
-        now, weight = at.timestamp(), limits.prior_weight
+    def estimates(self, connectors: Iterable[str], intent: Intent, at: datetime) -> dict[str, Estimate]:
+        """What to expect of each of these connectors for a payment with that intent. It runs for each payment."""
+        now, kinds = at.timestamp(), _kinds(intent)
+        return {connector: self._estimate(self._counts.get(connector), kinds, now) for connector in connectors}
+
+    def _estimate(self, counts: dict[Kind, _Count] | None, kinds: tuple[Kind, ...], now: float) -> Estimate:
+        limits = self.limits
+        weight, half_life = limits.prior_weight, limits.half_life_seconds
         success, latency, seen = limits.prior_success / POINTS, float(limits.prior_latency_ms), 0.0
-        for key in _keys(connector, intent):
-            count = counts.get(key)
+        for kind in kinds if counts is not None else ():
+            count = counts.get(kind) if counts is not None else None
             if count is None:
                 break  # nobody narrower has been counted either
-            fading = 0.5 ** (max(0.0, now - count.at) / limits.half_life_seconds)
+            passed = now - count.at
+            fading = 0.5 ** (passed / half_life) if passed > 0 else 1.0
             seen = (count.good + count.bad) * fading
             success = (count.good * fading + weight * success) / (seen + weight)
             latency = (count.waited_ms * fading + weight * latency) / (count.answers * fading + weight)
-        return Estimate(success=round(success * POINTS), latency_ms=round(latency), seen=round(seen))
+        # Halves go up, which is quicker than rounding to even.
+        return Estimate(success=int(success * POINTS + 0.5), latency_ms=int(latency + 0.5), seen=int(seen + 0.5))
 
     def __len__(self) -> int:
-        return len(self._counts)
+        return sum(map(len, self._counts.values()))
 
     def _fade(self, count: _Count, now: float) -> None:
         passed = now - count.at
@@ -141,16 +149,10 @@ class Success:
         count.at = now
 
 
-def _keys(connector: str, intent: Intent) -> tuple[Key, ...]:
-    """From the widest to the narrowest."""
+def _kinds(intent: Intent) -> tuple[Kind, ...]:
+    """The kinds of payments that it is one of, from the widest to the narrowest."""
     method, currency = intent.method, intent.amount.currency
     if method is None:
-        return ((connector,),)
-    kind, country, brand = method.type, country_of(intent), brand_of(intent)
-    return (
-        (connector,),
-        (connector, kind),
-        (connector, kind, currency),
-        (connector, kind, currency, country),
-        (connector, kind, currency, country, brand),
-    )
+        return ((),)
+    name, country, brand = method.type, country_of(intent), brand_of(intent)
+    return ((), (name,), (name, currency), (name, currency, country), (name, currency, country, brand))

@@ -43,7 +43,7 @@ LIMITS = Limits(
     operation_retry_seconds=(2, 5), operation_window_seconds=600, inquire_first_seconds=3.0,
     early_tries=20, session_closings=3,
 )  # fmt: skip
-SUCCESS_LIMITS = SuccessLimits(half_life_seconds=3600, prior_success=9000, prior_weight=20, prior_latency_ms=800, keys=1000)
+SUCCESS_LIMITS = SuccessLimits(half_life_seconds=3600, prior_success=9000, prior_weight=20, prior_latency_ms=800, kinds=1000)
 
 
 class FakeEntropy:
