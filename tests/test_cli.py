@@ -31,6 +31,7 @@ COMMANDS = [
     "up", "serve", "simulators", "migrate", "states", "doctor", "config check", "config show", "merchants add", "merchants list",
     "merchants keys add", "merchants keys list", "merchants keys revoke", "operators add", "operators list", "audit verify", "books check",
     "chaos", "dead-letters list", "dead-letters show", "dead-letters replay", "dead-letters discard", "listen", "trigger",
+    "routing show", "routing simulate", "routing reload",
 ]  # fmt: skip
 
 
