@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from actors.router import Router
 from connectors.contract import AuthorizeOrder, CompletionOrder, Connector, NotSupported, OperationOrder
 from payorch.domain import identifiers
 from payorch.domain.capability import Manifest
 from payorch.domain.desk import Desk, Limits, Unbuildable, spread
-from payorch.domain.intent import Intent
+from payorch.domain.failover import authentication_wanted
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
-from payorch.domain.routing import Decision, route
 from payorch.ports import Clock, Entropy
 
 
@@ -28,9 +28,7 @@ class Office:
     limits: Limits
     connectors: Mapping[str, Connector]
     manifests: Mapping[str, Manifest]
-    preference: tuple[str, ...]
-    routing_version: str
-    unavailable: Callable[[], Mapping[str, str]]
+    router: Router
     return_url: Callable[[str, str], str]
 
     def identifier(self, prefix: str) -> str:
@@ -39,28 +37,32 @@ class Office:
 
     def desk(self, *, actor: str, cause: str, unsure_before: datetime | None = None) -> Desk:
         """The circumstances of a decision taken now, by `actor`, because of `cause`; the rest is as `Desk` says."""
+        at = self.clock.now()
         return Desk(
-            at=self.clock.now(),
+            at=at,
             actor=actor,
             cause=cause,
             limits=self.limits,
             manifests=self.manifests,
             identifier=self.identifier,
-            route=self._route,
+            route=lambda payment: self.router.route(payment, at),
             prepare=self._prepare,
             prepare_operation=self._prepare_operation,
             prepare_completion=self._prepare_completion,
             prepare_fence=lambda attempt: self.connectors[attempt.connector].fence(attempt),
             jitter=lambda seconds: spread(seconds, self.entropy.fraction()),
+            blocked=lambda payment: self.router.cards.blocked(payment.merchant_id, payment.intent, at),
+            spent=lambda payment: self.router.cards.spent(payment.merchant_id, payment.intent, at),
             unsure_before=unsure_before,
         )
 
-    def _route(self, intent: Intent) -> Decision:
-        return route(intent, self.manifests, self.preference, unavailable=self.unavailable(), version=self.routing_version)
-
     def _prepare(self, payment: Payment, connector: str, attempt_id: str) -> PreparedCall | Unbuildable:
         order = AuthorizeOrder(
-            attempt_id=attempt_id, payment_id=payment.id, intent=payment.intent, return_url=self.return_url(payment.id, attempt_id)
+            attempt_id=attempt_id,
+            payment_id=payment.id,
+            intent=payment.intent,
+            return_url=self.return_url(payment.id, attempt_id),
+            step_up=authentication_wanted(payment),
         )
         try:
             return self.connectors[connector].authorize(order)

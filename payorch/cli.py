@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 from cyclopts import App, CycloptsError, Parameter, validators
 
 from connectors.simulator.faults import FaultKind
-from payorch import cli_webhooks
+from payorch import cli_routing, cli_webhooks
 from payorch.settings import Settings, SettingsInvalid, load, origins
 from payorch.terminal import (
     DEFAULT_DATA_DIR,
@@ -33,7 +33,7 @@ from payorch.terminal import (
     stop_printing,
     tell,
 )
-from payorch.wording import aligned, in_words, plain
+from payorch.wording import aligned, in_words, plain, shortened
 
 if TYPE_CHECKING:
     from payorch.access import Granted
@@ -87,7 +87,7 @@ operators = App(name="operators", help="Operators and their tokens.")
 audit = App(name="audit", help="The journal's hash chain.")
 books = App(name="books", help="The money: whether the books are whole.")
 merchants.command(merchant_keys)
-for _part in (config, merchants, operators, audit, books, cli_webhooks.dead_letters):
+for _part in (config, merchants, operators, audit, books, cli_webhooks.dead_letters, cli_routing.routing):
     app.command(_part)
 for _command in (cli_webhooks.listen, cli_webhooks.trigger):
     app.command(_command)
@@ -163,7 +163,7 @@ async def serve() -> None:
     settings = load()
     settings.needed_to_serve(needs(CONNECTORS))
     telemetry.configure(SystemClock())
-    await composition.serve(settings, on_ready=lambda url: tell(f"payorch is ready: {url}"))
+    await composition.serve(settings, on_ready=lambda url: tell(f"payorch is ready: {url}"), reread=load)
 
 
 @app.command
@@ -278,7 +278,7 @@ def _settings_json(settings: Settings) -> dict[str, Any]:
 
 
 def _settings_table(settings: Settings) -> str:
-    return aligned((key, plain(origin.value), origin.source) for key, origin in origins(settings).items())
+    return aligned((key, shortened(plain(origin.value), 100), origin.source) for key, origin in origins(settings).items())
 
 
 @app.command
@@ -290,18 +290,18 @@ async def doctor(*, data_dir: Path = DEFAULT_DATA_DIR, json: Json = False) -> No
     data_dir
         Where `payorch up` keeps its data. Without PAYORCH_DATABASE_URL it is this local stack that is looked at.
     """
-    from connectors.registry import CONNECTORS, needs
+    from connectors.registry import CONNECTORS
     from payorch import doctor as examination
     from payorch import local
     from payorch.system import SystemClock
 
     simulated = local.is_there(data_dir) and not os.environ.get("PAYORCH_DATABASE_URL")
-    known, clock = needs(CONNECTORS), SystemClock()
+    clock = SystemClock()
     try:
         async with local.reachable(data_dir if simulated else None) as settings:
-            findings = await examination.examine(settings, known=known, clock=clock, data_dir=data_dir, simulated=simulated)
+            findings = await examination.examine(settings, known=CONNECTORS, clock=clock, data_dir=data_dir, simulated=simulated)
     except SettingsInvalid as invalid:
-        findings = await examination.examine(invalid, known=known, clock=clock, data_dir=data_dir)
+        findings = await examination.examine(invalid, known=CONNECTORS, clock=clock, data_dir=data_dir)
     rows = [(one.level.value.ljust(4), one.subject, f"{one.text}{f'. {one.remedy}' if one.remedy else ''}") for one in findings]
     show([asdict(one) for one in findings], json, lambda: aligned(rows))
     if failed := sum(one.level is examination.Level.FAIL for one in findings):

@@ -99,6 +99,7 @@ class LocalStack:
         self._simulators: Simulators | None = None
         self._urls: Mapping[str, str] = {}
         self._seen: Counter[str] = Counter()
+        self._overrides: Mapping[str, object] = {}
 
     async def listen_to(self, signals: Any) -> None:
         """A signal ends the starting, or the patience of the stopping. While the platform serves, it takes signals itself."""
@@ -142,7 +143,8 @@ class LocalStack:
             "deliveries.local": True,  # a developer's endpoints are on his own machine
             **connector_overrides(outside, simulated_connectors(outside), self._urls, webhook_secrets),
         }
-        settings = load(self._environment(), overrides=overrides, overrides_from="payorch up")
+        self._overrides = overrides
+        settings = self._reread()
         signing = {name: _first_secret(settings, name) for name in self._urls}
         if self._simulators is not None:
             await self._simulators.post_webhooks_to({name: f"{_local_url(settings)}/webhooks/{name}" for name in signing}, signing)
@@ -170,6 +172,10 @@ class LocalStack:
     def _environment(self) -> dict[str, str]:
         """Without another database's address: `up` makes merchants and operators, which belong in its own."""
         return {name: value for name, value in os.environ.items() if name not in _NOT_TAKEN}
+
+    def _reread(self) -> Settings:
+        """The platform's settings as they are written now, led to what was started."""
+        return load(self._environment(), overrides=self._overrides, overrides_from="payorch up")
 
     def _secret_key(self) -> str:
         file = self._wishes.data_dir / "secret.key"
@@ -214,7 +220,7 @@ class LocalStack:
                 if self._wishes.traffic:
                     nursery.start_soon(self._trade, url, self._wishes.traffic)
 
-            await app.serve(settings, on_ready=ready)
+            await app.serve(settings, on_ready=ready, reread=self._reread)
             nursery.cancel_scope.cancel()
 
     async def _trade(self, url: str, per_second: float) -> None:

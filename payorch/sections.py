@@ -1,6 +1,7 @@
 """The sections of the configuration: each setting with its type and what may stand in it. Frozen; nothing unknown is taken.
 
-The reasons for the values stand in config/*.toml. Not here: where a value comes from, and what does not go together (`settings`).
+The reasons for the values stand in config/*.toml. Not here: routing's section (`routing_settings`), where a value comes
+from, and what does not go together (`settings`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
     """`60,120,300` as the environment writes a list; `[60, 120, 300]` works there too."""
     if not isinstance(value, str):
         return value
@@ -40,8 +41,8 @@ WholeSeconds = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Tokens = Annotated[float, Field(ge=1, allow_inf_nan=False)]
-Schedule = Annotated[tuple[WholeSeconds, ...], Field(min_length=1), BeforeValidator(_listed), AfterValidator(_rising)]
-Pauses = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(_listed)]
+Schedule = Annotated[tuple[WholeSeconds, ...], Field(min_length=1), BeforeValidator(listed), AfterValidator(_rising)]
+Pauses = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(listed)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
@@ -229,10 +230,3 @@ class ConnectorSettings(Section):
         """The secrets under which a delivery may be signed now: several, parted by blanks or commas, while one replaces another."""
         text = "" if self.webhook_secret is None else self.webhook_secret.get_secret_value()
         return tuple(text.replace(",", " ").split())
-
-
-class RoutingSettings(Section):
-    """Which connector a payment goes to."""
-
-    version: str = Field(min_length=1, max_length=100)
-    default: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_listed)]

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 import trio
 
-from connectors.registry import CONNECTORS, needs
+from connectors.registry import CONNECTORS
 from payorch import access, cli, doctor
 from payorch import database as database_module
 from payorch.folders import write_private
@@ -31,6 +31,7 @@ COMMANDS = [
     "up", "serve", "simulators", "migrate", "states", "doctor", "config check", "config show", "merchants add", "merchants list",
     "merchants keys add", "merchants keys list", "merchants keys revoke", "operators add", "operators list", "audit verify", "books check",
     "chaos", "dead-letters list", "dead-letters show", "dead-letters replay", "dead-letters discard", "listen", "trigger",
+    "routing show", "routing simulate", "routing reload",
 ]  # fmt: skip
 
 
@@ -321,7 +322,7 @@ def test_the_doctor_notices_a_wrong_clock(database: Database) -> None:
 
     async def look() -> list[doctor.Finding]:
         settings = load({"PAYORCH_DATABASE_URL": database.app})
-        return await doctor.examine(settings, known=needs(CONNECTORS), clock=Late(), data_dir=Path("/nowhere"))
+        return await doctor.examine(settings, known=CONNECTORS, clock=Late(), data_dir=Path("/nowhere"))
 
     found = {finding.subject: finding for finding in trio.run(look)}
     assert found["clock"].level is doctor.Level.FAIL

@@ -23,6 +23,7 @@ class MethodSupport:
     """One payment method at one connector. None for currencies or countries means all that the connector has an exponent for.
 
     completes_without_us: the shopper finishing the action can move money without another call of ours.
+    captures: `automatic`, `manual`. merchant_initiated: it can be charged while no shopper is there.
     minimum_minor / maximum_minor: by currency, in ISO minor units; a currency that is missing has no such limit.
     """
 
@@ -32,6 +33,8 @@ class MethodSupport:
     countries: frozenset[str] | None = None
     minimum_minor: Mapping[str, int] = field(default_factory=dict)
     maximum_minor: Mapping[str, int] = field(default_factory=dict)
+    captures: frozenset[str] = frozenset({"automatic", "manual"})
+    merchant_initiated: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from payorch.domain.events import (
     OperationOpened,
 )
 from payorch.domain.evolve import evolve
+from payorch.domain.failover import step_up_at
 from payorch.domain.intent import CaptureMode, Initiator, Intent, PaymentMethod
 from payorch.domain.money import Money, zero
 from payorch.domain.outcome import ErrorClass, Failure
@@ -75,7 +76,10 @@ def create(payment_id: str, merchant_id: str, intent: Intent, desk: Desk) -> Sto
 
 
 def confirm(story: Story, method: PaymentMethod | None = None, return_url: str | None = None) -> None:
-    """Go: route the payment and prepare its first attempt. `method` and `return_url` replace those of the creation, where given."""
+    """Go: route the payment and prepare its first attempt. `method` and `return_url` replace those of the creation, where given.
+
+    A card that an issuer declined for good goes nowhere; the decision stands in the story all the same.
+    """
     payment, desk = story.payment, story.desk
     _require(payment, Command.CONFIRM)
     method = method or payment.intent.method
@@ -86,8 +90,12 @@ def confirm(story: Story, method: PaymentMethod | None = None, return_url: str |
     seconds = desk.limits.authorize_merchant_seconds if merchant_initiated else desk.limits.authorize_seconds
     confirmation = Confirmation(method=method, return_url=return_url or payment.intent.return_url, authorize_until=desk.after(seconds))
     story.tell(Name.CONFIRMED, confirmation, State.ROUTING)
-    story.tell(Name.ROUTED, Choice(decision=desk.route(story.payment.intent)))
-    next_attempt(story)
+    story.tell(Name.ROUTED, Choice(decision=desk.route(story.payment)))
+    blocked = desk.blocked(story.payment)
+    if blocked is not None:
+        failure = Failure(error_class=ErrorClass.ROUTER_DECLINED, code="card_blocked", message=f"Not sent to any connector: {blocked}.")
+        return story.tell(Name.ROUTER_DECLINED, Ending(failure=failure), State.FAILED)
+    return next_attempt(story)
 
 
 def next_attempt(story: Story, last: Failure | None = None) -> None:
@@ -98,7 +106,7 @@ def next_attempt(story: Story, last: Failure | None = None) -> None:
     if not wanted(payment, desk) and last is None:
         return story.tell(Name.INTENT_EXPIRED, Ending(), State.CANCELED)
     obstacles: list[str] = []
-    for connector in untried(payment, desk) if wanted(payment, desk) else ():
+    for connector in (step_up_at(payment) or untried(payment, desk)) if wanted(payment, desk) else ():
         obstacle = _prepare(story, connector)
         if obstacle is None:
             return None

@@ -20,6 +20,7 @@ from payorch.domain.conflicts import conflict_of_operation
 from payorch.domain.decide import follow_up, next_attempt, untried, wanted
 from payorch.domain.desk import Desk, Story
 from payorch.domain.events import Ending
+from payorch.domain.failover import may_step_up, retry_forbidden
 from payorch.domain.fencing import word_of_a_fence
 from payorch.domain.intent import CaptureMode
 from payorch.domain.late import about_closed, about_rival
@@ -280,13 +281,16 @@ def _declined(story: Story, attempt: Attempt, evidence: Evidence, failure: Failu
         return _gone(story, attempt, evidence, expired=True)
     if payment.state is State.REQUIRES_ACTION:
         return story.attempt(Name.ACTION_FAILED, attempt, AttemptState.DECLINED, to=State.FAILED, evidence=evidence)
-    if _may_try_other(payment, failure, story.desk):
+    step_up = wanted(payment, story.desk) and may_step_up(payment, failure, story.desk)
+    again = step_up or _may_try_other(payment, failure, story.desk)
+    forbidden = retry_forbidden(payment, failure, story.desk) if again else None
+    if again and forbidden is None:
         name = Name.RESOLVED_DECLINED_RETRIABLE if resolving else Name.DECLINED_RETRIABLE
         story.attempt(name, attempt, AttemptState.DECLINED, to=State.ROUTING, evidence=evidence)
         return next_attempt(story, failure)
     name = Name.RESOLVED_DECLINED if resolving else Name.DECLINED_TERMINAL
     to = State.CANCELED if resolving and payment.cancel_requested else State.FAILED
-    return story.attempt(name, attempt, AttemptState.DECLINED, to=to, evidence=evidence)
+    return story.attempt(name, attempt, AttemptState.DECLINED, to=to, evidence=evidence, reason=forbidden)
 
 
 def _may_try_other(payment: Payment, failure: Failure, desk: Desk) -> bool:
@@ -312,7 +316,7 @@ def _not_executed(story: Story, attempt: Attempt, evidence: Evidence, failure: F
     if not sent:
         story.attempt(Name.ATTEMPT_NOT_SENT, attempt, AttemptState.NOT_SENT, to=State.ROUTING, evidence=evidence)
         return next_attempt(story, failure)
-    if _may_try_other(payment, failure, story.desk):
+    if _may_try_other(payment, failure, story.desk) and retry_forbidden(payment, failure, story.desk) is None:
         story.attempt(Name.REJECTED_ELSEWHERE_POSSIBLE, attempt, AttemptState.REJECTED, to=State.ROUTING, evidence=evidence)
         return next_attempt(story, failure)
     return story.attempt(Name.REJECTED_TERMINAL, attempt, AttemptState.REJECTED, to=State.FAILED, evidence=evidence)

@@ -232,7 +232,7 @@ class World:
             find_operation=self.find_operation,
             search=self.search,
             write_answer=lambda answer: self.write_answer(answer),  # a test may put another in its place
-            connectors=connectors if connectors is not None else {"stripe": check_options, "adyen": None},
+            connectors=connectors or Connectors(options={"stripe": check_options, "adyen": None}, methods={"card": True, "paypal": False}),
             parts=lambda: self.parts(),
             metrics=self.metrics,
             pepper=PEPPER,

@@ -89,6 +89,9 @@ def test_a_decline_goes_to_the_next_connector_only_where_its_class_allows(error_
     if POLICY[error_class].try_other:
         assert payment.state is State.AUTHORIZING
         assert [one.connector for one in payment.attempts] == ["strong", "eventual"]
+    elif error_class is ErrorClass.AUTHENTICATION_REQUIRED:
+        assert payment.state is State.AUTHORIZING
+        assert [one.connector for one in payment.attempts] == ["strong", "strong"]
     elif error_class in (ErrorClass.CUSTOMER_CANCELED, ErrorClass.EXPIRED):
         assert payment.state is State.CANCELED
         assert len(payment.attempts) == 1

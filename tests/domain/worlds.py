@@ -18,7 +18,6 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 from payorch.domain import decide, proof
 from payorch.domain.capability import Lookup, Manifest, MethodSupport
@@ -45,7 +44,8 @@ from payorch.domain.outcome import (
 )
 from payorch.domain.payment import Name, State
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
-from payorch.domain.routing import route
+from payorch.domain.routing import Decision, route
+from payorch.domain.rules import asked, draw_of, preferring
 from payorch.domain.testimony import Statement, Testimony, weigh_testimony
 from payorch.domain.weigh import expire, weigh
 
@@ -174,12 +174,16 @@ class World:
             limits=self.limits,
             manifests=self.manifests,
             identifier=lambda prefix: f"{prefix}_{next(self.numbers):026d}",
-            route=partial(route, manifests=self.manifests, preference=self.preference, unavailable={}, version="1"),
+            route=self._route,
             prepare=self._prepare,
             prepare_operation=self._prepare_operation,
             prepare_completion=self._prepare_completion,
             prepare_fence=self._prepare_fence,
         )
+
+    def _route(self, payment: Payment) -> Decision:
+        question = asked(payment.intent, merchant_id=payment.merchant_id, draw=draw_of(payment.id), at=self.at)
+        return route(question, preferring(*self.preference), self.manifests)
 
     def later(self, *, seconds: float = 0) -> datetime:
         """Moves the clock on."""
