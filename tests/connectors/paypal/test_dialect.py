@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from connectors.contract import HttpRequest, HttpResponse
 from connectors.paypal.dialect import PaypalDialect
 from connectors.simulator.dialect import Deed, NotPossible, Settings
-from connectors.simulator.faults import After, Malformed, RequestKind, Verdict
+from connectors.simulator.faults import HEALTHY, After, Malformed, RequestKind, Verdict
 from connectors.simulator.ledger import Ledger
 from tests.connectors.paypal import paypal_cases as cases
 
@@ -29,13 +29,12 @@ class World:
         self.dialect = PaypalDialect(Settings(base_url="http://127.0.0.1:4003", **more))
         self.now = cases.NOW
 
-    def send(self, method: str, path: str, body: object = None, *, verdict: Verdict | None = None, **headers: str) -> HttpResponse:
+    def send(self, method: str, path: str, body: object = None, *, verdict: Verdict = HEALTHY, **headers: str) -> HttpResponse:
         named = {"content-type": "application/json", "prefer": "return=representation", "authorization": f"Bearer {self.token()}"}
         named |= {name.replace("_", "-"): value for name, value in headers.items()}
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         request = HttpRequest(method=method, path=path, headers=tuple(named.items()), body=data)
-        more = {} if verdict is None else {"verdict": verdict}
-        return self.dialect.handle(self.ledger, request, self.now, **more).response
+        return self.dialect.handle(self.ledger, request, self.now, verdict=verdict).response
 
     def token(self, authorization: str = BASIC, grant: str = "client_credentials") -> str:
         return str(self.lent(authorization, grant)[1].get("access_token", ""))
