@@ -86,6 +86,7 @@ def settings_for(world: World, *, sweep_seconds: float) -> Settings:
             "inbox.sweep_seconds": sweep_seconds,
             "inbox.housekeeping_seconds": 30 * sweep_seconds,
             "deliveries.sweep_seconds": sweep_seconds,
+            "routing.reload_seconds": 30 * sweep_seconds,
             "actors.restart_intensity": 1000,
         },
         overrides_from="the simulation",
