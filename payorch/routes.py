@@ -179,8 +179,8 @@ class Routes:
 
     def _recall_outcome(self, told: Told, merchant_id: str, intent: Intent) -> None:
         observation = observed(told.event)
-        by, _, connector = told.event.actor.partition(":")
-        if observation is not None and by == "psp" and connector in self._connectors:
+        connector = told.event.actor.partition(":")[2]
+        if observation is not None and connector in self._connectors:
             self.router.success.tell(connector, intent, observation, told.event.at)
 
     def _recall_decline(self, told: Told, merchant_id: str, intent: Intent) -> None:

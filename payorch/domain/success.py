@@ -64,8 +64,8 @@ class Observation(Struct, frozen=True, kw_only=True, gc=False):
 def observed(event: Event) -> Observation | None:
     """What an event tells about its attempt's connector; None for nearly all events."""
     data = event.data
-    if event.name not in TELLING or not isinstance(data, AttemptChange) or data.evidence is None:
-        return None
+    if event.name not in TELLING or not isinstance(data, AttemptChange) or data.evidence is None or not event.actor.startswith("psp"):
+        return None  # what we ourselves gave up (a call whose actor died) says nothing about the PSP
     answered = data.evidence.source is Source.RESPONSE
     return Observation(
         attempt_id=data.attempt_id,

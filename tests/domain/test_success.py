@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from payorch.domain.intent import CaptureMode, Intent
 from payorch.domain.money import Money
 from payorch.domain.outcome import Approved, ErrorClass, Finding, Pending
+from payorch.domain.payment import Name
 from payorch.domain.routing import Estimate
 from payorch.domain.success import COUNTS_AGAINST, Observation, Success, SuccessLimits, observed
 from tests.domain.worlds import CARD, CHARGED, EUR_20, LOST, NOT_SENT, START, World, declined, rejected
@@ -62,6 +63,14 @@ def test_a_lost_outcome_that_is_found_again_was_lost_all_the_same() -> None:
     payment = world.answer(world.pay(), LOST)
     world.search(payment, CHARGED)
     assert [one.good for one in map(observed, world.events) if one is not None] == [False]
+
+
+def test_a_call_that_we_lost_ourselves_says_nothing_about_its_psp() -> None:
+    world = World(preference=("strong",))
+    world.answer(world.pay(), LOST)
+    lost = next(event for event in world.events if event.name is Name.OUTCOME_LOST)
+    assert observed(lost) is not None
+    assert observed(replace(lost, actor="system")) is None
 
 
 def test_nothing_is_known_at_first_and_much_after_a_while() -> None:
