@@ -338,7 +338,8 @@ class ConnectorActor(Actor[Message]):
             why = "The call waited for a connection until too little of its time was left."
             return self._hand_back(job, not_sent("deadline", why), None, 0)
         safe_until = job.execute.subject.psp_key_safe_until
-        if job.repeat and safe_until is not None and self._clock.now() >= safe_until:
+        keyed = job.repeat and job.source is not Source.FENCE  # a fence that is executed twice is one
+        if keyed and safe_until is not None and self._clock.now() >= safe_until:
             why = "The PSP's idempotency key ended while the call waited for a connection."
             return self._hand_back(job, not_sent("psp_key_over", why), None, 0)
         permit = self._admission.enter(job.kind, begun, job.execute.subject.id, repeat=job.repeat)

@@ -44,10 +44,20 @@ def call_for(office: Office, payment: Payment, look: Look) -> tuple[PreparedCall
             return inquiry_about(office, payment, look.subject_id), Source.INQUIRY
         case Means.WAIT:
             return None, Source.INQUIRY
+        case Means.FENCE:
+            fence = payment.attempt(look.subject_id).fence
+            return (None if fence is None else fence.call), Source.FENCE
         case Means.COMPLETE | Means.LOST:
             raise AssertionError("that is a step of the payment before it is a call")
         case _ as never:
             assert_never(never)
+
+
+def key_for(subject: Attempt | Operation, source: Source) -> str | None:
+    """The PSP key of a call about it whose answer is worth that."""
+    if source is Source.FENCE and isinstance(subject, Attempt):
+        return None if subject.fence is None else subject.fence.psp_key
+    return subject.psp_key
 
 
 def maybe_on_the_wire(payment: Payment, gone_at: datetime) -> list[str]:

@@ -50,6 +50,7 @@ class Office:
             prepare=self._prepare,
             prepare_operation=self._prepare_operation,
             prepare_completion=self._prepare_completion,
+            prepare_fence=lambda attempt: self.connectors[attempt.connector].fence(attempt),
             jitter=lambda seconds: spread(seconds, self.entropy.fraction()),
             unsure_before=unsure_before,
         )
@@ -80,6 +81,7 @@ class Office:
             operation_id=operation.id,
             payment_id=payment.id,
             attempt=attempt,
+            options=payment.intent.connector_options.get(attempt.connector, {}),
             leaves_minor=payment.capturable_minor - operation.amount.minor if operation.kind is OperationKind.CAPTURE else 0,
             amount=None if operation.kind is OperationKind.VOID else operation.amount,
             final=operation.final,

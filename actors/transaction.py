@@ -20,7 +20,7 @@ import trio
 from actors.actor import Actor
 from actors.commands import decision_of, unsure_of, waiting_for
 from actors.connector import Execute
-from actors.looks import attempt_of, call_for, inquiry_about, kept_back, maybe_on_the_wire, subject_of, unanswered
+from actors.looks import attempt_of, call_for, inquiry_about, kept_back, key_for, maybe_on_the_wire, subject_of, unanswered
 from actors.mailbox import ActorStopped, MailboxFull
 from actors.messages import (
     Answered,
@@ -53,6 +53,7 @@ from payorch.domain import decide
 from payorch.domain.completion import complete, shows_turn
 from payorch.domain.desk import Desk, Story
 from payorch.domain.events import AttemptOpened, Completion, OperationOpened
+from payorch.domain.fencing import fence
 from payorch.domain.outcome import Absent, Evidence, Finding, NotExecuted, Source, Unknown
 from payorch.domain.proof import Look, Means, looks_ahead, looks_due, may_replay_ahead, sends_ahead
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
@@ -333,13 +334,16 @@ class TransactionActor(Actor[Message]):
             return None
         office = self._around.office
         look = look if look.means is not Means.COMPLETE else Look(subject_id=look.subject_id, means=Means.INQUIRE)
+        repeat = look.means in (Means.SEND, Means.REPLAY)
+        if look.means is Means.FENCE:
+            prepared = await self._step(lambda story: fence(story, story.payment.attempt(look.subject_id)), cause)
+            payment, repeat = prepared.payment, not prepared.events
         call, source = call_for(office, payment, look)
         if call is None:
             return await self._without_answer(look.subject_id, Source.INQUIRY, "cannot_be_asked", _CANNOT_BE_ASKED)
         # Where a replay may not be sent now, the PSP is asked instead, so that no step of the schedule is wasted. Before its time it has
         # been asked already.
         instead = inquiry_about(office, payment, look.subject_id) if source is Source.REPLAY and cause != AHEAD else None
-        repeat = look.means in (Means.SEND, Means.REPLAY)
         with contextlib.suppress(MailboxFull, ActorStopped):  # its timer stays due: the next sweep tries again
             self._send(payment, look.subject_id, call, source, cause=cause, repeat=repeat, instead=instead)
         return None
@@ -381,17 +385,23 @@ class TransactionActor(Actor[Message]):
         if self._is_under_way(attempt_id):
             return False
 
+        story = await self._step(lambda story: complete(story, story.payment.attempt(attempt_id), returned), cause)
+        await self._act(story)
+        return bool(story.events)
+
+    async def _step(self, write: Callable[[Story], object], cause: str) -> Story:
+        """Commits what `write` makes of the payment, if it makes anything of it."""
+
         async def once() -> Story:
             payment = self._payment
             assert payment is not None
             story = Story(payment, self._desk(cause=cause))
-            if complete(story, payment.attempt(attempt_id), returned):
+            write(story)
+            if story.events:
                 await self._append(story)
             return story
 
-        story = await self._patiently(once)
-        await self._act(story)
-        return bool(story.events)
+        return await self._patiently(once)
 
     # --- commit, then act
 
@@ -468,7 +478,7 @@ class TransactionActor(Actor[Message]):
                 payment_id=self._id,
                 subject=subject,
                 call=call,
-                psp_key=subject.psp_key,
+                psp_key=key_for(subject, source),
                 source=source,
                 cause=cause,
                 repeat=repeat,

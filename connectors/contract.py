@@ -83,6 +83,7 @@ class OperationOrder:
     operation_id: str
     payment_id: str
     attempt: Attempt
+    options: Mapping[str, object] = field(default_factory=dict)  # the payment's own for this connector, checked
     leaves_minor: int = 0  # of a capture: what of the hold is then neither captured nor asked for
     amount: Money | None
     final: bool = True
@@ -199,8 +200,9 @@ class Connector(Protocol):
     def read(self, subject: Attempt | Operation, call: PreparedCall, response: HttpResponse, *, source: Source, at: datetime) -> Evidence:
         """What the PSP's answer to `call` says about the subject.
 
-        `source` tells an answer to the first sending (RESPONSE) from one to the same bytes again (REPLAY) and from one to `inquire`
-        (INQUIRY). Never raises on any bytes: what cannot be understood is Unknown.
+        `source` tells an answer to the first sending (RESPONSE) from one to the same bytes again (REPLAY), from one to `inquire` (INQUIRY),
+        and from one to `fence` (FENCE), of which only the request id and the raw text are kept. Never raises on any bytes: what cannot be
+        understood is Unknown.
         """
         ...
 

@@ -92,7 +92,8 @@ def fence(attempt: Attempt) -> PreparedCall:
 def capture(order: OperationOrder) -> PreparedCall:
     """Capture part or all of what is held. Raises NotSupported, also for a rest to stay open that the account is not said to keep, and for
     one to go that it keeps: there that takes a cancel of its own."""
-    several = keeps_the_rest(order.attempt.call)
+    # By the label where only the first call is at hand: a call that completes it takes its place.
+    several = bool(order.options.get("multiple_partial_captures")) or keeps_the_rest(order.attempt.call)
     if several and order.final and order.leaves_minor > 0:
         raise NotSupported(
             "this payment's merchant account keeps the rest open after a capture (connector option multiple_partial_captures): "

@@ -35,7 +35,7 @@ from connectors.adyen.redaction import redacted_item
 from payorch.domain.disputes import DisputeReport, DisputeStage, DisputeStatus
 from payorch.domain.money import Money
 from payorch.domain.outcome import Approved, Evidence, Finding, GivenBack, Pending, Released, Source
-from payorch.domain.payment import HOLDING_ATTEMPT, OPEN_OPERATION, OperationState
+from payorch.domain.payment import HOLDING_ATTEMPT, OPEN_OPERATION, AttemptState, OperationState
 from payorch.domain.records import Attempt, Operation, OperationKind, Origin, Payment
 from payorch.domain.testimony import Statement, Testimony
 
@@ -116,7 +116,7 @@ def testify(content: bytes, payment: Payment, *, at: datetime) -> Testimony:
 
 def _authorisation(hearing: _Hearing) -> Testimony:
     attempt = hearing.attempt
-    if attempt is None:
+    if attempt is None or _is_fenced_off(attempt):
         return _NOTHING
     if hearing.item.success:
         return hearing.about(attempt, Approved(captured=False), amount=hearing.item.amount)
@@ -263,6 +263,11 @@ def _text(one: Item, name: str) -> str:
 
 def _holds(attempt: Attempt) -> bool:
     return attempt.state in HOLDING_ATTEMPT or attempt.held_since is not None
+
+
+def _is_fenced_off(attempt: Attempt) -> bool:
+    """Whether Adyen has said that nothing is held under our reference, nor will be: a hold that it tells of now was from before that."""
+    return attempt.fence is not None and attempt.state is AttemptState.VOIDED
 
 
 def _under_way(hearing: _Hearing, attempt: Attempt) -> bool:

@@ -10,7 +10,8 @@ money or moves a payment, but for what is safe even if it is made up:
     a dispute              a report. It changes no sum of ours but how much may be refunded, and people answer it at PayPal, where it is
                            or is not
 
-For all else the attempt is looked at, and so are the operations under way that it names.
+For all else the attempt is looked at, and so are the operations under way that it names; but not for what is known here to be so. Most
+webhooks tell of what the answer to a call of ours has told already, and asking after each would double what PayPal is asked.
 
 Not here: whether it is PayPal's (`signatures`), which payment it is about (`notices`), what follows from it (the domain).
 """
@@ -28,7 +29,7 @@ from connectors.paypal.objects import NOT_TAKEN, decode
 from connectors.paypal.redaction import redacted_event
 from payorch.domain.disputes import DisputeReport
 from payorch.domain.outcome import Evidence, Finding, Source
-from payorch.domain.payment import OPEN_OPERATION, OperationState
+from payorch.domain.payment import OPEN_OPERATION, AttemptState, OperationState
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment
 from payorch.domain.testimony import Statement, Testimony
 
@@ -48,6 +49,8 @@ def testify(content: bytes, payment: Payment, *, at: datetime) -> Testimony:
     if event.kind.startswith("CUSTOMER.DISPUTE."):
         return _disputed(event, attempt, at=at, raw=raw)
     operations = _named(payment, attempt, subject)
+    if _is_known(event, attempt, operations):
+        return _NOTHING
     return Testimony(
         statements=(*_which_order(attempt, subject, at=at, raw=raw), *_failed(event, operations, at=at, raw=raw)),
         look_at=(attempt.id, *(one.id for one in operations if one.state in OPEN_OPERATION)),
@@ -69,6 +72,23 @@ def _attempt_of(payment: Payment, subject: About) -> Attempt | None:
 def _named(payment: Payment, attempt: Attempt, subject: About) -> list[Operation]:
     operations = [one for one in payment.operations if one.attempt_id == attempt.id and one.kind is not OperationKind.VOID]
     return [one for one in operations if one.id in subject.ours or (one.psp_reference or "") in subject.theirs]
+
+
+def _is_known(event: Event, attempt: Attempt, operations: list[Operation]) -> bool:
+    """Whether the books here say the same. That something was held or taken once stays true, whatever became of it."""
+    identity = event.resource.get("id")
+    done = [one for one in operations if one.psp_reference == identity and one.state is OperationState.SUCCEEDED]
+    match event.kind:
+        case "CHECKOUT.ORDER.APPROVED" | "CHECKOUT.ORDER.COMPLETED" | "PAYMENT.AUTHORIZATION.CREATED":
+            return attempt.held_since is not None
+        case "PAYMENT.AUTHORIZATION.VOIDED":
+            return attempt.held_since is not None and attempt.state is AttemptState.VOIDED
+        case "PAYMENT.CAPTURE.COMPLETED":
+            return bool(done) or (attempt.state is AttemptState.CHARGED and attempt.money_reference == identity)
+        case "PAYMENT.CAPTURE.REFUNDED" | "PAYMENT.REFUND.PENDING":
+            return bool(done)
+        case _:
+            return False
 
 
 def _which_order(attempt: Attempt, subject: About, *, at: datetime, raw: str) -> tuple[Statement, ...]:

@@ -35,7 +35,7 @@ _FIELDS: Final = frozenset({"url", "secret"})
 _PRINTABLE: Final = re.compile(r"[!-~]+")
 _LONGEST_URL: Final = 2000
 _LONGEST_SECRET: Final = 200
-_STALE: Final = timedelta(hours=1)
+_STALE: Final = timedelta(days=5)
 """How old a delivery is that is played back: older than any PSP's libraries take it."""
 _PLAIN_HEADERS: Final = frozenset({"content-type", "user-agent"})
 """What a webhook without any signature has as well."""

@@ -27,7 +27,7 @@ _FIRST_NUMBER: Final = 2  # the attempt's first call is number one
 def may_complete(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
     """Whether a call that finishes the attempt may be made now: the shopper's turn it is, it is still wanted, and none is unanswered."""
     turn = payment.state is State.REQUIRES_ACTION and attempt.state is AttemptState.ACTION_REQUIRED
-    if not turn or payment.hold is not None or may_move_money(payment, attempt, desk):
+    if not turn or payment.hold is not None or attempt.fence is not None or may_move_money(payment, attempt, desk):
         return False
     return wanted(payment, desk) and attempt.completions < desk.limits.completions_per_attempt
 

@@ -61,7 +61,7 @@ class Desk:
     """The circumstances of one decision. `identifier("att")` makes a new id; the `prepare` functions build the exact PSP call.
 
     prepare_completion: the call that finishes an attempt after the shopper's action, from what his browser brought back; None where the PSP
-    needs none or what it takes is not there.
+    needs none or what it takes is not there. prepare_fence: the call that fences an attempt off by our reference; None where there is none.
 
     jitter: makes of a schedule's interval the wait that is used, never longer (`spread` with a throw of the dice; exact where not given).
     unsure_before: until then calls may have been under way of which nothing was written down, a replay for instance, by whoever acted for
@@ -78,6 +78,7 @@ class Desk:
     prepare: Callable[[Payment, str, str], PreparedCall | Unbuildable]
     prepare_operation: Callable[[Payment, Operation], PreparedCall | Unbuildable]
     prepare_completion: Callable[[Payment, Attempt, Mapping[str, str]], PreparedCall | None]
+    prepare_fence: Callable[[Attempt], PreparedCall | None]
     jitter: Callable[[float], float] = _exactly
     unsure_before: datetime | None = None
 

@@ -147,6 +147,8 @@ def _apply(payment: Payment, event: e.Event) -> Payment:
             return _change_attempt(payment, change, event)
         case e.Completion() as completion:
             return _complete(payment, completion, event)
+        case e.FenceOpened(attempt_id=attempt_id, fence=fence):
+            return _with_attempt(payment, replace(payment.attempt(attempt_id), fence=fence, updated_at=event.at))
         case e.DisputeOpened(dispute=dispute):
             return replace(payment, disputes=(*payment.disputes, dispute))
         case e.DisputeChange(dispute=dispute):

@@ -182,6 +182,7 @@ class Source(StrEnum):
     RESPONSE = "response"  # the answer to our call
     REPLAY = "replay"  # the answer to the same bytes under the same PSP key
     INQUIRY = "inquiry"  # a status lookup
+    FENCE = "fence"  # the answer to an order that fences an attempt off: it proves nothing
     WEBHOOK = "webhook"
     SETTLEMENT = "settlement"
     RESTART = "restart"  # found without an answer when the process came back

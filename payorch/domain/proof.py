@@ -19,6 +19,7 @@ from payorch.domain.capability import Lookup, Manifest
 from payorch.domain.completion import may_complete
 from payorch.domain.decide import wanted
 from payorch.domain.desk import Desk
+from payorch.domain.fencing import may_fence
 from payorch.domain.outcome import Evidence, NotExecuted, Source
 from payorch.domain.payment import ON_THE_WIRE_ATTEMPT, OPEN_OPERATION, AttemptState, OperationState, State
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment, Pursuit
@@ -31,6 +32,7 @@ class Means(StrEnum):
     REPLAY = "replay"  # the same bytes under the same PSP key
     INQUIRE = "inquire"  # a call that only reads
     COMPLETE = "complete"  # the shopper has done his part: the call that finishes it is to be made
+    FENCE = "fence"  # an order that keeps it from ever holding money
     LOST = "lost"  # it may have been sent, and its answer should have been here by now
     WAIT = "wait"  # nothing can be asked: only a webhook, a settlement row or people can tell
 
@@ -99,6 +101,8 @@ def _ahead(payment: Payment, subject: Attempt | Operation, connector: str, desk:
     means = _inquiry(desk.manifests[connector], subject.psp_reference)
     if means is Means.WAIT and may_replay_ahead(payment, subject, desk):
         means = Means.REPLAY
+    elif means is Means.WAIT and isinstance(subject, Attempt) and _may_fence_ahead(payment, subject, desk):
+        means = Means.FENCE
     return Look(subject_id=subject.id, means=means)
 
 
@@ -110,6 +114,11 @@ def may_replay_ahead(payment: Payment, subject: Attempt | Operation, desk: Desk)
         known = subject.psp_reference is not None and desk.manifests[subject.connector].lookup is not Lookup.NONE and not subject.completing
         return subject.state is AttemptState.UNKNOWN and not known and _replay_is_legal(payment, subject, desk)
     return subject.state is OperationState.UNKNOWN and not subject.in_review and _window_is_open(payment, subject, desk)
+
+
+def _may_fence_ahead(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
+    legal = not _replay_is_legal(payment, attempt, desk) and may_fence(payment, attempt, desk)
+    return legal and is_early(attempt, desk) and _early_tries_left(attempt, desk)
 
 
 def is_early(subject: Attempt | Operation, desk: Desk) -> bool:
@@ -140,12 +149,13 @@ def attempt_means(payment: Payment, attempt: Attempt, desk: Desk) -> Means:
     turn = manifest.lookup is Lookup.NONE or attempt.pursuit is None or not attempt.pursuit.replayed
     if turn and _replay_is_legal(payment, attempt, desk):
         return Means.REPLAY
-    return _inquiry(manifest, attempt.psp_reference)
+    means = _inquiry(manifest, attempt.psp_reference)
+    return Means.FENCE if means is Means.WAIT and may_fence(payment, attempt, desk) else means
 
 
 def _replay_is_legal(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
     in_review = payment.state is State.MANUAL_REVIEW  # frozen: a replay could execute what people have not decided
-    return desk.at < attempt.psp_key_safe_until and wanted(payment, desk) and not in_review
+    return attempt.fence is None and desk.at < attempt.psp_key_safe_until and wanted(payment, desk) and not in_review
 
 
 def operation_means(payment: Payment, operation: Operation, desk: Desk) -> Means:
@@ -203,7 +213,7 @@ def search_on(
         sent_at=desk.at if replayed else before.sent_at,
         # A replay that was kept back, with or without a lookup in its place, keeps its turn.
         replayed=before.replayed if early else replayed,
-        early=before.early + (early and replayed),
+        early=before.early + (early and (replayed or (evidence.source is Source.FENCE and not kept_back))),
     )
     timer = subject.next_action_at if early else None
     look = timer or desk.look_at(looks_seconds, pursuit.steps)

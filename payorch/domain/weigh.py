@@ -13,12 +13,14 @@ from typing import Final, assert_never
 from msgspec.structs import replace
 
 from payorch.domain.adopt import adopt_refunds, adopt_void, adoption_waits, captured_elsewhere, rest_is_gone
+from payorch.domain.capability import Lookup
 from payorch.domain.compare import comparing, conclusive, look_further, next_hold_look
 from payorch.domain.completion import is_outdated, is_over, may_complete, says_done
 from payorch.domain.conflicts import conflict_of_operation
 from payorch.domain.decide import follow_up, next_attempt, untried, wanted
 from payorch.domain.desk import Desk, Story
 from payorch.domain.events import Ending
+from payorch.domain.fencing import word_of_a_fence
 from payorch.domain.intent import CaptureMode
 from payorch.domain.late import about_closed, about_rival
 from payorch.domain.outcome import (
@@ -54,6 +56,7 @@ _AWAITING_ANSWER: Final = frozenset({State.AUTHORIZING, State.REQUIRES_ACTION, S
 def weigh(payment: Payment, subject_id: str, evidence: Evidence, desk: Desk) -> Story:
     """What this evidence about that attempt or operation of the payment makes happen. KeyError where the payment has no such subject."""
     story = Story(payment, desk)
+    evidence = evidence if evidence.source is not Source.FENCE else word_of_a_fence(evidence)
     operation = payment.find_operation(subject_id)
     if operation is not None:
         attempt_id, conflict = operation.attempt_id, conflict_of_operation(payment, operation, evidence)
@@ -83,7 +86,8 @@ def nothing_to_ask(payment: Payment, subject_id: str, desk: Desk) -> Story:
 
 def _weigh_attempt(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     payment = story.payment
-    if payment.state is State.MANUAL_REVIEW or payment.hold is not None:
+    late_word = evidence.source is Source.FENCE and not (_resolving(payment) and attempt.state is AttemptState.UNKNOWN)
+    if payment.state is State.MANUAL_REVIEW or payment.hold is not None or late_word:
         return record(story, attempt, evidence)
     conflict = conflict_of(attempt, evidence)
     if conflict is not None:
@@ -113,7 +117,10 @@ def _about_held(story: Story, attempt: Attempt, evidence: Evidence) -> None:
         why = "captured at the PSP without a capture of ours"
         return story.attempt(Name.UNEXPECTED_PROVIDER_STATE, attempt, attempt.state, to=State.MANUAL_REVIEW, evidence=evidence, reason=why)
     # Not a webhook, which may be older than the session's last try. It makes the PSP be asked (`testimony`).
-    contradicts = isinstance(finding, Declined) and evidence.source in (Source.RESPONSE, Source.REPLAY, Source.INQUIRY)
+    # Where the PSP cannot be asked, what it tells of money that it had taken is all that will ever be heard: a charge that failed late.
+    unaskable = story.desk.manifests[attempt.connector].lookup is Lookup.NONE and attempt.state is AttemptState.CHARGED
+    late = unaskable and evidence.source is Source.WEBHOOK
+    contradicts = isinstance(finding, Declined) and (late or evidence.source in (Source.RESPONSE, Source.REPLAY, Source.INQUIRY))
     if contradicts and attempt.state in HOLDING_ATTEMPT:
         return contradict(story, attempt, evidence, "the PSP now says that it declined what it had approved")
     if isinstance(finding, Released) and attempt.state is AttemptState.CHARGED:
@@ -315,7 +322,7 @@ def _gone(story: Story, attempt: Attempt, evidence: Evidence, *, expired: bool) 
     """The PSP closed it without money: by time, or by somebody's cancel."""
     match story.payment.state:
         case State.OUTCOME_UNKNOWN:
-            name = Name.RESOLVED_AUTHORIZATION_GONE
+            name = Name.FENCED_ABSENT if attempt.fence is not None else Name.RESOLVED_AUTHORIZATION_GONE
         case State.REQUIRES_ACTION:
             name = Name.ACTION_EXPIRED if expired else Name.CUSTOMER_CANCELED
         case _:

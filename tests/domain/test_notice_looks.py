@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -149,7 +150,7 @@ def test_a_notice_may_name_what_nobody_could_ask_for(lost: bool) -> None:
 
 
 @pytest.mark.parametrize("said", [{"psp_reference": "psp_2"}, {"psp_reference": "psp_2", "our_reference": "att_of_another"}, {}])
-def test_a_notice_names_only_what_is_ours_by_its_own_word(said: dict[str, str]) -> None:
+def test_a_notice_names_only_what_is_ours_by_its_own_word(said: dict[str, Any]) -> None:
     world = alone()
     payment = world.answer(world.pay(), LOST)
     assert world.hear(payment, (first(payment), LOST), **said) is payment

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from payorch.domain import decide, proof
+from payorch.domain.capability import Lookup
 from payorch.domain.compare import comparing
 from payorch.domain.completion import complete
 from payorch.domain.desk import Story
@@ -35,6 +36,7 @@ from payorch.domain.events import (
     OperationOpened,
     Resync,
 )
+from payorch.domain.fencing import fence
 from payorch.domain.intent import CaptureMode
 from payorch.domain.money import Money
 from payorch.domain.outcome import (
@@ -66,7 +68,7 @@ from payorch.domain.payment import (
 from payorch.domain.records import Attempt, Hold, Operation, OperationKind, Origin, Payment
 from payorch.domain.testimony import Statement, Testimony, weigh_testimony
 from payorch.domain.weigh import expire, nothing_to_ask, weigh
-from tests.domain.worlds import ACTION, LOST, NOT_SENT, Broken, World
+from tests.domain.worlds import ACTION, LOST, MANIFESTS, NOT_SENT, Broken, World, manifest
 
 CLASSES = (
     ErrorClass.SOFT_TRY_OTHER,
@@ -106,8 +108,11 @@ class Life:
     def __init__(self, choose: Choose) -> None:
         self.choose = choose
         preference = list(choose(list(permutations(("strong", "eventual", "blind")))))
-        unbuildable = choose([(), (), (), (), (), ("eventual",), ("void",), ("capture",), ("completion",), ("strong", "eventual", "blind")])
-        self.world = World(preference=tuple(preference), unbuildable=set(unbuildable))
+        parts = ("eventual", "void", "capture", "completion", "fence")
+        unbuildable = choose([*[()] * 5, *[(one,) for one in parts], ("strong", "eventual", "blind")])
+        blind = manifest(lookup=Lookup.NONE, window_seconds=600, able=False, fence=True)
+        manifests = {**MANIFESTS, "blind": choose([MANIFESTS["blind"], blind])}
+        self.world = World(preference=tuple(preference), unbuildable=set(unbuildable), manifests=manifests)
         self.payment = self.world.create(capture=choose(list(CaptureMode)))
         self.asked: set[str] = set()  # attempts of which a notice made the PSP be asked, once, whatever their state
         if choose([True, True, True, True, False]):
@@ -198,8 +203,9 @@ class Life:
         subject = self.choose([*self.payment.attempts, *self.payment.operations])
         listed = self.choose((None, None, None, (), self.listed(), self.listed()))
         total = sum(one.amount.minor for one in listed or () if isinstance(one.finding, Approved) and one.amount.currency == "EUR")
+        sources = [one for one in Source if one is not Source.FENCE or isinstance(subject, Attempt)]
         evidence = Evidence(
-            source=self.choose(list(Source)),
+            source=self.choose(sources),
             finding=self.finding(),
             at=self.world.at + timedelta(seconds=self.choose((0, 0, -10, 10))),
             psp_reference=self.choose((None, "psp_1")),
@@ -418,6 +424,10 @@ class Life:
                     self._weigh(look.subject_id, Evidence(source=Source.RESPONSE, finding=found, at=self.world.at))
                 case proof.Means.COMPLETE if isinstance(before, Attempt) and self._complete(before, {}):
                     pass
+                case proof.Means.FENCE if isinstance(before, Attempt) and self._fence(before):
+                    self._weigh(look.subject_id, Evidence(source=Source.FENCE, finding=finding, at=self.world.at))
+                case proof.Means.FENCE:
+                    self._keep(nothing_to_ask(self.payment, look.subject_id, self.world.desk()))
                 case proof.Means.INQUIRE | proof.Means.COMPLETE:
                     self._weigh(look.subject_id, Evidence(source=Source.INQUIRY, finding=finding, at=self.world.at))
             after = self._subject(look.subject_id)
@@ -430,6 +440,16 @@ class Life:
         done = complete(story, attempt, returned)
         self._keep(story)
         return done
+
+    def _fence(self, attempt: Attempt) -> bool:
+        payment = self.payment
+        legal = not decide.wanted(payment, self.world.desk()) or self.world.at >= attempt.psp_key_safe_until or attempt.fence is not None
+        assert legal, f"fenced while it is wanted and may be replayed {self._tale()}"
+        assert payment.state is State.OUTCOME_UNKNOWN, self._tale()
+        story = Story(payment, self.world.desk())
+        made = fence(story, attempt)
+        self._keep(story)
+        return made is not None
 
     def _subject(self, subject_id: str) -> Attempt | Operation:
         subjects: list[Attempt | Operation] = [*self.payment.attempts, *self.payment.operations]
@@ -451,6 +471,10 @@ class Life:
             assert not busy, f"a second attempt beside {busy}"
             assert event.at < (after.authorize_until or event.at)
             assert not before.cancel_requested
+        if (told := getattr(event.data, "evidence", None)) is not None and told.source is Source.FENCE and event.to is not before.state:
+            assert event.name is Name.SYNC_BUDGET_EXHAUSTED, self._tale()  # the answer to a fence proves nothing
+        if isinstance(event.data, AttemptOpened | Completion):
+            assert all(one.fence is None or one.state not in OPEN_ATTEMPT for one in before.attempts), self._tale()
         if isinstance(event.data, Completion):
             attempt = before.attempt(event.data.attempt_id)
             assert attempt.state is AttemptState.ACTION_REQUIRED, self._tale()

@@ -87,6 +87,7 @@ def manifest(
     window_seconds: int = DAY,
     able: bool = True,
     key_max_length: int = 64,
+    fence: bool = False,
 ) -> Manifest:
     """A connector's promises, in the terms that matter to the domain. `able`: partial and multiple captures and refunds."""
     return Manifest(
@@ -96,7 +97,7 @@ def manifest(
         replays_errors=True,
         lookup=lookup,
         lookup_lag_seconds=0 if lookup is Lookup.NONE else 30,
-        cancel_by_reference=False,
+        cancel_by_reference=fence,
         http_429_means_not_executed=True,
         methods={"card": MethodSupport(completes_without_us=completes_without_us)},
         currencies=_CURRENCIES,
@@ -173,6 +174,7 @@ class World:
             prepare=self._prepare,
             prepare_operation=self._prepare_operation,
             prepare_completion=self._prepare_completion,
+            prepare_fence=self._prepare_fence,
         )
 
     def later(self, *, seconds: float = 0) -> datetime:
@@ -313,6 +315,11 @@ class World:
         result = returned.get("result", "")
         return PreparedCall(method="POST", path="/completions", body=f'{{"reference":"{attempt.id}","result":"{result}"}}')
 
+    def _prepare_fence(self, attempt: Attempt) -> PreparedCall | None:
+        if "fence" in self.unbuildable:
+            return None
+        return PreparedCall(method="POST", path="/fences", body=f'{{"reference":"{attempt.id}"}}')
+
     def _prepare_operation(self, payment: Payment, operation: Operation) -> PreparedCall | Unbuildable:
         if operation.kind in self.unbuildable:
             return Unbuildable(reason=f"no {operation.kind} here")
@@ -322,6 +329,7 @@ class World:
 _SOURCE = {
     proof.Means.REPLAY: Source.REPLAY,
     proof.Means.WAIT: Source.INQUIRY,
+    proof.Means.FENCE: Source.FENCE,
     proof.Means.LOST: Source.RESPONSE,
     proof.Means.SEND: Source.RESPONSE,
 }

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 import trio
 
+from connectors.simulated import SIMULATED
 from tests.e2e.stack import WITHIN_SECONDS, Stack, order, payorch
 
 
@@ -30,7 +31,7 @@ async def test_the_banner_and_the_credentials(healthy: Stack) -> None:
     assert stat.S_IMODE(healthy.folder.stat().st_mode) == 0o700
     assert known["merchant_key"].startswith("mk_test_")
     assert [one["role"] for one in known["operators"].values()] == ["operator", "approver"]
-    assert set(known["webhook_secrets"]) == set(known["simulators"]) == {"stripe", "adyen"}
+    assert set(known["webhook_secrets"]) == set(known["simulators"]) == set(SIMULATED)
     for path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/docs"):
         assert await healthy.status_of(path) == 200, path
     # An operator's token is not a merchant's key: 403, not 401.

@@ -40,7 +40,7 @@ WHOLE = "return=representation"
 def client_of(server: Simulators, client_id: str = "test_sdk", **more: Any) -> Any:
     """A client of the SDK for the simulator; Any, for the SDK has no types."""
 
-    class Local(Configuration):
+    class Local(Configuration):  # type: ignore[misc]
         environments = {Environment.SANDBOX: {Server.DEFAULT: server.urls["paypal"]}}  # noqa: RUF012
 
     credentials = ClientCredentialsAuthCredentials(o_auth_client_id=client_id, o_auth_client_secret="secret")

@@ -20,7 +20,7 @@ from payorch.domain.intent import CaptureMode, Intent, PaymentMethod
 from payorch.domain.money import Money
 from payorch.domain.outcome import Approved, Declined, ErrorClass, Evidence, Failure, NextAction, Pending, Source
 from payorch.domain.payment import AttemptState, Name, OperationState, State
-from payorch.domain.records import Attempt, Operation, OperationKind, Origin, Payment, PreparedCall
+from payorch.domain.records import Attempt, Fence, Operation, OperationKind, Origin, Payment, PreparedCall
 from payorch.domain.routing import Decision
 from payorch.store.driver import Connection, Session
 from payorch.store.items import Answer, Append, Claim, OutboxRow
@@ -217,6 +217,12 @@ class Story:
             attempt_id=self.attempt.id, call=call, psp_key=f"{self.attempt.id}_2", psp_key_safe_until=safe, next_action_at=timer
         )
         return self.step((Name.ACTION_RETURNED, State.AUTHORIZING, completion))
+
+    def fenced(self) -> Append:
+        """The call that keeps it from ever holding money."""
+        call = PreparedCall(method="POST", path="/cancels", body="{}")
+        fence = Fence(call=call, psp_key=f"{self.attempt.id}_fence", prepared_at=self.at)
+        return self.step((Name.FENCE_PREPARED, self.now.state, e.FenceOpened(attempt_id=self.attempt.id, fence=fence)))
 
     def decline(self) -> tuple[Name, State, e.Data]:
         failure = Failure(error_class=ErrorClass.SOFT_TRY_OTHER, code="declined", message="no")

@@ -158,7 +158,10 @@ async def test_a_fence_is_committed_once(database: Database) -> None:
     async with journal_on(database.app) as journal, connected(database.app) as app:
         story = Story()
         await journal.write([story.sent()])
-        await app.execute("UPDATE payorch.attempts SET fence_key = 'f', fence_method = 'POST', fence_path = '/cancels', fence_body = '{}'")
+        await journal.write([story.fenced()])
+        rows = await rows_of(app, "SELECT fence_key, fence_method, fence_path, fence_content_type, fence_body, state FROM payorch.attempts")
+        assert rows == [(f"{story.attempt.id}_fence", "POST", "/cancels", None, "{}", "PREPARED")]
+        await journal.write([story.authorized()])
         await refused(app, "UPDATE payorch.attempts SET fence_body = 'x'")
         await refused(app, "UPDATE payorch.attempts SET fence_key = NULL, fence_method = NULL, fence_path = NULL, fence_body = NULL")
 

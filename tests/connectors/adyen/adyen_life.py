@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
 
 from connectors.adyen import connector
 from connectors.adyen.dialect import AdyenDialect
-from connectors.contract import AuthorizeOrder, Delivery, Forged, NotSupported, OperationOrder
+from connectors.contract import AuthorizeOrder, CompletionOrder, Delivery, Forged, HttpRequest, NotSupported, OperationOrder
 from connectors.simulator.dialect import Deed, Settings
 from connectors.simulator.faults import HEALTHY, Verdict
 from connectors.simulator.ledger import Ledger
-from payorch.domain import decide, proof
+from payorch.domain import completion, decide, fencing, proof
 from payorch.domain.capability import Manifest
-from payorch.domain.desk import Unbuildable
+from payorch.domain.desk import Story, Unbuildable
 from payorch.domain.intent import CaptureMode, Customer, Intent, PaymentMethod
 from payorch.domain.money import Money
 from payorch.domain.outcome import Source
-from payorch.domain.payment import OPEN_OPERATION
+from payorch.domain.payment import OPEN_OPERATION, AttemptState
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
 from payorch.domain.testimony import weigh_testimony
 from tests.connectors.adyen.adyen_cases import KEY
@@ -80,7 +81,7 @@ class Life(World):
 
     def _prepared(self, payment: Payment) -> list[Attempt | Operation]:
         everything: list[Attempt | Operation] = [*payment.attempts, *payment.operations]
-        return [one for one in everything if one.state in ("PREPARED", "REQUESTED")]
+        return [one for one in everything if one.state in ("PREPARED", AttemptState.SENT, "REQUESTED")]
 
     def exchange(self, payment: Payment, subject: Attempt | Operation, call: PreparedCall, source: Source) -> Payment:
         verdict, deaf = self.verdict, self.deaf
@@ -115,12 +116,28 @@ class Life(World):
         assert theirs is not None
         self.dialect.by_hand(self.ledger, theirs, deed, self.at, amount=amount)
 
-    def fence(self, payment: Payment) -> None:
-        """Cancels by our reference."""
-        call = connector.fence(payment.attempts[-1])
-        assert call is not None
-        sent = connector.request(call, psp_key="fence", credentials=CREDENTIALS)
-        assert self.dialect.handle(self.ledger, sent, self.at).response.status == 201
+    def fence(self, payment: Payment) -> Payment:
+        """Fences the attempt off, as the domain would once no replay may go on."""
+        story = Story(payment, self.desk())
+        made = fencing.fence(story, payment.attempts[-1])
+        assert made is not None
+        payment = self.kept(story)
+        sent = connector.request(made.call, psp_key=made.psp_key, credentials=CREDENTIALS)
+        answer = self.dialect.handle(self.ledger, sent, self.at).response
+        assert answer.status == 201
+        evidence = connector.read(payment.attempts[-1], made.call, answer, source=Source.FENCE, at=self.at)
+        return self.weigh(payment, payment.attempts[-1].id, evidence.finding, Source.FENCE, raw=evidence.raw)
+
+    def come_back(self, payment: Payment, outcome: str) -> Payment:
+        """The shopper does that on Adyen's page and comes back; what that takes is sent."""
+        action = payment.attempts[-1].action
+        assert action is not None
+        page = HttpRequest(method="POST", path=urlsplit(action.url).path, headers=(), body=f"outcome={outcome}".encode())
+        location = self.dialect.handle(self.ledger, page, self.at).response.header("location") or ""
+        returned = {name: values[0] for name, values in parse_qs(urlsplit(location).query).items()}
+        story = Story(payment, self.desk("shopper"))
+        assert completion.complete(story, payment.attempts[-1], returned)
+        return self.send(self.kept(story))
 
     # --- being told
 
@@ -171,9 +188,17 @@ class Life(World):
         except NotSupported as problem:
             return Unbuildable(reason=str(problem))
 
+    def _prepare_completion(self, payment: Payment, attempt: Attempt, returned: Mapping[str, str]) -> PreparedCall | None:
+        order = CompletionOrder(payment_id=payment.id, attempt=attempt, intent=payment.intent, returned=returned)
+        return connector.complete(order)
+
+    def _prepare_fence(self, attempt: Attempt) -> PreparedCall | None:
+        return connector.fence(attempt)
+
     def _prepare_operation(self, payment: Payment, operation: Operation) -> PreparedCall | Unbuildable:
         order = OperationOrder(
             operation_id=operation.id, payment_id=payment.id, attempt=payment.attempt(operation.attempt_id),
+            options=payment.intent.connector_options.get("adyen", {}),
             leaves_minor=payment.capturable_minor - operation.amount.minor if operation.kind is OperationKind.CAPTURE else 0,
             amount=None if operation.kind is OperationKind.VOID else operation.amount, final=operation.final, reason=operation.reason,
         )  # fmt: skip

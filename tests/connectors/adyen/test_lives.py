@@ -129,6 +129,40 @@ def test_the_shoppers_turn(life: Life) -> None:
     assert life.command(payment, decide.cancel).state is State.CANCELED
 
 
+@pytest.mark.parametrize(
+    ("token", "outcome", "state"),
+    [
+        ("tok_3ds", "approve", State.CAPTURED),
+        ("tok_3ds", "fail", State.FAILED),
+        ("tok_3ds", "cancel", State.CANCELED),
+        ("tok_3ds_fail", "approve", State.FAILED),
+    ],
+)
+def test_a_shopper_who_comes_back(life: Life, token: str, outcome: str, state: State) -> None:
+    payment = life.come_back(life.paid(token), outcome)
+    payment = life.listen(payment)
+    assert payment.state is state
+    life.agrees(payment)
+
+
+@pytest.mark.parametrize("verdict", [Verdict(after=After.ERROR_500), Verdict(before=Before.ERROR_500), Verdict(after=After.MALFORMED)])
+def test_a_completion_whose_answer_is_lost_is_replayed_and_done_once(life: Life, verdict: Verdict) -> None:
+    payment = life.paid("tok_3ds", hold=True)
+    life.verdict = verdict
+    payment = life.come_back(payment, "approve")
+    assert payment.state is State.OUTCOME_UNKNOWN
+    life.on(seconds=3)
+    payment = life.listen(life.look(payment))
+    assert (payment.state, life.books) == (State.AUTHORIZED, (2000, 0, 0))
+
+
+def test_several_captures_of_what_a_shopper_completed(life: Life) -> None:
+    """The completing call has taken the place of the first, which said that the account keeps rests open."""
+    payment = life.listen(life.come_back(life.paid("tok_3ds", hold=True, multiple_partial_captures=True), "approve"))
+    payment = life.listen(life.capture(payment, 500, final=False))
+    assert (payment.state, payment.captured_minor, life.books) == (State.PARTIALLY_CAPTURED, 500, (1500, 500, 0))
+
+
 # --- what does not last
 
 
@@ -209,19 +243,27 @@ def test_an_authorisation_whose_answer_is_lost_is_told_of(life: Life) -> None:
 
 
 @pytest.mark.parametrize("came", [True, False])
-def test_a_fence_ends_an_unknown(life: Life, came: bool) -> None:
+@pytest.mark.parametrize("backwards", [True, False])
+def test_a_fence_ends_an_unknown(life: Life, came: bool, backwards: bool) -> None:
     """Whether the first sending came in or not: afterwards nothing is held, and nothing that comes later will be."""
     life.verdict = Verdict(after=After.ERROR_500) if came else Verdict(before=Before.ERROR_500)
     payment = life.paid(hold=True)
-    life.fence(payment)
-    news = life.news()
-    told = life.tell_it(payment, news[-1])
-    assert (told.state, life.books) == (State.CANCELED, (0, 0, 0))
+    call = payment.attempts[0].call
+    payment = life.fence(payment)
+    assert payment.state is State.OUTCOME_UNKNOWN  # its answer proves nothing
+    life.listened = 0
+    if backwards or not came:
+        payment = life.listen(payment, lambda news: news[::-1])
+        assert (payment.state, payment.cancellation_reason) == (State.CANCELED, CancellationReason.FENCED)
+    else:
+        payment = life.listen(payment)
+        assert payment.state is State.CANCELED
+    assert life.books == (0, 0, 0)
     # A sending that was still on its way.
-    sent = connector.request(payment.attempts[0].call, psp_key="another", credentials=CREDENTIALS)
+    sent = connector.request(call, psp_key="another", credentials=CREDENTIALS)
     assert life.dialect.handle(life.ledger, sent, life.at).response.status == 200
     assert life.books == (0, 0, 0)
-    assert life.listen(told).state is State.CANCELED
+    assert life.listen(payment).state is State.CANCELED
 
 
 def test_a_wrong_amount_is_for_people(life: Life) -> None:

@@ -149,7 +149,7 @@ def test_whether_the_holder_could_authenticate(status: str, answer: str, passes:
 
 
 def test_what_was_taken_and_given_back() -> None:
-    made = {
+    made: dict[str, Any] = {
         "authorizations": [authorization("CAPTURED")],
         "captures": [
             capture("PARTIALLY_REFUNDED", amount=cases.money("15.00"), final_capture=False), capture(id="C2", amount=cases.money("4.99")),

@@ -60,10 +60,10 @@ class World:
         answer: dict[str, Any] = json.loads(self.dialect.handle(self.ledger, sent, self.now).response.body)
         return str(answer["access_token"])
 
-    def order(self, source: dict[str, Any] | None, intent: str = "AUTHORIZE", value: str = "19.99", **headers: str) -> dict[str, Any]:
-        unit = {"amount": cases.money(value), "custom_id": f"c{self.keys}", "invoice_id": f"i{self.keys}", "description": "d"}
+    def order(self, source: dict[str, Any] | None, intent: str = "AUTHORIZE") -> dict[str, Any]:
+        unit = {"amount": cases.money("19.99"), "custom_id": f"c{self.keys}", "invoice_id": f"i{self.keys}", "description": "d"}
         body = {"intent": intent, "purchase_units": [unit], **({} if source is None else {"payment_source": source})}
-        answer: dict[str, Any] = json.loads(self.send("POST", "/v2/checkout/orders", body, **headers).body)
+        answer: dict[str, Any] = json.loads(self.send("POST", "/v2/checkout/orders", body).body)
         return answer
 
     def press(self, order: dict[str, Any], outcome: str) -> None:
@@ -180,7 +180,7 @@ def test_events_are_as_published_and_believed(world: World, days: float) -> None
 
 
 ABSENT = "5O190127TN364715T"
-NOTHING, UNIT = cases.money("0.00"), {"amount": cases.money("1.00")}
+NOTHING, LONG = cases.money("0.00"), {"amount": cases.money("1.00"), "custom_id": "x" * 128}
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ NOTHING, UNIT = cases.money("0.00"), {"amount": cases.money("1.00")}
         ("POST", "/v2/checkout/orders", {"intent": "PAY"}, 400, "INVALID_PARAMETER_VALUE"),
         ("POST", "/v2/checkout/orders", {"intent": "CAPTURE", "purchase_units": 5}, 400, "INVALID_PARAMETER_SYNTAX"),
         ("POST", "/v2/checkout/orders", {"intent": "CAPTURE", "purchase_units": [{"amount": NOTHING}]}, 422, "CANNOT_BE_ZERO_OR_NEGATIVE"),
-        ("POST", "/v2/checkout/orders", {"intent": "CAPTURE", "purchase_units": [UNIT | {"custom_id": "x" * 128}]}, 400, "INVALID_STRING_LENGTH"),
+        ("POST", "/v2/checkout/orders", {"intent": "CAPTURE", "purchase_units": [LONG]}, 400, "INVALID_STRING_LENGTH"),
         ("GET", f"/v2/checkout/orders/{ABSENT}", None, 404, "INVALID_RESOURCE_ID"),
         ("POST", f"/v2/checkout/orders/{ABSENT}/capture", {}, 404, "INVALID_RESOURCE_ID"),
         ("POST", f"/v2/payments/authorizations/{ABSENT}/capture", {}, 404, "INVALID_RESOURCE_ID"),
@@ -246,7 +246,7 @@ def test_the_postback_knows_what_was_told(world: World) -> None:
     asked = question(world, one)
     check(WEBHOOKS, "verify_webhook_signature", asked)  # whose event PayPal's document wants to be PayPal's to say, and to be sent
     answers = {}
-    for name, changes in {
+    others: dict[str, dict[str, Any]] = {
         "true": {},
         "another webhook": {"webhook_id": "ANOTHER"},
         "another event": {"webhook_event": {**asked["webhook_event"], "event_type": "PAYMENT.CAPTURE.COMPLETED"}},
@@ -254,7 +254,8 @@ def test_the_postback_knows_what_was_told(world: World) -> None:
         "another signature": {"transmission_sig": "AAAA"},
         "another certificate": {"cert_url": "https://evil.example/cert"},
         "another algorithm": {"auth_algo": "SHA1withRSA"},
-    }.items():
+    }
+    for name, changes in others.items():
         answer = world.send("POST", "/v1/notifications/verify-webhook-signature", question(world, one, **changes))
         check(WEBHOOKS, "verify_webhook_signature_response", json.loads(answer.body))
         answers[name] = json.loads(answer.body)["verification_status"]

@@ -87,6 +87,33 @@ def test_an_operation_under_way_is_asked_about_too() -> None:
     assert said_of("PAYMENT.CAPTURE.COMPLETED", told.told_capture(), payment(HELD, operations=(done,))).look_at == (HELD.id,)
 
 
+@pytest.mark.parametrize(
+    ("kind", "resource", "of"),
+    [
+        ("CHECKOUT.ORDER.APPROVED", cases.shown_order("APPROVED"), payment(replace(HELD, held_since=cases.NOW))),
+        ("CHECKOUT.ORDER.COMPLETED", cases.shown_order("COMPLETED"), payment(replace(CHARGED, held_since=cases.NOW))),
+        ("PAYMENT.AUTHORIZATION.CREATED", told.told_authorization(), payment(replace(HELD, held_since=cases.NOW))),
+        (
+            "PAYMENT.AUTHORIZATION.VOIDED", told.told_authorization("VOIDED"),
+            payment(replace(HELD, held_since=cases.NOW, state=AttemptState.VOIDED)),
+        ),
+        ("PAYMENT.CAPTURE.COMPLETED", told.told_capture(), payment(CHARGED)),
+        (
+            "PAYMENT.CAPTURE.COMPLETED", told.told_capture(),
+            payment(HELD, operations=(cases.operation(CAPTURE, reference=cases.CAPTURE_ID, state=OperationState.SUCCEEDED),)),
+        ),
+        (
+            "PAYMENT.CAPTURE.REFUNDED", cases.refund(),
+            payment(CHARGED, operations=(cases.operation(REFUND, reference=cases.REFUND_ID, state=OperationState.SUCCEEDED),)),
+        ),
+    ],
+)  # fmt: skip
+def test_nobody_asks_about_what_is_known(kind: str, resource: dict[str, Any], of: Payment) -> None:
+    assert said_of(kind, resource, of) == NOTHING
+    never_held = payment(replace(of.attempts[0], held_since=None, state=AttemptState.VOIDED))
+    assert said_of(kind, resource, never_held).look_at == (HELD.id,)
+
+
 # --- which order it is --------------------------------------------------------------------------------------------------------------------
 
 
