@@ -17,7 +17,20 @@ import trio
 
 from connectors.contract import HttpResponse
 from connectors.simulator.faults import REQUEST_FAULTS, FaultKind, Malformed
-from payorch.domain.outcome import POLICY, Absent, Approved, Declined, ErrorClass, Evidence, Kind, NotExecuted, Released, Source, Unknown
+from payorch.domain.outcome import (
+    POLICY,
+    Absent,
+    Approved,
+    Declined,
+    ErrorClass,
+    Evidence,
+    Kind,
+    NotExecuted,
+    Pending,
+    Released,
+    Source,
+    Unknown,
+)
 from payorch.domain.records import Attempt
 from tests.connectors.conformance.life import born
 from tests.connectors.conformance.psp import IMPATIENT, PATIENT, Books, Psp, dealing_with, seed_for
@@ -188,6 +201,36 @@ def is_fence(ready: Ready) -> bool:
     """Whether the call keeps an attempt from holding money: its own answer proves nothing about the attempt."""
     subject = ready.life.subject(ready.subject_id)
     return isinstance(subject, Attempt) and ready.key not in (None, subject.psp_key) and (ready.key or "").endswith("f")
+
+
+# --- the means of proof, each by itself ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("means", ["replay", "inquiry", "notice"])
+@pytest.mark.parametrize("step", [step for step in STEPS if step.name not in ("inquire", "fence")], ids=str)
+async def test_a_lost_answer_is_found_out_by_each_means_alone(psp: Psp, step: Step, means: str) -> None:
+    """Notices may be lost, keys run out, look-ups be down: none of them is only there to be backed by another."""
+    ready = await step.reached(psp)
+    life = ready.life
+    await psp.fault(K.RESET_AFTER)
+    assert_unknown(await ready.send())
+    match means:
+        case "replay":
+            again = await ready.send(Source.REPLAY)
+            assert isinstance(again.finding, (Approved, Pending)), again.finding
+        case "inquiry":
+            psp.later(psp.connector.manifest.lookup_lag_seconds)
+            found = await life.inquire(ready.subject_id)
+            if found is None:
+                pytest.skip(f"{psp.name}: cannot be asked about this by a reference of ours")
+            assert isinstance(found.finding, Approved), found.finding
+        case _:
+            psp.later(60)
+            await life.listen()
+            told = life.last(ready.subject_id).finding
+            if step.name == "void" and isinstance(told, Unknown):
+                told = life.last(life.attempt.id).finding  # a PSP may leave nothing of a void behind, and tell of the attempt
+            assert isinstance(told, (Approved, Released) if step.name == "void" else Approved), told
 
 
 # --- two at once --------------------------------------------------------------------------------------------------------------------------
