@@ -38,6 +38,7 @@ from payorch.keys import KeyMode, Secret
 from payorch.psp_process import Simulators
 from payorch.sections import DatabaseSettings
 from payorch.settings import Settings, SettingsInvalid, load, origins
+from payorch.simulator_identity import ANCHOR, NAMES
 from payorch.store import embedded
 from payorch.store.driver import Connection
 from payorch.store.embedded import Cluster
@@ -140,7 +141,9 @@ class LocalStack:
             "migration_database_url": self._cluster.conninfo(role=embedded.OWNER_ROLE),
             "secret_key": secret_key,
             "deliveries.local": True,  # a developer's endpoints are on his own machine
-            **connector_overrides(outside, simulated_connectors(outside), self._urls, webhook_secrets),
+            **connector_overrides(
+                outside, simulated_connectors(outside), self._urls, webhook_secrets, (wishes.data_dir / ANCHOR).absolute()
+            ),
         }
         settings = load(self._environment(), overrides=overrides, overrides_from="payorch up")
         signing = {name: _first_secret(settings, name) for name in self._urls}
@@ -374,9 +377,12 @@ def simulated_connectors(settings: Settings) -> list[str]:
 
 
 def connector_overrides(
-    settings: Settings, simulated: list[str], urls: Mapping[str, str], webhook_secrets: Mapping[str, str]
+    settings: Settings, simulated: list[str], urls: Mapping[str, str], webhook_secrets: Mapping[str, str], anchors: Path
 ) -> dict[str, object]:
-    """Settings that lead connectors to their simulators; one that would be simulated and has no simulator is switched off."""
+    """Settings that lead connectors to their simulators; one that would be simulated and has no simulator is switched off.
+
+    anchors: the file with the authority behind the certificates that simulators sign with.
+    """
     overrides: dict[str, object] = {}
     for name in simulated:
         if name not in urls:
@@ -386,6 +392,9 @@ def connector_overrides(
         given = settings.connectors[name].credentials()
         ours = {**SIMULATED[name].credentials, "webhook_secret": webhook_secrets[name]}
         overrides |= {f"connectors.{name}.{key}": value for key, value in ours.items() if key not in given}
+        if SIMULATED[name].certified:
+            theirs = {"certificate_hosts": [urls[name]], "certificate_name": NAMES[0], "certificate_anchors": str(anchors)}
+            overrides |= {f"connectors.{name}.{key}": value for key, value in theirs.items()}
     if settings.enabled_connectors() and all(
         overrides.get(f"connectors.{name}.enabled") is False for name in settings.enabled_connectors()
     ):

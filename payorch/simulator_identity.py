@@ -23,6 +23,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from payorch.folders import write_private
 
 FILE: Final = "simulators.signing.pem"
+ANCHOR: Final = "simulators.authority.pem"
+"""The authority's certificate alone: the file of trust anchors for the platform beside the simulators."""
 NAMES: Final = ("localhost", "simulators.localhost")
 """Whom the certificate is for, beside the loopback address itself."""
 _ADDRESS: Final = "127.0.0.1"
@@ -55,6 +57,8 @@ def kept(folder: Path | None, now: datetime) -> SigningIdentity:
     if found is None:
         found = mint(now)
         write_private(file, (found.key + found.certificates).decode())
+    if not (folder / ANCHOR).is_file() or (folder / ANCHOR).read_text(encoding="utf-8") != found.anchor:
+        write_private(folder / ANCHOR, found.anchor)
     return found
 
 

@@ -23,11 +23,13 @@ import trio
 
 from connectors.simulated import SIMULATED
 from connectors.simulator.cards import SHARED
-from payorch import local, psp_process, traffic
+from payorch import local, psp_process, simulator_identity, traffic
 from payorch.folders import FolderRefused, is_held, make_private_folder, only_one
 from payorch.settings import SettingsInvalid, load
-from payorch.system import SeededFractions
+from payorch.system import SeededFractions, SystemClock
 from tests.own_ports import own_port
+
+ANCHORS = Path("/nowhere/authority.pem")
 
 WITHIN_SECONDS = 90.0  # for a whole start on a machine that is busy with other tests
 
@@ -270,17 +272,29 @@ def test_a_connector_with_an_address_from_outside_gets_no_simulator() -> None:
 
 
 def test_connectors_lead_to_their_simulators() -> None:
-    overrides = local.connector_overrides(load({}), ["stripe"], {"stripe": "http://127.0.0.1:9"}, {"stripe": "whsec_x"})
+    overrides = local.connector_overrides(load({}), ["stripe"], {"stripe": "http://127.0.0.1:9"}, {"stripe": "whsec_x"}, ANCHORS)
     stripe = load({}, overrides=overrides).connectors["stripe"]
     assert stripe.base_url == "http://127.0.0.1:9"
     assert stripe.credentials() == {"api_key": "sk_test_simulated", "webhook_secret": "whsec_x"}
     given = load({"PAYORCH_CONNECTORS__STRIPE__API_KEY": "sk_test_mine"})
-    assert "connectors.stripe.api_key" not in local.connector_overrides(given, ["stripe"], {"stripe": "http://x"}, {"stripe": "w"})
-    named = local.connector_overrides(load({}), ["adyen"], {"adyen": "http://127.0.0.1:9"}, {"adyen": "00FF"})
+    assert "connectors.stripe.api_key" not in local.connector_overrides(given, ["stripe"], {"stripe": "http://x"}, {"stripe": "w"}, ANCHORS)
+    named = local.connector_overrides(load({}), ["adyen"], {"adyen": "http://127.0.0.1:9"}, {"adyen": "00FF"}, ANCHORS)
     adyen = load({}, overrides=named).connectors["adyen"]
     assert adyen.credentials() == {"account": "PayorchECOM", "api_key": "test_simulated", "webhook_secret": "00FF"}
     with pytest.raises(SettingsInvalid, match="no connector is left"):
-        local.connector_overrides(load({}), list(SIMULATED), {}, {})
+        local.connector_overrides(load({}), list(SIMULATED), {}, {}, ANCHORS)
+
+
+def test_a_simulator_that_signs_with_a_certificate_is_believed_by_its_own_authority_only(tmp_path: Path) -> None:
+    identity = simulator_identity.kept(tmp_path, SystemClock().now())
+    anchors, url = tmp_path / simulator_identity.ANCHOR, "http://127.0.0.1:9"
+    assert anchors.read_text() == identity.anchor
+    overrides = local.connector_overrides(
+        load({}), ["paypal", "stripe"], {"paypal": url, "stripe": url}, {"paypal": "W", "stripe": "w"}, anchors
+    )
+    paypal = load({}, overrides=overrides).connectors["paypal"]
+    assert (paypal.certificate_hosts, paypal.certificate_name, paypal.anchors()) == ((url,), "localhost", identity.anchor.encode())
+    assert load({}, overrides=overrides).connectors["stripe"].certificate_hosts == ()
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", None])
