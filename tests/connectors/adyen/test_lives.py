@@ -309,6 +309,22 @@ def test_a_refund_by_hand_is_adopted(life: Life) -> None:
     life.agrees(payment)
 
 
+@pytest.mark.parametrize("deaf", [True, False])
+def test_a_refund_by_hand_while_ours_is_under_way_is_adopted(life: Life, deaf: bool) -> None:
+    """There will be no other look at it: Adyen tells each refund once, ours by our name."""
+    payment = life.listen(life.paid())
+    life.deaf = deaf
+    payment = life.refund(payment, 300)
+    ours = life.news()
+    life.by_hand(payment, Deed.REFUND, 700)
+    payment = life.listen(payment)
+    assert [(one.origin, one.amount.minor) for one in payment.operations if one.kind is REFUND][1:] == [(Origin.PROVIDER, 700)]
+    for body in ours:
+        payment = life.tell_it(payment, body)
+    assert (payment.refunded_minor, payment.refundable_minor) == (1000, 1000)
+    life.agrees(payment)
+
+
 def test_a_cancel_and_a_capture_by_hand(life: Life) -> None:
     payment = life.listen(life.paid(hold=True))
     life.by_hand(payment, Deed.CANCEL)
