@@ -75,11 +75,6 @@ class Books:
     refunding: int
     lines: Mapping[str, int]
 
-    @property
-    def kept(self) -> int:
-        """What the merchant has, less what is promised to the shopper."""
-        return self.captured - self.refunded - self.refunding
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:

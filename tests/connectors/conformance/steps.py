@@ -14,6 +14,7 @@ import pytest
 from connectors.contract import CompletionOrder
 from connectors.simulator.challenge import Choice
 from payorch.domain.capability import Lookup, Manifest
+from payorch.domain.decide import psp_key
 from payorch.domain.outcome import Approved, Evidence, Pending, Source
 from payorch.domain.records import OperationKind, PreparedCall
 from tests.connectors.conformance.life import Life, born
@@ -22,13 +23,17 @@ from tests.connectors.conformance.psp import Psp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """A payment that has come to a step, and the call that is next, about `subject_id`, under `key`."""
+    """A payment that has come to a step, and the call that is next, about `subject_id`, under `key`.
+
+    inquiry: it only reads. fence: it keeps an attempt from holding money, and its own answer proves nothing about the attempt.
+    """
 
     life: Life
     subject_id: str
     call: PreparedCall
     key: str | None
     inquiry: bool = False
+    fence: bool = False
 
     async def send(self, source: Source = Source.RESPONSE, **more: Any) -> Evidence:
         """Makes the call."""
@@ -134,7 +139,8 @@ async def completion(psp: Psp) -> Ready:
         CompletionOrder(payment_id=life.payment.id, attempt=life.attempt, intent=life.intent, returned=returned)
     ) or psp.connector.complete(CompletionOrder(payment_id=life.payment.id, attempt=life.attempt, intent=life.intent))
     assert call is not None, "a method that does not complete without us is completed by a call"
-    return Ready(life=life, subject_id=life.attempt.id, call=call, key=f"{life.attempt.id}c"[-psp.connector.manifest.key_max_length :])
+    key = psp_key(f"{life.attempt.id}c", psp.connector.manifest)
+    return Ready(life=life, subject_id=life.attempt.id, call=call, key=key)
 
 
 async def inquiry(psp: Psp) -> Ready:
@@ -149,7 +155,8 @@ async def fence(psp: Psp) -> Ready:
     call = psp.connector.fence(life.attempt)
     assert call is not None
     assert psp.connector.fence(life.attempt) == call
-    return Ready(life=life, subject_id=life.attempt.id, call=call, key=f"{life.attempt.id}f"[-psp.connector.manifest.key_max_length :])
+    key = psp_key(f"{life.attempt.id}f", psp.connector.manifest)
+    return Ready(life=life, subject_id=life.attempt.id, call=call, key=key, fence=True)
 
 
 def _completes_alone(manifest: Manifest) -> str | None:

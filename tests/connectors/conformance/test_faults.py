@@ -31,7 +31,6 @@ from payorch.domain.outcome import (
     Source,
     Unknown,
 )
-from payorch.domain.records import Attempt
 from tests.connectors.conformance.life import born
 from tests.connectors.conformance.psp import IMPATIENT, PATIENT, Books, Psp, dealing_with, seed_for
 from tests.connectors.conformance.steps import STEPS, Ready, Step
@@ -135,7 +134,7 @@ def assert_not_misread(evidence: Evidence, row: Row, ready: Ready, psp: Psp) -> 
             assert_not_denied(evidence, ready)  # nothing is charged by reading: a simulated PSP may answer as if nothing were wrong
         case "unknown":
             assert_unknown(evidence)
-        case "turned away" if manifest.http_429_means_not_executed and not ready.inquiry and not is_fence(ready):
+        case "turned away" if manifest.http_429_means_not_executed and not ready.inquiry and not ready.fence:
             assert isinstance(finding, NotExecuted)
             assert finding.sent
             assert finding.failure.error_class is ErrorClass.RATE_LIMITED
@@ -189,18 +188,12 @@ def amounts(response: HttpResponse) -> list[str]:
 def assert_known(evidence: Evidence, ready: Ready, *, executed: bool) -> None:
     """The truth has been found out: by the replay, an inquiry or a notice, whatever the PSP has."""
     finding = evidence.finding
-    if is_fence(ready) and executed:
+    if ready.fence and executed:
         assert isinstance(finding, Released), finding
     elif executed or ready.inquiry:
         assert isinstance(finding, Approved), finding
     else:
         assert isinstance(finding, Absent), finding
-
-
-def is_fence(ready: Ready) -> bool:
-    """Whether the call keeps an attempt from holding money: its own answer proves nothing about the attempt."""
-    subject = ready.life.subject(ready.subject_id)
-    return isinstance(subject, Attempt) and ready.key not in (None, subject.psp_key) and (ready.key or "").endswith("f")
 
 
 # --- the means of proof, each by itself ---------------------------------------------------------------------------------------------------
