@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import cycle, islice
 from typing import Any, Final
 
+SO_MANY_AT_A_PLACE: Final = 3
 WRONG: Final = (None, True, -1, 2**80, "x", "ä" * 300, [None], {"x": 1})
 """What may stand where something else should: of each type, and too much of it."""
 
@@ -56,10 +58,11 @@ _TOLD_BY_FORM: Final = f"of {SECRETS[1]} with {SECRETS[2]} or {SECRETS[3]}"
 
 
 def with_one_wrong(body: bytes) -> Iterator[bytes]:
-    """The same object with one of its values, at any depth, replaced by each of WRONG, or left out."""
+    """The same object with one of its values, at any depth, left out, or replaced by some of WRONG: others at each place, in turn."""
     whole = json.loads(body)
+    turn = cycle(WRONG)
     for path in list(_paths(whole)):
-        for value in WRONG:
+        for value in islice(turn, SO_MANY_AT_A_PLACE):
             yield json.dumps(_changed(whole, path, value)).encode()
         yield json.dumps(_without(whole, path)).encode()
 

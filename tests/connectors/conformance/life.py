@@ -121,6 +121,7 @@ class Life:
             operation_id=identifier,
             payment_id=self.payment.id,
             attempt=attempt,
+            leaves_minor=self._left(amount) if kind is OperationKind.CAPTURE else 0,
             amount=None if kind is OperationKind.VOID else amount,
             final=final,
             reason=reason,
@@ -145,6 +146,11 @@ class Life:
         assert build[kind](order) == made.call, "a call is built of the same bytes every time"
         self.payment = replace(self.payment, operations=(*self.payment.operations, made))
         return made
+
+    def _left(self, wanted: Money) -> int:
+        """What a capture of that much leaves of the hold, as far as is known."""
+        made = [one for one in self.payment.operations if one.kind is OperationKind.CAPTURE and one.state is not OperationState.FAILED]
+        return max(0, self.attempt.amount.minor - sum(one.amount.minor for one in made) - wanted.minor)
 
     def _captured(self, of: str | None) -> Operation | None:
         if of is not None:

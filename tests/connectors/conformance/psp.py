@@ -22,11 +22,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from itertools import count
 from typing import Any, Final
+from unittest import mock
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import h11
 import trio
-import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -35,16 +35,19 @@ from connectors.registry import CONNECTORS
 from connectors.simulated import SIMULATED
 from connectors.simulator.challenge import Choice
 from connectors.simulator.faults import Dice, FaultKind, Malformed
+from payorch import simulator_identity
 from payorch.domain.outcome import ErrorClass, Evidence, Failure, Finding, NextAction, NotExecuted, Source, Unknown
 from payorch.domain.records import Attempt, Operation, PreparedCall
 from payorch.network import Channel, Network
 from payorch.ports import NotSent, OutcomeLost, Timeouts
+from payorch.simulator_identity import SigningIdentity
 from payorch.simulators import Bound, serve
 
 START: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PATIENT: Final = Timeouts(connect_seconds=60, write_seconds=60, read_seconds=60, total_seconds=120)
 IMPATIENT: Final = Timeouts(connect_seconds=60, write_seconds=60, read_seconds=0.05, total_seconds=120)
 """For a PSP that surely never answers: the only wait of the suite."""
+_mint: Final = simulator_identity.mint
 _RANDOM_BYTES: Final = bytes(range(32))
 _JSON: Final = (("content-type", "application/json"),)
 _NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -71,11 +74,6 @@ class Books:
     refunded: int
     refunding: int
     lines: Mapping[str, int]
-
-    @property
-    def kept(self) -> int:
-        """What the merchant has, less what is promised to the shopper."""
-        return self.captured - self.refunded - self.refunding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,7 +370,8 @@ async def dealing_with(name: str, *, seed: int = 0) -> AsyncIterator[Psp]:
     network = Network()
     problem: BaseException | None = None
     async with trio.open_nursery() as nursery:
-        bound: Bound = await nursery.start(partial(serve, None, ports={}, clock=clock, seed=seed, settings=_signing()))
+        with mock.patch.object(simulator_identity, "mint", return_value=_identity()):
+            bound: Bound = await nursery.start(partial(serve, None, ports={}, clock=clock, seed=seed))
         listeners = await nursery.start(partial(trio.serve_tcp, endpoint.serve, 0, host="127.0.0.1"))
         control = network.channel(bound.control)
         channel = network.channel(bound.simulators[name])
@@ -407,12 +406,9 @@ async def dealing_with(name: str, *, seed: int = 0) -> AsyncIterator[Psp]:
 
 
 @cache
-def _signing() -> Mapping[str, bytes]:
-    """A key, and the certificate of it with those above it, for PSPs that sign so. Made once: it takes a while."""
-    authority = trustme.CA(key_type=trustme.KeyType.RSA)
-    issued = authority.issue_cert("psp.example", key_type=trustme.KeyType.RSA)
-    chain = b"".join(one.bytes() for one in (*issued.cert_chain_pems, authority.cert_pem))
-    return {"signing_key": issued.private_key_pem.bytes(), "certificates": chain}
+def _identity() -> SigningIdentity:
+    """What simulated PSPs sign with that sign so. Made once: it takes longer than most tests."""
+    return _mint(START)
 
 
 def _failure(error_class: ErrorClass, code: str) -> Failure:

@@ -14,6 +14,7 @@ import pytest
 from connectors.contract import CompletionOrder
 from connectors.simulator.challenge import Choice
 from payorch.domain.capability import Lookup, Manifest
+from payorch.domain.decide import psp_key
 from payorch.domain.outcome import Approved, Evidence, Pending, Source
 from payorch.domain.records import OperationKind, PreparedCall
 from tests.connectors.conformance.life import Life, born
@@ -22,13 +23,17 @@ from tests.connectors.conformance.psp import Psp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """A payment that has come to a step, and the call that is next, about `subject_id`, under `key`."""
+    """A payment that has come to a step, and the call that is next, about `subject_id`, under `key`.
+
+    inquiry: it only reads. fence: it keeps an attempt from holding money, and its own answer proves nothing about the attempt.
+    """
 
     life: Life
     subject_id: str
     call: PreparedCall
     key: str | None
     inquiry: bool = False
+    fence: bool = False
 
     async def send(self, source: Source = Source.RESPONSE, **more: Any) -> Evidence:
         """Makes the call."""
@@ -37,12 +42,15 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One kind of call. moves: lines in the PSP's books, by type, that it makes when it is executed. missing: why there is no such call."""
+    """One kind of call. moves: lines in the PSP's books, by type, that it makes when it is executed. missing: why there is no such call.
+    variant: another row is about the same kind of call, and only the amount is another.
+    """
 
     name: str
     prepare: Callable[[Psp], Awaitable[Ready]]
     moves: Callable[[Manifest], Mapping[str, int]]
     missing: Callable[[Manifest], str | None] = lambda manifest: None
+    variant: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -131,7 +139,8 @@ async def completion(psp: Psp) -> Ready:
         CompletionOrder(payment_id=life.payment.id, attempt=life.attempt, intent=life.intent, returned=returned)
     ) or psp.connector.complete(CompletionOrder(payment_id=life.payment.id, attempt=life.attempt, intent=life.intent))
     assert call is not None, "a method that does not complete without us is completed by a call"
-    return Ready(life=life, subject_id=life.attempt.id, call=call, key=f"{life.attempt.id}c"[-psp.connector.manifest.key_max_length :])
+    key = psp_key(f"{life.attempt.id}c", psp.connector.manifest)
+    return Ready(life=life, subject_id=life.attempt.id, call=call, key=key)
 
 
 async def inquiry(psp: Psp) -> Ready:
@@ -146,7 +155,8 @@ async def fence(psp: Psp) -> Ready:
     call = psp.connector.fence(life.attempt)
     assert call is not None
     assert psp.connector.fence(life.attempt) == call
-    return Ready(life=life, subject_id=life.attempt.id, call=call, key=f"{life.attempt.id}f"[-psp.connector.manifest.key_max_length :])
+    key = psp_key(f"{life.attempt.id}f", psp.connector.manifest)
+    return Ready(life=life, subject_id=life.attempt.id, call=call, key=key, fence=True)
 
 
 def _completes_alone(manifest: Manifest) -> str | None:
@@ -172,6 +182,7 @@ STEPS: Final = (
         prepare=partial_capture,
         moves=lambda manifest: {"captured": 1, "released": 1},
         missing=lambda manifest: None if manifest.partial_capture else "no partial captures",
+        variant=True,
     ),
     Step(
         name="capture-first-of-several",
@@ -186,6 +197,7 @@ STEPS: Final = (
         prepare=partial_refund,
         moves=lambda manifest: {"refunded": 1},
         missing=lambda manifest: None if manifest.partial_refund else "no partial refunds",
+        variant=True,
     ),
     Step(
         name="inquire",
@@ -200,4 +212,3 @@ STEPS: Final = (
         missing=lambda manifest: None if manifest.cancel_by_reference else "cancels nothing by a reference of ours",
     ),
 )
-EVERY_STEP: Final = pytest.mark.parametrize("step", STEPS, ids=str)
