@@ -375,11 +375,17 @@ def free_port(host: str, port: int) -> int:
 
 
 def simulated_connectors(settings: Settings) -> list[str]:
-    """The enabled connectors that can be simulated and whose base_url is still the shipped one: those get a simulator."""
-    shown = origins(settings)
-    shipped = str(configuration.shipped_folder())
-    enabled = [name for name in settings.enabled_connectors() if name in SIMULATED]
-    return [name for name in enabled if shown[f"connectors.{name}.base_url"].source.startswith(shipped)]
+    """The connectors that can be simulated, whose base_url is still the shipped one, and that nobody has switched off: those get a simulator.
+
+    A simulated PSP needs no account, so what is shipped as switched off for want of one is on here.
+    """
+    shown, shipped = origins(settings), str(configuration.shipped_folder())
+
+    def as_shipped(name: str, key: str) -> bool:
+        return shown[f"connectors.{name}.{key}"].source.startswith(shipped)
+
+    known = [name for name in settings.connectors if name in SIMULATED and as_shipped(name, "base_url")]
+    return [name for name in known if settings.connectors[name].enabled or as_shipped(name, "enabled")]
 
 
 def connector_overrides(
@@ -394,6 +400,7 @@ def connector_overrides(
         if name not in urls:
             overrides[f"connectors.{name}.enabled"] = False
             continue
+        overrides[f"connectors.{name}.enabled"] = True
         overrides[f"connectors.{name}.base_url"] = urls[name]
         given = settings.connectors[name].credentials()
         ours = {**SIMULATED[name].credentials, "webhook_secret": webhook_secrets[name]}
@@ -401,9 +408,8 @@ def connector_overrides(
         if SIMULATED[name].certified:
             theirs = {"certificate_hosts": [urls[name]], "certificate_name": NAMES[0], "certificate_anchors": str(anchors)}
             overrides |= {f"connectors.{name}.{key}": value for key, value in theirs.items()}
-    if settings.enabled_connectors() and all(
-        overrides.get(f"connectors.{name}.enabled") is False for name in settings.enabled_connectors()
-    ):
+    on = {name: overrides.get(f"connectors.{name}.enabled", connector.enabled) for name, connector in settings.connectors.items()}
+    if simulated and not any(on.values()):
         raise SettingsInvalid(["no connector is left: none of the enabled ones has a simulator or a base_url from outside"])
     return overrides
 

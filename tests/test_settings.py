@@ -115,7 +115,7 @@ def test_a_folder_may_be_a_whole_copy(tmp_path: Path) -> None:
 
 def test_tables_of_the_connectors_file_are_connectors(tmp_path: Path) -> None:
     settings = load(folder_with(tmp_path, "[stripe]\nenabled = false", "connectors.toml"))
-    assert set(settings.enabled_connectors()) == set(settings.connectors) - {"stripe"}
+    assert "stripe" not in settings.enabled_connectors()
     assert settings.connectors["stripe"].connections == 32
 
 
