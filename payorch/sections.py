@@ -9,6 +9,8 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -36,6 +38,18 @@ def _base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _certificate_host(host: str) -> str:
+    parts = urlsplit(host if "://" in host else f"https://{host}")
+    try:
+        bare = bool(parts.hostname) and "@" not in parts.netloc and not (parts.path or parts.query or parts.fragment) and parts.port != 0
+        allowed = parts.scheme == "https" or (parts.scheme == "http" and ip_address(parts.hostname or "").is_loopback)
+    except ValueError:
+        bare = allowed = False
+    if not bare or not allowed:
+        raise ValueError("must be host[:port]; http:// goes with a loopback address and its port only")
+    return host.lower()
+
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 WholeSeconds = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=1)]
@@ -43,6 +57,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Tokens = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 Schedule = Annotated[tuple[WholeSeconds, ...], Field(min_length=1), BeforeValidator(listed), AfterValidator(_rising)]
 Pauses = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(listed)]
+CertificateHost = Annotated[str, AfterValidator(_certificate_host)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
@@ -217,6 +232,9 @@ class ConnectorSettings(Section):
     response_limit_bytes: int = Field(ge=1024)
     keep_alive_seconds: Seconds
     account: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    certificate_hosts: Annotated[tuple[CertificateHost, ...], BeforeValidator(listed)] = ()
+    certificate_anchors: str = ""
+    certificate_name: str = Field(default="", max_length=253)
     api_key: SecretStr | None = None
     webhook_secret: SecretStr | None = None
 
@@ -225,6 +243,10 @@ class ConnectorSettings(Section):
         secrets = {"api_key": self.api_key, "webhook_secret": self.webhook_secret}
         account = {} if self.account is None else {"account": self.account}
         return account | {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
+
+    def anchors(self) -> bytes | None:
+        """The trust anchors of the certificates that webhooks are signed with, PEM; None for those of the system. Raises OSError."""
+        return Path(self.certificate_anchors).read_bytes() if self.certificate_anchors else None
 
     def webhook_secrets(self) -> tuple[str, ...]:
         """The secrets under which a delivery may be signed now: several, parted by blanks or commas, while one replaces another."""

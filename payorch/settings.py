@@ -215,8 +215,19 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         for key, lower, upper in _ORDERED:
             if getattr(connector, lower) > getattr(connector, upper):
                 yield f"connectors.{name}.{key}", f"{lower} must not exceed {upper} ({getattr(connector, upper):g})"
+        if connector.certificate_hosts and not connector.certificate_name:
+            yield f"connectors.{name}.certificate_name", "must be set, since certificates are fetched: whose are they to be?"
+        if connector.certificate_anchors and not _holds_certificates(connector.certificate_anchors):
+            yield f"connectors.{name}.certificate_anchors", "must be a file with certificates (PEM) that can be read"
     if settings.secret_key is not None and len(settings.secret_key.get_secret_value().encode()) < SHORTEST_PEPPER_BYTES:
         yield "secret_key", f"must have {SHORTEST_PEPPER_BYTES} bytes or more. Make one: openssl rand -base64 48"
+
+
+def _holds_certificates(path: str) -> bool:
+    try:
+        return b"-----BEGIN CERTIFICATE-----" in Path(path).read_bytes()
+    except OSError:
+        return False
 
 
 def _names_in(key: Key) -> list[str]:

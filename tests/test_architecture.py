@@ -35,6 +35,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     ),
     "payorch.door": (),
     "payorch.network": ("payorch.ports", "payorch.domain.merchant_urls", "payorch.merchant_reach", "connectors.contract"),
+    "payorch.certificates": ("payorch.ports", "payorch.sections", "connectors.contract"),
     "payorch.merchant_reach": ("payorch.ports", "payorch.domain.merchant_urls"),
     "payorch.sealing": ("payorch.keys",),
     "payorch.signing": (),

@@ -252,3 +252,37 @@ def test_settings_do_not_change() -> None:
         settings.http.port = 1
     with pytest.raises(TypeError):
         settings.connectors["stripe"] = settings.connectors["stripe"]  # type: ignore[index]
+
+
+CERTIFICATES = {
+    "PAYORCH_CONNECTORS__STRIPE__CERTIFICATE_HOSTS": "api.psp.example, http://127.0.0.1:9001",
+    "PAYORCH_CONNECTORS__STRIPE__CERTIFICATE_NAME": "*.psp.example",
+}
+
+
+def test_hosts_of_certificates_are_named_with_the_name_that_they_must_have(tmp_path: Path) -> None:
+    anchors = tmp_path / "anchors.pem"
+    anchors.write_text("-----BEGIN CERTIFICATE-----")
+    settings = load(CERTIFICATES | {"PAYORCH_CONNECTORS__STRIPE__CERTIFICATE_ANCHORS": str(anchors)}).connectors["stripe"]
+    assert settings.certificate_hosts == ("api.psp.example", "http://127.0.0.1:9001")
+    assert settings.anchors() == b"-----BEGIN CERTIFICATE-----"
+    assert load(CERTIFICATES).connectors["stripe"].anchors() is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["http://api.psp.example", "http://10.0.0.1:80", "http://localhost:80", "https://a.example/path", "user@a.example", "a.example:0", "",
+     "a.example:port", "ftp://a.example", "https://a.example?q", "[::1"],
+)  # fmt: skip
+def test_other_hosts_of_certificates_are_refused(host: str) -> None:
+    with pytest.raises(SettingsInvalid, match="certificate_hosts"):
+        load(CERTIFICATES | {"PAYORCH_CONNECTORS__STRIPE__CERTIFICATE_HOSTS": f'["{host}"]'})
+
+
+def test_certificates_of_nobody_or_of_no_anchor_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsInvalid, match="certificate_name"):
+        load({"PAYORCH_CONNECTORS__STRIPE__CERTIFICATE_HOSTS": "api.psp.example"})
+    (tmp_path / "empty.pem").write_text("")
+    for path in (tmp_path / "empty.pem", tmp_path / "missing.pem", tmp_path):
+        with pytest.raises(SettingsInvalid, match="certificate_anchors"):
+            load(CERTIFICATES | {"PAYORCH_CONNECTORS__STRIPE__CERTIFICATE_ANCHORS": str(path)})

@@ -247,7 +247,7 @@ class World:
             raise AssertionError("nobody is here to hear it")
 
         return NoticeSurroundings(
-            connectors={}, secrets={}, clock=self.clock, identifier=new_id, write=nothing, stored_digest=nothing,
+            connectors={}, secrets={}, certificates=nothing, clock=self.clock, identifier=new_id, write=nothing, stored_digest=nothing,
             seal=lambda content, _: content, hand_on=lambda _: None, body_limit_bytes=4096, body_deadline_seconds=5.0,
             metrics=self.metrics, log=self.log,
         )  # fmt: skip
