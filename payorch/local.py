@@ -3,6 +3,7 @@
     data folder (0700)
     ├── up.lock             held by the `up` that runs
     ├── secret.key (0600)   the master key, made once
+    ├── simulators.anchor.pem (0600)   the authority behind the simulated PSPs' certificates, for the platform to trust
     ├── credentials.json (0600)   what to call it with
     ├── postgres/           the embedded server's
     └── simulators.json, simulators.lock, simulators.log, *.ledger.sqlite3    the simulated PSPs', who run as a process of their own
@@ -31,7 +32,7 @@ import psycopg
 import trio
 
 from connectors.simulated import SIMULATED
-from payorch import access, configuration, database, doctor, psp_process
+from payorch import access, configuration, database, doctor, psp_process, simulator_identity
 from payorch.banner import banner
 from payorch.folders import make_private_folder, only_one, write_private
 from payorch.keys import KeyMode, Secret
@@ -141,7 +142,7 @@ class LocalStack:
             "migration_database_url": self._cluster.conninfo(role=embedded.OWNER_ROLE),
             "secret_key": secret_key,
             "deliveries.local": True,  # a developer's endpoints are on his own machine
-            **connector_overrides(outside, simulated_connectors(outside), self._urls, webhook_secrets),
+            **connector_overrides(outside, simulated_connectors(outside), self._urls, webhook_secrets, self._anchor()),
         }
         self._overrides = overrides
         settings = self._reread()
@@ -185,6 +186,14 @@ class LocalStack:
 
     def _webhook_secret(self, connector: str) -> str:
         return SIMULATED[connector].webhook_secret(self._entropy.secret(_WEBHOOK_SECRET_BYTES))
+
+    def _anchor(self) -> Path | None:
+        """The file with whom to trust for the simulators' certificates; None where none of them has one."""
+        if self._simulators is None or self._simulators.anchor is None:
+            return None
+        file = self._wishes.data_dir / "simulators.anchor.pem"
+        write_private(file, self._simulators.anchor)
+        return file
 
     async def _demo_access(self, settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
         """The demo merchant's key and the operators' tokens: those in credentials.json, where they still open something, else new ones."""
@@ -380,9 +389,12 @@ def simulated_connectors(settings: Settings) -> list[str]:
 
 
 def connector_overrides(
-    settings: Settings, simulated: list[str], urls: Mapping[str, str], webhook_secrets: Mapping[str, str]
+    settings: Settings, simulated: list[str], urls: Mapping[str, str], webhook_secrets: Mapping[str, str], anchor: Path | None = None
 ) -> dict[str, object]:
-    """Settings that lead connectors to their simulators; one that would be simulated and has no simulator is switched off."""
+    """Settings that lead connectors to their simulators; one that would be simulated and has no simulator is switched off.
+
+    `anchor`: the file with the authority behind those simulators that sign with a certificate.
+    """
     overrides: dict[str, object] = {}
     for name in simulated:
         if name not in urls:
@@ -392,6 +404,10 @@ def connector_overrides(
         given = settings.connectors[name].credentials()
         ours = {**SIMULATED[name].credentials, "webhook_secret": webhook_secrets[name]}
         overrides |= {f"connectors.{name}.{key}": value for key, value in ours.items() if key not in given}
+        if SIMULATED[name].certified and anchor is not None:
+            overrides[f"connectors.{name}.certificate_hosts"] = [urls[name]]
+            overrides[f"connectors.{name}.certificate_name"] = simulator_identity.NAMES[0]
+            overrides[f"connectors.{name}.certificate_anchors"] = str(anchor)
     if settings.enabled_connectors() and all(
         overrides.get(f"connectors.{name}.enabled") is False for name in settings.enabled_connectors()
     ):
