@@ -3,6 +3,7 @@
     data folder (0700)
     ├── up.lock             held by the `up` that runs
     ├── secret.key (0600)   the master key, made once
+    ├── simulators.anchor.pem (0600)   the authority behind the simulated PSPs' certificates, for the platform to trust
     ├── credentials.json (0600)   what to call it with
     ├── postgres/           the embedded server's
     └── simulators.json, simulators.lock, simulators.log, *.ledger.sqlite3    the simulated PSPs', who run as a process of their own
@@ -375,7 +376,7 @@ def free_port(host: str, port: int) -> int:
 
 
 def simulated_connectors(settings: Settings) -> list[str]:
-    """The connectors that can be simulated, whose base_url is still the shipped one, and that nobody has switched off: those get a simulator.
+    """The connectors that get a simulator: those that have one, with the shipped base_url, and that nobody has switched off.
 
     A simulated PSP needs no account, so what is shipped as switched off for want of one is on here.
     """

@@ -297,6 +297,17 @@ def test_a_simulator_that_signs_with_a_certificate_is_believed_by_its_own_author
     assert load({}, overrides=overrides).connectors["stripe"].certificate_hosts == ()
 
 
+def test_a_simulator_that_signs_with_a_certificate_is_trusted_for_it_and_nobody_else_is(tmp_path: Path) -> None:
+    anchor = tmp_path / "anchor.pem"
+    anchor.write_text("-----BEGIN CERTIFICATE-----")
+    urls = {"paypal": "http://127.0.0.1:9", "stripe": "http://127.0.0.1:8"}
+    overrides = local.connector_overrides(load({}), list(urls), urls, dict.fromkeys(urls, "whsec_x"), anchor)
+    connectors = load({}, overrides=overrides).connectors
+    assert connectors["paypal"].certificate_hosts == ("http://127.0.0.1:9",)
+    assert (connectors["paypal"].certificate_name, connectors["paypal"].certificate_anchors) == ("localhost", str(anchor))
+    assert (connectors["stripe"].certificate_hosts, connectors["stripe"].certificate_anchors) == ((), "")
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", None])
 def test_unreadable_credentials_are_none(tmp_path: Path, content: str | None) -> None:
     if content is not None:
