@@ -96,7 +96,6 @@ class Item:
     account: str
     amount: Money | None
     date: datetime | None
-    reason: str | None
     extra: Json
 
 
@@ -214,7 +213,6 @@ def item(data: Json | None) -> Item | None:
         account=account,
         amount=amount(data),
         date=moment(data.get("eventDate")),
-        reason=words_for_people(data.get("reason")),
         extra=child(data, "additionalData"),
     )
 
