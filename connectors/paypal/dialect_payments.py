@@ -106,7 +106,7 @@ def _agreed(call: Call, payment: Payment, it: Facts) -> Payment:
         call.tell_of_authorization("CREATED", payment)
         return payment
     it["status"] = "COMPLETED"
-    payment = _take(call, payment, it, facts["invoice_id"])
+    payment = _take(call, payment, it, None)
     call.save(payment)
     call.tell_of_order("COMPLETED", payment)
     call.tell_of_capture("COMPLETED", payment, it)
