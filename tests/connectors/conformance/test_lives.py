@@ -375,7 +375,7 @@ async def test_refunds_of_different_captures(psp: Psp) -> None:
     needs(psp, multiple_captures=psp.connector.manifest.multiple_captures)
     life = await held(psp, options=several_captures(psp))
     first = await life.capture(700, final=False, settled=True)
-    second = await life.capture(500, final=True, settled=True)
+    second = await life.capture(500, final=False, settled=True)
     await life.refund(400, of=second, settled=True)
     await life.refund(700, of=first, settled=True)
     books = await psp.books()

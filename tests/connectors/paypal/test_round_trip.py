@@ -181,6 +181,20 @@ def test_a_lost_answer_is_found_by_the_same_call_again_and_charges_once(psp: Psp
     assert psp.books() == [("authorized", 1999), ("captured", 1999)]
 
 
+def test_the_books_name_an_attempt_and_only_real_operations(psp: Psp) -> None:
+    psp.authorize("tok_visa", AUTOMATIC)
+    attempt, _ = psp.authorize("tok_visa", number=2)
+    psp.operate(attempt, CAPTURE, 1, 700)
+    named = [(entry.type.value, entry.reference, entry.operation_reference) for entry in psp.ledger.entries()]
+    assert named == [
+        ("authorized", "att_1", None),
+        ("captured", "att_1", None),
+        ("authorized", "att_2", None),
+        ("captured", "att_2", "op_1"),
+        ("released", "att_2", None),
+    ]
+
+
 def test_a_second_order_of_the_same_attempt_is_refused_and_looked_for(psp: Psp) -> None:
     """A day later PayPal knows the key no more: what is left against a second charge is the invoice id."""
     attempt, _ = psp.authorize("tok_visa", AUTOMATIC)
