@@ -31,7 +31,8 @@ def write(database: Database, *decisions: Decision | None) -> None:
     """A confirmed payment for each decision; None: as the shipped rules decide."""
 
     async def written() -> None:
-        plan, manifests = load({}).routing.plan(CONNECTORS), {name: one.manifest for name, one in CONNECTORS.items()}
+        settings = load({})
+        plan, manifests = settings.routing.plan(CONNECTORS), {name: CONNECTORS[name].manifest for name in settings.enabled_connectors()}
         async with journal_on(database.app) as journal:
             for given in decisions:
                 story = Story(connector="stripe")

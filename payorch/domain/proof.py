@@ -118,7 +118,7 @@ def may_replay_ahead(payment: Payment, subject: Attempt | Operation, desk: Desk)
 
 
 def _may_fence_ahead(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
-    legal = not _replay_is_legal(payment, attempt, desk) and may_fence(payment, attempt, desk)
+    legal = not _may_still_be_executed(payment, attempt, desk) and may_fence(payment, attempt, desk)
     return legal and is_early(attempt, desk) and _early_tries_left(attempt, desk)
 
 
@@ -152,12 +152,18 @@ def attempt_means(payment: Payment, attempt: Attempt, desk: Desk) -> Means:
     if turn and _replay_is_legal(payment, attempt, desk):
         return Means.REPLAY
     means = _inquiry(manifest, attempt.psp_reference)
-    return Means.FENCE if means is Means.WAIT and may_fence(payment, attempt, desk) else means
+    fences = means is Means.WAIT and may_fence(payment, attempt, desk) and not _may_still_be_executed(payment, attempt, desk)
+    return Means.FENCE if fences else means
 
 
 def _replay_is_legal(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
+    return _may_still_be_executed(payment, attempt, desk) and not _keeps_error(attempt)
+
+
+def _may_still_be_executed(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
+    """Whether it is welcome if the PSP does it now, under the key that it knows: as long as that is so, nothing is fenced off."""
     in_review = payment.state is State.MANUAL_REVIEW  # frozen: a replay could execute what people have not decided
-    open_still = desk.at < attempt.psp_key_safe_until and attempt.fence is None and not _keeps_error(attempt)
+    open_still = desk.at < attempt.psp_key_safe_until and attempt.fence is None
     return open_still and wanted(payment, desk) and not in_review
 
 
