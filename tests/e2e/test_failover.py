@@ -120,6 +120,7 @@ async def test_a_charge_whose_answer_is_lost_goes_nowhere_else(stack: Stack, fir
     _, *others = behind(first)
     before = await asked(stack)
     await stack.fault("charge_then_hang", psp=first, scope="authorize")
+    await stack.fault("webhooks_lost", psp=first)
     answers: list[httpx2.Response] = []
 
     async def create() -> None:
