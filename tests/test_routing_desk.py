@@ -32,7 +32,8 @@ def write(database: Database, *decisions: Decision | None) -> None:
 
     async def written() -> None:
         settings = load({})
-        plan, manifests = settings.routing.plan(CONNECTORS), {name: CONNECTORS[name].manifest for name in settings.enabled_connectors()}
+        enabled = settings.enabled_connectors()
+        plan, manifests = settings.routing.plan(enabled), {name: CONNECTORS[name].manifest for name in enabled}
         async with journal_on(database.app) as journal:
             for given in decisions:
                 story = Story(connector="stripe")
