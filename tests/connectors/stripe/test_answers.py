@@ -471,6 +471,8 @@ def test_a_capture_whose_answer_does_not_fit_is_unknown() -> None:
         (INQUIRY, plain("canceled", 0, cancellation_reason="automatic"), Released(expired=True)),
         (INQUIRY, other("succeeded", 700), Approved()),
         (INQUIRY, plain("requires_capture", 0), Absent()),
+        (INQUIRY, plain("requires_action", 0), Absent()),
+        (INQUIRY, plain("requires_payment_method", 0), Absent()),  # the shopper was declined meanwhile: still open for another try
     ],
 )
 def test_a_void(source: Source, shown: dict[str, Any], finding: object) -> None:
