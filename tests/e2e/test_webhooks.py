@@ -312,7 +312,8 @@ async def test_kills_between_storing_and_applying_and_between_sending_and_markin
             market.stop()
         await rough.heal()
         await books.check(rough, market.orders, market.wishes)
-        await rough.until_told()
+        # The simulator doubles its pause with each try that meets nobody: after long deaths the last one is minutes off.
+        await rough.until_told(3 * WITHIN_SECONDS)
         await _told_of_everything(rough, receiver, "/well", "/flaky")
     assert receiver.wrong == []
     states = await rough.rows("SELECT DISTINCT state FROM payorch.inbox")
