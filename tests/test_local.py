@@ -25,6 +25,7 @@ from connectors.simulated import SIMULATED
 from connectors.simulator.cards import SHARED
 from payorch import local, psp_process, traffic
 from payorch.folders import FolderRefused, is_held, make_private_folder, only_one
+from payorch.local_connectors import connector_overrides, simulated_connectors
 from payorch.settings import SettingsInvalid, load
 from payorch.system import SeededFractions
 from tests.own_ports import own_port
@@ -263,31 +264,31 @@ def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
 
 
 def test_a_connector_with_an_address_from_outside_gets_no_simulator() -> None:
-    assert local.simulated_connectors(load({})) == list(SIMULATED)
+    assert simulated_connectors(load({})) == list(SIMULATED)
     others = [name for name in SIMULATED if name != "stripe"]
-    assert local.simulated_connectors(load({"PAYORCH_CONNECTORS__STRIPE__BASE_URL": "http://127.0.0.1:9"})) == others
-    assert local.simulated_connectors(load({"PAYORCH_CONNECTORS__STRIPE__ENABLED": "false"})) == others
+    assert simulated_connectors(load({"PAYORCH_CONNECTORS__STRIPE__BASE_URL": "http://127.0.0.1:9"})) == others
+    assert simulated_connectors(load({"PAYORCH_CONNECTORS__STRIPE__ENABLED": "false"})) == others
 
 
 def test_connectors_lead_to_their_simulators() -> None:
-    overrides = local.connector_overrides(load({}), ["stripe"], {"stripe": "http://127.0.0.1:9"}, {"stripe": "whsec_x"})
+    overrides = connector_overrides(load({}), ["stripe"], {"stripe": "http://127.0.0.1:9"}, {"stripe": "whsec_x"})
     stripe = load({}, overrides=overrides).connectors["stripe"]
     assert stripe.base_url == "http://127.0.0.1:9"
     assert stripe.credentials() == {"api_key": "sk_test_simulated", "webhook_secret": "whsec_x"}
     given = load({"PAYORCH_CONNECTORS__STRIPE__API_KEY": "sk_test_mine"})
-    assert "connectors.stripe.api_key" not in local.connector_overrides(given, ["stripe"], {"stripe": "http://x"}, {"stripe": "w"})
-    named = local.connector_overrides(load({}), ["adyen"], {"adyen": "http://127.0.0.1:9"}, {"adyen": "00FF"})
+    assert "connectors.stripe.api_key" not in connector_overrides(given, ["stripe"], {"stripe": "http://x"}, {"stripe": "w"})
+    named = connector_overrides(load({}), ["adyen"], {"adyen": "http://127.0.0.1:9"}, {"adyen": "00FF"})
     adyen = load({}, overrides=named).connectors["adyen"]
     assert adyen.credentials() == {"account": "PayorchECOM", "api_key": "test_simulated", "webhook_secret": "00FF"}
     with pytest.raises(SettingsInvalid, match="no connector is left"):
-        local.connector_overrides(load({}), list(SIMULATED), {}, {})
+        connector_overrides(load({}), list(SIMULATED), {}, {})
 
 
 def test_a_simulator_that_signs_with_a_certificate_is_trusted_for_it_and_nobody_else_is(tmp_path: Path) -> None:
     anchor = tmp_path / "anchor.pem"
     anchor.write_text("-----BEGIN CERTIFICATE-----")
     urls = {"paypal": "http://127.0.0.1:9", "stripe": "http://127.0.0.1:8"}
-    overrides = local.connector_overrides(load({}), list(urls), urls, dict.fromkeys(urls, "whsec_x"), anchor)
+    overrides = connector_overrides(load({}), list(urls), urls, dict.fromkeys(urls, "whsec_x"), anchor)
     connectors = load({}, overrides=overrides).connectors
     assert connectors["paypal"].certificate_hosts == ("http://127.0.0.1:9",)
     assert (connectors["paypal"].certificate_name, connectors["paypal"].certificate_anchors) == ("localhost", str(anchor))

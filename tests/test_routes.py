@@ -146,7 +146,7 @@ async def test_the_rules_in_force_are_written_down_once(database: Database, tmp_
             await here.routes().note_rules()
         [(name, actor, _, body)] = await here.records()
         assert (name, actor, body["version"], body["before"]) == (LOADED, "system", here.settings.routing.book().version, None)
-        assert body["book"]["default"] == ["stripe"]
+        assert body["book"]["default"] == ["stripe", "adyen", "paypal"]
 
 
 async def test_new_rules_are_in_force_once_they_are_written_down(database: Database, tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_the_rules_are_shown(payorch: Run, tmp_path: Path) -> None:
     (tmp_path / "routing.toml").write_text(RULES)
     ran = payorch("routing", "show")
     assert ran.code == 0
-    assert "stripe > " not in ran.out
+    assert "stripe > adyen > paypal" in ran.out
     assert "stripe (strict)" in ran.out
     shown = payorch("routing", "show", "--json").data
     assert [rule["name"] for rule in shown["rules"]["rules"]] == ["small", "nights"]

@@ -38,7 +38,7 @@ def folder_with(tmp_path: Path, text: str, name: str = "payorch.toml") -> dict[s
 def test_the_shipped_settings_are_whole_and_valid() -> None:
     settings = load({})
     assert settings.http.public_url == "http://127.0.0.1:8080"
-    assert settings.routing.default == ("stripe",)
+    assert settings.routing.default == ("stripe", "adyen", "paypal")
     assert settings.connectors["stripe"].base_url == "https://api.stripe.com"
     assert settings.secret_key is None
 
@@ -110,7 +110,7 @@ def test_each_source_overrides_the_one_before(tmp_path: Path) -> None:
 def test_a_folder_may_be_a_whole_copy(tmp_path: Path) -> None:
     shutil.copytree(shipped_folder(), tmp_path / "copy")
     settings = load({"PAYORCH_CONFIG_DIR": str(tmp_path / "copy")})
-    assert origins(settings)["routing.default"] == (["stripe"], str(tmp_path / "copy" / "routing.toml"))
+    assert origins(settings)["routing.default"] == (["stripe", "adyen", "paypal"], str(tmp_path / "copy" / "routing.toml"))
 
 
 def test_tables_of_the_connectors_file_are_connectors(tmp_path: Path) -> None:
