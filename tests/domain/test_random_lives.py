@@ -445,7 +445,8 @@ class Life:
 
     def _fence(self, attempt: Attempt) -> bool:
         payment = self.payment
-        legal = not decide.wanted(payment, self.world.desk()) or self.world.at >= attempt.psp_key_safe_until or attempt.fence is not None
+        over = self.world.at >= attempt.psp_key_safe_until or (attempt.pursuit is not None and attempt.pursuit.stored)
+        legal = not decide.wanted(payment, self.world.desk()) or over or attempt.fence is not None
         assert legal, f"fenced while it is wanted and may be replayed {self._tale()}"
         assert payment.state is State.OUTCOME_UNKNOWN, self._tale()
         story = Story(payment, self.world.desk())
