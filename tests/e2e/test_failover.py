@@ -26,7 +26,7 @@ from tests.e2e.test_psp_outage import MOVING_MONEY, RETRY_BOUND, Traffic
 NAMES: Final = tuple(CONNECTORS)
 PATIENT: Final = {"PAYORCH_HTTP__ANSWER_WITHIN_SECONDS": "20", "PAYORCH_PAYMENTS__INQUIRE_FIRST_SECONDS": "1"}
 """A request is answered when its payment is settled, however many PSPs that takes on a busy machine."""
-DOWN_SECONDS: Final = 5.0
+DOWN_SECONDS: Final = 4.0
 PER_SECOND: Final = 12.0
 _numbers: Final = itertools.count(1)
 
@@ -170,6 +170,10 @@ async def test_a_shopper_is_asked_only_where_the_next_bank_asks(stack: Stack, fi
     await browse(answer.json(), "approve")
     payment = await stack.until(answer.json()["id"], "FAILED")
     assert {connector for connector, _ in path(payment)} == {first}
+    # Where no shopper is there to be asked, nobody is, and no other connector gets what needed him.
+    unattended = (await pay(stack, first, ["tok_3ds", "tok_visa", "tok_visa"], initiator="merchant")).json()
+    assert (unattended["status"], path(unattended)) == ("failed", [(first, "DECLINED")]), unattended
+    assert unattended["failure"]["class"].upper() == "AUTHENTICATION_REQUIRED"
 
 
 async def browse(payment: dict[str, Any], outcome: str) -> None:
