@@ -13,6 +13,7 @@ import psycopg
 import pytest
 import trio
 
+from connectors.registry import CONNECTORS
 from tests.e2e.stack import WITHIN_SECONDS, Stack, eventually, order, payorch
 
 
@@ -32,7 +33,7 @@ async def test_the_banner_and_the_credentials(healthy: Stack) -> None:
     assert stat.S_IMODE(healthy.folder.stat().st_mode) == 0o700
     assert known["merchant_key"].startswith("mk_test_")
     assert [one["role"] for one in known["operators"].values()] == ["operator", "approver"]
-    assert set(known["webhook_secrets"]) == set(known["simulators"]) == {"stripe", "adyen"}
+    assert set(known["webhook_secrets"]) == set(known["simulators"]) == set(CONNECTORS)
     for path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/docs"):
         assert await healthy.status_of(path) == 200, path
     # An operator's token is not a merchant's key: 403, not 401.
@@ -187,7 +188,7 @@ async def test_rules_are_read_anew_by_a_running_platform(make_stack: Callable[..
     stack.signal(signal.SIGHUP)
     await eventually(lambda: holds(stack.log.read_text().count("routing.reloaded") == 2))
     assert await rule_of("rules-4") == "fourth"
-    compared = await payorch("routing", "simulate", "--json", *at, PAYORCH_CONFIG_DIR=str(tmp_path))
+    compared = await payorch("routing", "simulate", "--json", *at, **stack.settings)
     assert (compared.data["payments"], compared.data["same_rules"], compared.data["differing"]) == (4, 1, 0)
     assert compared.data["before"]["rules"] == {"first": 1, "second": 2, "fourth": 1}
     assert (await payorch("audit", "verify", *at)).code == 0
