@@ -50,7 +50,7 @@ async def some_payments(stack: Stack) -> dict[str, dict[str, Any]]:
         name, _, what = path.partition("/")
         body = {"amount": amount, **({"final": True} if what == "captures" else {})}
         assert (await stack.post(f"/v1/payments/{payments[name]['id']}/{what}", key, body)).status_code == 201
-    await stack.fault("charge_then_hang", count=3, scope="authorize")
+    await stack.fault("charge_then_hang", scope="authorize")  # for as long as it is looked for
     unknown = await stack.pay("unknown", amount=9900)
     assert unknown.status_code == 202
     return {**payments, "unknown": await stack.until(unknown.json()["id"], "OUTCOME_UNKNOWN")}

@@ -188,7 +188,7 @@ async def test_rules_are_read_anew_by_a_running_platform(make_stack: Callable[..
     stack.signal(signal.SIGHUP)
     await eventually(lambda: holds(stack.log.read_text().count("routing.reloaded") == 2))
     assert await rule_of("rules-4") == "fourth"
-    compared = await payorch("routing", "simulate", "--json", *at, PAYORCH_CONFIG_DIR=str(tmp_path))
+    compared = await payorch("routing", "simulate", "--json", *at, **stack.settings)
     assert (compared.data["payments"], compared.data["same_rules"], compared.data["differing"]) == (4, 1, 0)
     assert compared.data["before"]["rules"] == {"first": 1, "second": 2, "fourth": 1}
     assert (await payorch("audit", "verify", *at)).code == 0

@@ -20,7 +20,7 @@ from payorch.system import SystemClock
 from tests.e2e import books
 from tests.e2e.merchants import Market
 from tests.e2e.receivers import Receiver, receiving
-from tests.e2e.stack import Stack, eventually, order, payorch
+from tests.e2e.stack import WITHIN_SECONDS, Stack, eventually, order, payorch
 
 PROVE: Final = os.environ.get("PROVE") == "1"
 MUTATIONS: Final = 100_000 if PROVE else 3_000
