@@ -197,8 +197,8 @@ def of_void(intent: PaymentIntent, *, look: Look, http_status: int | None) -> Fi
         case "succeeded" if look is Look.SIGHT and intent.received is not None:
             return _not_allowed(intent.status, http_status)
         case "requires_capture" | "requires_action" | "requires_payment_method" if look is Look.SIGHT:
-            # Still open, be it after a decline that the shopper met meanwhile. When that proves that the cancel never took effect is for the
-            # domain to say.
+            # Still open, be it after a decline that the shopper met meanwhile. When that proves that the cancel never took effect is for
+            # the domain to say.
             return Absent()
         case _:
             return _misfit(look, http_status, code=intent.status)
