@@ -3,7 +3,7 @@
     1. the rule       the first that holds names connectors: in an order of preference, or by a split in percent (`rules`)
     2. the filter     who cannot take this payment, or is not well, is left out with the reason
     3. the score      approvals expected, less fees, waiting and places down the list, all in points (hundredths of a percent)
-    4. the order      by score; a strict rule's own; a split's draw. A few payments explore: somebody else tries first, so that what is
+    4. the order      by score; a strict rule's own; a split's draw. A few payments explore: who lost his place tries first, so that what is
                       known of the others does not grow old
 
 Chance is the payment's own draw, made from its id. The decision is an event of the payment and holds all that it was made from, so that it
@@ -116,7 +116,7 @@ def route(
             excluded.append(Exclusion(connector=name, reason=reason))
     candidates = _scored(eligible, rule, asked, plan, known)
     order = _ordered(candidates, rule, asked.draw)
-    explorer = _explorer(order, rule, asked.draw, plan.weights)
+    explorer = _explorer(order, eligible, rule, asked.draw, plan.weights)
     if explorer is not None:
         order = (explorer, *[name for name in order if name != explorer])
     return Decision(
@@ -183,11 +183,16 @@ def _drawn(candidates: tuple[Candidate, ...], draw: int) -> tuple[str, ...]:
     return tuple(by_share) if first is None else (first, *[name for name in by_share if name != first])
 
 
-def _explorer(order: tuple[str, ...], rule: Rule, draw: int, weights: Weights) -> str | None:
-    """Who tries first although others look better; None for nearly every payment."""
-    if rule.split or rule.strict or len(order) < 2 or (draw & _LOWER) >= weights.exploration * (_LOWER + 1):
+def _explorer(order: tuple[str, ...], listed: list[str], rule: Rule, draw: int, weights: Weights) -> str | None:
+    """Who tries first although others look better; None for nearly every payment. listed: the eligible ones as the rule prefers them.
+
+    Only who has lost his place in that list by what is known of him: for the others nothing is to be found out by trying.
+    """
+    if rule.split or rule.strict or (draw & _LOWER) >= weights.exploration * (_LOWER + 1):
         return None
-    return order[1 + (draw >> DRAW_BITS) % (len(order) - 1)]
+    place = {name: number for number, name in enumerate(listed)}
+    overtaken = [name for number, name in enumerate(order) if any(place[other] > place[name] for other in order[:number])]
+    return overtaken[(draw >> DRAW_BITS) % len(overtaken)] if overtaken else None
 
 
 def ineligible(intent: Intent, name: str, manifest: Manifest | None, *, country: str | None = None) -> str | None:

@@ -193,11 +193,17 @@ def test_a_split_goes_on_among_those_who_can_and_a_share_of_nothing_stands_in() 
 
 def test_a_small_share_explores_and_says_so() -> None:
     plan = plan_of(weights=replace(WEIGHTS, exploration=0.05))
-    decisions = [decide(plan, payment_id=f"pay_{number}", strong=GOOD, eventual=BAD, blind=BAD) for number in range(4000)]
+    decisions = [decide(plan, payment_id=f"pay_{number}", strong=BAD, eventual=BAD) for number in range(4000)]
     explored = [one for one in decisions if one.explored]
     assert 130 < len(explored) < 280
-    assert {one.order[0] for one in explored} == {"eventual", "blind"}
-    assert all(one.order[0] == "strong" for one in decisions if not one.explored)
+    assert {one.order[0] for one in explored} == {"strong", "eventual"}
+    assert all(one.order[0] == "blind" for one in decisions if not one.explored)
+
+
+def test_nobody_explores_where_everybody_has_his_place() -> None:
+    plan = plan_of(weights=replace(WEIGHTS, exploration=1))
+    decisions = [decide(plan, payment_id=f"pay_{number}", eventual=BAD, blind=BAD) for number in range(100)]
+    assert {(one.order[0], one.explored) for one in decisions} == {("strong", False)}
 
 
 estimates = st.fixed_dictionaries(
