@@ -16,6 +16,7 @@ from typing import Final, final
 
 from actors.breaker import Circuit, CircuitLimits, CircuitView, Mode, Permit, Reason, Verdict
 from actors.budget import BudgetLimits, RetryBudget
+from actors.tokens import SIGN_IN
 from payorch.domain.outcome import POLICY, ErrorClass, Evidence, Failure, NotExecuted, Source, Unknown
 from payorch.domain.records import Attempt, Operation, OperationKind
 
@@ -44,7 +45,7 @@ _IN_WORDS: Final = {
 }
 CIRCUIT_OPEN: Final = "circuit_open"
 BUDGET_SPENT: Final = "retry_budget_spent"
-_UNREACHED: Final = frozenset({"dns", "connect", "tls"})
+_UNREACHED: Final = frozenset({"dns", "connect", "tls", SIGN_IN})
 """Why a call was not sent that is about the PSP or the way to it, and not about ourselves."""
 _ANSWERED: Final = (Verdict.GOOD, Verdict.SLOW)
 _SHUT: Final = (Mode.OPEN, Mode.FORCED_OPEN)
@@ -54,6 +55,8 @@ def kind_of(subject: Attempt | Operation, source: Source) -> CallKind:
     """What a call about that subject does."""
     if source is Source.INQUIRY:
         return CallKind.LOOKUP
+    if source is Source.FENCE:
+        return CallKind.VOID
     return CallKind.AUTHORIZE if isinstance(subject, Attempt) else _OPERATION_KINDS[subject.kind]
 
 
@@ -67,7 +70,7 @@ def judge(evidence: Evidence, *, replays_errors: bool, slow_seconds: float) -> t
     if isinstance(finding, NotExecuted):
         return _refused(finding)
     if isinstance(finding, Unknown) and POLICY[finding.failure.error_class].counts_for_breaker:
-        status, asked = _status(finding.failure), evidence.source is Source.INQUIRY
+        status, asked = _status(finding.failure), evidence.source in (Source.INQUIRY, Source.FENCE)
         stored = evidence.repeats_error or (replays_errors and evidence.source is Source.REPLAY and status >= 500)
         # What a PSP refuses to tell us is a fault of our configuration or of our question, and it is there to say so. And a look-up that it
         # answers says that it is well, even if the answer does not settle this one payment: nobody else is to suffer for that.

@@ -27,13 +27,15 @@ from actors.actor import Actor
 from actors.admission import BUDGET_SPENT, Admission, CallKind, Refused, in_words, judge, kind_of, was_tried
 from actors.breaker import CircuitView, Mode, Permit, Verdict
 from actors.bulkhead import Bulkhead, ConnectorLimits
+from actors.exchange import Exchange, not_sent
 from actors.mailbox import Reply
 from actors.moments import Moments
 from actors.retry_after import come_back_at
-from connectors.contract import Connector, HttpRequest, HttpResponse
-from payorch.domain.outcome import ErrorClass, Evidence, Failure, Finding, NotExecuted, Source, Unknown
+from actors.tokens import Tokens
+from connectors.contract import Connector, HttpResponse
+from payorch.domain.outcome import Evidence, Finding, NotExecuted, Source, Unknown
 from payorch.domain.records import Attempt, Operation, PreparedCall
-from payorch.ports import Channel, Clock, Network, NotSent, OutcomeLost, Process, Timeouts
+from payorch.ports import Channel, Clock, Network, Process
 
 # --- messages ---------------------------------------------------------------------------------------------------------------------------
 
@@ -134,7 +136,7 @@ _BUSY: Final = "bulkhead_full"
 
 
 class ConnectorActor(Actor[Message]):
-    """One PSP. `credentials` are shown to the connector at the moment of sending only.
+    """One PSP. `credentials` are shown to the connector at the moment of sending only, with an access token where it lends us one.
 
     admission: outlives this actor. remember: fills it from the journal, once in the life of the process, as patiently as it takes.
     write_circuits: runs beside, and writes down what the circuits do. refused: told of each call that its circuit or the budget kept back.
@@ -153,6 +155,7 @@ class ConnectorActor(Actor[Message]):
         write_circuits: Callable[[], Awaitable[None]],
         clock: Clock,
         process: Process,
+        token_margin_seconds: float,
         deliver: Deliver,
         observe: Callable[[str, Evidence], None],
         refused: Callable[[str, Refused], None] = lambda name, refused: None,
@@ -160,14 +163,23 @@ class ConnectorActor(Actor[Message]):
         self._connector = connector
         self._network = network
         self._base_url = base_url
-        self._credentials = credentials
+        self._tokens = Tokens(
+            connector=connector,
+            network=network,
+            base_url=base_url,
+            credentials=credentials,
+            clock=clock,
+            margin_seconds=token_margin_seconds,
+        )
+        self._exchange = Exchange(
+            connector=connector, tokens=self._tokens, least_call_seconds=limits.least_call_seconds, process=process, over=self._look_quiet
+        )
         self._limits = limits
         self._admission = admission
         self._remember = remember
         self._write_circuits = write_circuits
         self._clock = clock
         self._moments = Moments(clock)
-        self._process = process
         self._deliver = deliver
         self._observe = observe
         self._report_refused = refused
@@ -177,12 +189,13 @@ class ConnectorActor(Actor[Message]):
         self._repeats_under_way = 0
         self._sharing_out = False
         self._quiet: trio.Event | None = None
-        self._in_flight = self._answered = self._not_sent = self._unknown = self._refused = 0
+        self._answered = self._not_sent = self._unknown = self._refused = 0
 
     async def started(self) -> None:
         self._admission.forget_calls()
         self.spawn(self._write_circuits)
         self.spawn(self._lose_patience)
+        self.spawn(self._tokens.keep)
         if not self._admission.remembered:
             await self._remember(self._admission)
         for _ in range(self._limits.connections):
@@ -210,7 +223,7 @@ class ConnectorActor(Actor[Message]):
         now = trio.current_time()
         return ConnectorStatistics(
             name=self._connector.name,
-            in_flight=self._in_flight,
+            in_flight=self._exchange.in_flight,
             waiting=len(self._payments.jobs) + len(self._lookups.jobs) + len(self._for_tokens),
             connections=self._limits.connections + self._limits.lookup_connections,
             answered=self._answered,
@@ -223,7 +236,7 @@ class ConnectorActor(Actor[Message]):
 
     async def until_quiet(self) -> None:
         """Waits until no call is on the wire and none waits to be."""
-        while self._in_flight or self._payments.jobs or self._lookups.jobs or self._for_tokens:
+        while self._exchange.in_flight or self._payments.jobs or self._lookups.jobs or self._for_tokens:
             self._quiet = self._quiet or trio.Event()
             await self._quiet.wait()
 
@@ -236,7 +249,7 @@ class ConnectorActor(Actor[Message]):
         bulkhead = self._lookups if job.kind is CallKind.LOOKUP else self._payments
         if len(bulkhead.jobs) >= self._limits.waiting:
             why = "All connections to the PSP are busy and too many calls are waiting."
-            return self._hand_back(job, _not_sent(_BUSY, why), None, 0)
+            return self._hand_back(job, not_sent(_BUSY, why), None, 0)
         return bulkhead.put(job)
 
     def _turn_away(self, job: _Job, refused: Refused) -> None:
@@ -260,7 +273,7 @@ class ConnectorActor(Actor[Message]):
         if inquiry is not None:
             return self._take(inquiry)
         why = in_words(self._connector.name, refused, self._moments.wall)
-        return self._hand_back(job, _not_sent(refused.code, f"Not sent: {why}."), None, 0)
+        return self._hand_back(job, not_sent(refused.code, f"Not sent: {why}."), None, 0)
 
     def _share_tokens(self) -> None:
         """A call is over, and a token may have come back: the oldest repeats that wait for one go on, or are told that none will come."""
@@ -323,47 +336,24 @@ class ConnectorActor(Actor[Message]):
         left = job.arrived + self._limits.timeouts.total_seconds - begun
         if left < self._limits.least_call_seconds:
             why = "The call waited for a connection until too little of its time was left."
-            return self._hand_back(job, _not_sent("deadline", why), None, 0)
+            return self._hand_back(job, not_sent("deadline", why), None, 0)
         safe_until = job.execute.subject.psp_key_safe_until
-        if job.repeat and safe_until is not None and self._clock.now() >= safe_until:
+        keyed = job.repeat and job.source is not Source.FENCE  # a fence that is executed twice is one
+        if keyed and safe_until is not None and self._clock.now() >= safe_until:
             why = "The PSP's idempotency key ended while the call waited for a connection."
-            return self._hand_back(job, _not_sent("psp_key_over", why), None, 0)
+            return self._hand_back(job, not_sent("psp_key_over", why), None, 0)
         permit = self._admission.enter(job.kind, begun, job.execute.subject.id, repeat=job.repeat)
         if isinstance(permit, Refused):
             return self._turn_away(job, permit)
         self._repeats_under_way += job.repeat
         try:
-            finding, response = await self._exchange(channel, job, replaced(self._limits.timeouts, total_seconds=left))
+            timeouts = replaced(self._limits.timeouts, total_seconds=left)
+            finding, response = await self._exchange.make(channel, job.call, job.execute.psp_key, timeouts)
         except BaseException:
             # Nobody will know how it ended, so it shows nothing: a stop or a bug of ours must not cost the circuit its place for a probe.
             self._give_back(job, permit, Verdict.NOTHING, None, sent=True)
             raise
         return self._hand_back(job, finding, response, round((trio.current_time() - begun) * 1000), permit)
-
-    async def _exchange(self, channel: Channel, job: _Job, timeouts: Timeouts) -> tuple[Finding | None, HttpResponse | None]:
-        try:
-            request = self._connector.request(job.call, psp_key=job.execute.psp_key, credentials=self._credentials)
-        except ValueError as fault:
-            # A call that cannot be built is a bug of ours about this one payment; it must not take the others' connections along.
-            return _not_sent("unsendable", f"The call could not be built ({type(fault).__name__})."), None
-        try:
-            return await self._on_the_wire(channel, request, timeouts)
-        except NotSent as failure:
-            return _not_sent(failure.reason, f"Not a byte was sent to the PSP ({failure.reason})."), None
-        except OutcomeLost as failure:
-            why = f"The PSP's answer was lost ({failure.reason})."
-            return Unknown(failure=Failure(error_class=ErrorClass.UNKNOWN_OUTCOME, code=failure.reason, message=why)), None
-
-    async def _on_the_wire(self, channel: Channel, request: HttpRequest, timeouts: Timeouts) -> tuple[None, HttpResponse]:
-        self._process.reached("connector.before_send")
-        self._in_flight += 1
-        try:
-            response = await channel.exchange(request, timeouts=timeouts)
-        finally:
-            self._in_flight -= 1
-            self._look_quiet()
-        self._process.reached("connector.after_answer")
-        return None, response
 
     # --- afterwards
 
@@ -414,7 +404,3 @@ class ConnectorActor(Actor[Message]):
                 self._not_sent += 1
             case _:
                 self._answered += 1
-
-
-def _not_sent(code: str, message: str) -> NotExecuted:
-    return NotExecuted(failure=Failure(error_class=ErrorClass.NOT_SENT, code=code, message=message), sent=False)

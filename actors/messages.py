@@ -139,9 +139,13 @@ class AnswersAgain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShopperReturned:
-    """The shopper's browser came back for that attempt. A reason to look, never evidence. The payment as it then stands is replied."""
+    """The shopper's browser came back for that attempt. A reason to look, never evidence. The payment as it then stands is replied.
+
+    returned: what the browser brought, which a PSP may need to finish the payment.
+    """
 
     attempt_id: str
+    returned: Mapping[str, str] = field(repr=False)
     cause: str
     reply_to: Reply[Payment | None]
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.contract import AuthorizeOrder, Connector, NotSupported, OperationOrder
+from actors.router import Router
+from connectors.contract import AuthorizeOrder, CompletionOrder, Connector, NotSupported, OperationOrder
 from payorch.domain import identifiers
 from payorch.domain.capability import Manifest
 from payorch.domain.desk import Desk, Limits, Unbuildable, spread
-from payorch.domain.intent import Intent
-from payorch.domain.records import Operation, OperationKind, Payment, PreparedCall
-from payorch.domain.routing import Decision, route
+from payorch.domain.failover import authentication_wanted
+from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
 from payorch.ports import Clock, Entropy
 
 
@@ -28,9 +28,7 @@ class Office:
     limits: Limits
     connectors: Mapping[str, Connector]
     manifests: Mapping[str, Manifest]
-    preference: tuple[str, ...]
-    routing_version: str
-    unavailable: Callable[[], Mapping[str, str]]
+    router: Router
     return_url: Callable[[str, str], str]
 
     def identifier(self, prefix: str) -> str:
@@ -39,31 +37,44 @@ class Office:
 
     def desk(self, *, actor: str, cause: str, unsure_before: datetime | None = None) -> Desk:
         """The circumstances of a decision taken now, by `actor`, because of `cause`; the rest is as `Desk` says."""
+        at = self.clock.now()
         return Desk(
-            at=self.clock.now(),
+            at=at,
             actor=actor,
             cause=cause,
             limits=self.limits,
             manifests=self.manifests,
             identifier=self.identifier,
-            route=self._route,
+            route=lambda payment: self.router.route(payment, at),
             prepare=self._prepare,
             prepare_operation=self._prepare_operation,
+            prepare_completion=self._prepare_completion,
+            prepare_fence=lambda attempt: self.connectors[attempt.connector].fence(attempt),
             jitter=lambda seconds: spread(seconds, self.entropy.fraction()),
+            blocked=lambda payment: self.router.cards.blocked(payment.merchant_id, payment.intent, at),
+            spent=lambda payment: self.router.cards.spent(payment.merchant_id, payment.intent, at),
             unsure_before=unsure_before,
         )
 
-    def _route(self, intent: Intent) -> Decision:
-        return route(intent, self.manifests, self.preference, unavailable=self.unavailable(), version=self.routing_version)
-
     def _prepare(self, payment: Payment, connector: str, attempt_id: str) -> PreparedCall | Unbuildable:
         order = AuthorizeOrder(
-            attempt_id=attempt_id, payment_id=payment.id, intent=payment.intent, return_url=self.return_url(payment.id, attempt_id)
+            attempt_id=attempt_id,
+            payment_id=payment.id,
+            intent=payment.intent,
+            return_url=self.return_url(payment.id, attempt_id),
+            step_up=authentication_wanted(payment),
         )
         try:
             return self.connectors[connector].authorize(order)
         except NotSupported as problem:
             return Unbuildable(reason=str(problem))
+
+    def _prepare_completion(self, payment: Payment, attempt: Attempt, returned: Mapping[str, str]) -> PreparedCall | None:
+        order = CompletionOrder(payment_id=payment.id, attempt=attempt, intent=payment.intent, returned=returned)
+        try:
+            return self.connectors[attempt.connector].complete(order)
+        except NotSupported:
+            return None
 
     def _prepare_operation(self, payment: Payment, operation: Operation) -> PreparedCall | Unbuildable:
         attempt = payment.attempt(operation.attempt_id)
@@ -72,9 +83,12 @@ class Office:
             operation_id=operation.id,
             payment_id=payment.id,
             attempt=attempt,
+            options=payment.intent.connector_options.get(attempt.connector, {}),
+            leaves_minor=payment.capturable_minor - operation.amount.minor if operation.kind is OperationKind.CAPTURE else 0,
             amount=None if operation.kind is OperationKind.VOID else operation.amount,
             final=operation.final,
             reason=operation.reason,
+            capture=None if operation.capture_id is None else payment.operation(operation.capture_id),
         )
         build = {OperationKind.CAPTURE: connector.capture, OperationKind.VOID: connector.void, OperationKind.REFUND: connector.refund}
         try:

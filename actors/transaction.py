@@ -11,16 +11,16 @@ Not here: what follows from what (`payorch.domain`), HTTP, SQL. A payment that i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import TypeVar, assert_never
+from typing import Final, TypeVar, assert_never
 
 import trio
 
 from actors.actor import Actor
 from actors.commands import decision_of, unsure_of, waiting_for
 from actors.connector import Execute
-from actors.looks import attempt_of, call_for, inquiry_about, maybe_on_the_wire, subject_of
+from actors.looks import attempt_of, call_for, inquiry_about, kept_back, key_for, maybe_on_the_wire, subject_of, unanswered
 from actors.mailbox import ActorStopped, MailboxFull
 from actors.messages import (
     Answered,
@@ -45,24 +45,28 @@ from actors.messages import (
     Unweighable,
     Void,
 )
+from actors.shoppers import Shoppers
 from actors.steps import append_of
 from actors.surroundings import Surroundings, Unwritable
-from actors.waiting import Waiting
+from actors.waiting import Waiting, answers_to
 from payorch.domain import decide
+from payorch.domain.completion import complete, shows_turn
 from payorch.domain.desk import Desk, Story
-from payorch.domain.events import AttemptOpened, OperationOpened
-from payorch.domain.outcome import Absent, ErrorClass, Evidence, Failure, Finding, NotExecuted, Source, Unknown
-from payorch.domain.payment import AttemptState
+from payorch.domain.events import AttemptOpened, Completion, OperationOpened
+from payorch.domain.fencing import fence
+from payorch.domain.outcome import Absent, Evidence, Finding, NotExecuted, Source, Unknown
 from payorch.domain.proof import Look, Means, looks_ahead, looks_due, may_replay_ahead, sends_ahead
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
 from payorch.domain.testimony import weigh_testimony
 from payorch.domain.weigh import expire, weigh
 from payorch.domain.weigh_nothing import bring_forward, taught_nothing
-from payorch.store.items import Answer, Appended, Claim, ClaimLost, NoticeMark, NoticeState, Result, SettledBefore
+from payorch.store.items import Appended, Claim, ClaimLost, NoticeMark, NoticeState, Result, SettledBefore
 from payorch.store.journal import JournalUnavailable
 from payorch.store.pool import DatabaseUnavailable, PoolExhausted
 
 T = TypeVar("T")
+
+_CANNOT_BE_ASKED: Final = "The PSP offers no way to ask about this."
 
 AHEAD = "psp_answers_again"
 """The cause of looks that were taken before their time."""
@@ -84,7 +88,9 @@ class TransactionActor(Actor[Message]):
         self._watching = False  # whether a task looks after calls that nobody comes back from
         self._unsure_before = unsure_before
         self._waiting: list[Waiting] = []
-        self._returning: list[ShopperReturned] = []
+        self._shoppers = Shoppers(
+            complete=self._complete, ask=self._ask_for_shopper, is_under_way=self._is_under_way, payment=lambda: self._payment
+        )
         self._held: list[FollowUp] = []  # commands that wait for what an inquiry finds
         self._inquired: set[str] = set()  # the subjects of that inquiry that have not been heard of yet
         self._inquiries = 0
@@ -100,8 +106,9 @@ class TransactionActor(Actor[Message]):
             return
         desk = self._desk(cause="restart")
         for subject in maybe_on_the_wire(self._payment, self._unsure_before):
-            lost = Unknown(failure=_failure("no_answer_at_restart", "The process ended before the PSP's answer was recorded."))
-            await self._weigh(subject, Evidence(source=Source.RESTART, finding=lost, at=desk.at), cause="restart", actor="system")
+            why = "The process ended before the PSP's answer was recorded."
+            lost = unanswered(Source.RESTART, "no_answer_at_restart", why, desk.at)
+            await self._weigh(subject, lost, cause="restart", actor="system")
 
     async def receive(self, message: Message) -> None:
         match message:
@@ -122,7 +129,7 @@ class TransactionActor(Actor[Message]):
             case AnswersAgain():
                 await self._look_ahead(message)
             case ShopperReturned():
-                await self._shopper_returned(message)
+                await self._shoppers.came_back(message)
             case Notified():
                 await self._notified(message)
             case _ as never:
@@ -226,9 +233,7 @@ class TransactionActor(Actor[Message]):
         await self._weigh(subject_id, evidence, cause=cause, actor=f"psp:{connector}")
         if cause == AHEAD:
             await self._go_ahead(subject_id, evidence.finding)
-        for message in self._returning:
-            message.reply_to.answer(self._payment)
-        self._returning.clear()
+        await self._shoppers.call_over()
         if subject_id in self._inquired:
             self._inquired.remove(subject_id)
             if not self._inquired:
@@ -272,7 +277,9 @@ class TransactionActor(Actor[Message]):
 
         story, outcome = await self._patiently(once)
         message.told(outcome)
-        return await self._act(story)
+        await self._act(story)
+        await self._shoppers.go_on_if_done(message.notice_id)
+        return None
 
     async def _due(self) -> None:
         """Timers: the payment's own, and a look at each child whose time has come."""
@@ -300,7 +307,8 @@ class TransactionActor(Actor[Message]):
         payment, desk = self._payment, self._desk(cause=AHEAD)
         assert payment is not None
         subject = subject_of(payment, subject_id)
-        if isinstance(finding, Absent) and may_replay_ahead(payment, subject, desk):
+        not_done = isinstance(finding, Absent) or (isinstance(subject, Attempt) and subject.completing and shows_turn(finding))
+        if not_done and may_replay_ahead(payment, subject, desk):
             await self._look(Look(subject_id=subject_id, means=Means.REPLAY), cause=AHEAD)
         elif isinstance(subject, Attempt) and not isinstance(finding, (Unknown, NotExecuted)):
             for look in sends_ahead(payment, subject_id, self._sendable, desk):
@@ -317,20 +325,25 @@ class TransactionActor(Actor[Message]):
     async def _look(self, look: Look, *, cause: str = "timer") -> None:
         payment = self._payment
         assert payment is not None
+        if look.means is Means.COMPLETE and await self._complete(look.subject_id, {}, cause):
+            return None
         if look.means is Means.LOST:
             self._under_way.pop(look.subject_id, None)
             return await self._without_answer(look.subject_id, Source.RESPONSE, "no_answer", "The PSP call ended without an answer.")
         if self._is_under_way(look.subject_id):
             return None
         office = self._around.office
+        look = look if look.means is not Means.COMPLETE else Look(subject_id=look.subject_id, means=Means.INQUIRE)
+        repeat = look.means in (Means.SEND, Means.REPLAY)
+        if look.means is Means.FENCE:
+            prepared = await self._step(lambda story: fence(story, story.payment.attempt(look.subject_id)), cause)
+            payment, repeat = prepared.payment, not prepared.events
         call, source = call_for(office, payment, look)
         if call is None:
-            why = "The PSP offers no way to ask about this."
-            return await self._without_answer(look.subject_id, Source.INQUIRY, "cannot_be_asked", why)
+            return await self._without_answer(look.subject_id, Source.INQUIRY, "cannot_be_asked", _CANNOT_BE_ASKED)
         # Where a replay may not be sent now, the PSP is asked instead, so that no step of the schedule is wasted. Before its time it has
         # been asked already.
         instead = inquiry_about(office, payment, look.subject_id) if source is Source.REPLAY and cause != AHEAD else None
-        repeat = look.means in (Means.SEND, Means.REPLAY)
         with contextlib.suppress(MailboxFull, ActorStopped):  # its timer stays due: the next sweep tries again
             self._send(payment, look.subject_id, call, source, cause=cause, repeat=repeat, instead=instead)
         return None
@@ -352,25 +365,43 @@ class TransactionActor(Actor[Message]):
         self._watching = False
 
     async def _without_answer(self, subject_id: str, source: Source, code: str, message: str) -> None:
-        evidence = Evidence(source=source, finding=Unknown(failure=_failure(code, message)), at=self._around.office.clock.now())
+        evidence = unanswered(source, code, message, self._around.office.clock.now())
         await self._weigh(subject_id, evidence, cause="timer", actor="system")
 
-    async def _shopper_returned(self, message: ShopperReturned) -> None:
-        """A browser came back: look at once where the attempt still waits for it; otherwise the payment as it stands is the answer."""
+    async def _ask_for_shopper(self, attempt_id: str, cause: str) -> None:
         payment = self._payment
-        attempt = next((one for one in payment.attempts if one.id == message.attempt_id), None) if payment is not None else None
-        if payment is None or attempt is None or attempt.state is not AttemptState.ACTION_REQUIRED:
-            return message.reply_to.answer(payment)
-        if not self._is_under_way(attempt.id):
-            call = inquiry_about(self._around.office, payment, attempt.id)
-            if call is None:
-                return message.reply_to.answer(payment)  # the PSP cannot be asked: it tells by webhook
-            try:
-                self._send(payment, attempt.id, call, Source.INQUIRY, cause=message.cause)
-            except (MailboxFull, ActorStopped):
-                return message.reply_to.answer(payment)
-        self._returning.append(message)
+        assert payment is not None
+        call = inquiry_about(self._around.office, payment, attempt_id)
+        if call is None:  # it tells by webhook; the time for the action may be over all the same
+            return await self._without_answer(attempt_id, Source.INQUIRY, "cannot_be_asked", _CANNOT_BE_ASKED)
+        with contextlib.suppress(MailboxFull, ActorStopped):
+            self._send(payment, attempt_id, call, Source.INQUIRY, cause=cause)
         return None
+
+    async def _complete(self, attempt_id: str, returned: Mapping[str, str], cause: str) -> bool:
+        """Commits that call, and then sends it. False where it may not be made, or while another about the attempt is under way: its answer
+        could not be told from this one's.
+        """
+        if self._is_under_way(attempt_id):
+            return False
+
+        story = await self._step(lambda story: complete(story, story.payment.attempt(attempt_id), returned), cause)
+        await self._act(story)
+        return bool(story.events)
+
+    async def _step(self, write: Callable[[Story], object], cause: str) -> Story:
+        """Commits what `write` makes of the payment, if it makes anything of it."""
+
+        async def once() -> Story:
+            payment = self._payment
+            assert payment is not None
+            story = Story(payment, self._desk(cause=cause))
+            write(story)
+            if story.events:
+                await self._append(story)
+            return story
+
+        return await self._patiently(once)
 
     # --- commit, then act
 
@@ -381,7 +412,7 @@ class TransactionActor(Actor[Message]):
         before = self._payment
         payment = story.payment
         waiting = [one for one in (*self._waiting, *((newcomer,) if newcomer else ())) if not one.reply_to.settled]
-        answers = self._answers(payment, waiting)
+        answers = answers_to(waiting, payment, self._around.present)
         answer = answers[0][1] if answers else None
         result = await self._around.write(append_of(before, story, self._around, claim=claim, answer=answer, notice=notice))
         if isinstance(result, (ClaimLost, SettledBefore)):
@@ -406,22 +437,14 @@ class TransactionActor(Actor[Message]):
                 one.tell(answer, stored=isinstance(also, Appended) and also.answer_stored)
         return result
 
-    def _answers(self, payment: Payment, waiting: list[Waiting]) -> list[tuple[Waiting, Answer]]:
-        answers = []
-        for one in waiting:
-            status = one.answer_status(payment)
-            if status is not None:
-                claim = one.claim
-                body = self._around.present(payment, claim.subject_id)
-                answers.append((one, Answer(merchant_id=claim.merchant_id, key=claim.key, status=status, body=body, at=payment.updated_at)))
-        return answers
-
     async def _act(self, story: Story) -> None:
         """After the commit: send the calls that the events prepared."""
         for event in story.events:
             match event.data:
                 case AttemptOpened(attempt=subject):
                     await self._send_first(subject, event.cause)
+                case Completion(attempt_id=attempt_id):
+                    await self._send_first(story.payment.attempt(attempt_id), event.cause)
                 case OperationOpened(operation=subject) if subject.call is not None:
                     await self._send_first(subject, event.cause)
                 case _:
@@ -434,10 +457,7 @@ class TransactionActor(Actor[Message]):
         try:
             self._send(payment, subject.id, subject.call, Source.RESPONSE, cause=cause)
         except (MailboxFull, ActorStopped) as refusal:
-            failure = Failure(error_class=ErrorClass.NOT_SENT, code="connector_busy", message=f"Not sent: {type(refusal).__name__}.")
-            evidence = Evidence(
-                source=Source.RESPONSE, finding=NotExecuted(failure=failure, sent=False), at=self._around.office.clock.now()
-            )
+            evidence = kept_back(f"Not sent: {type(refusal).__name__}.", self._around.office.clock.now())
             await self._weigh(subject.id, evidence, cause=cause, actor="system")
 
     def _send(
@@ -458,7 +478,7 @@ class TransactionActor(Actor[Message]):
                 payment_id=self._id,
                 subject=subject,
                 call=call,
-                psp_key=subject.psp_key,
+                psp_key=key_for(subject, source),
                 source=source,
                 cause=cause,
                 repeat=repeat,
@@ -483,7 +503,7 @@ class TransactionActor(Actor[Message]):
     def _rest_if_idle(self) -> None:
         """A payment at rest needs no actor: the journal has it, and its timers wake it. The last look at the mailbox is ours."""
         self._waiting = [one for one in self._waiting if not one.reply_to.settled]
-        if not (self._waiting or self._held or self._under_way or self._returning or self.mailbox.depth):
+        if not (self._waiting or self._held or self._under_way or self._shoppers.anybody() or self.mailbox.depth):
             self.stop()
 
     async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
@@ -497,7 +517,3 @@ class TransactionActor(Actor[Message]):
 
 def _nothing(_: Story) -> None:
     """A creation without a confirmation."""
-
-
-def _failure(code: str, message: str) -> Failure:
-    return Failure(error_class=ErrorClass.UNKNOWN_OUTCOME, code=code, message=message)

@@ -5,6 +5,7 @@ Not here: what is answered (`payorch.api.present`), storing it (`transaction`, i
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,6 +48,20 @@ class Waiting:
     def tell(self, answer: Answer, *, stored: bool) -> None:
         """What is stored is what is answered. Where another answer was stored before this one, the asker is sent to read that."""
         self.reply_to.answer(Given(status=answer.status, body=answer.body) if stored else KeyTaken())
+
+
+def answers_to(
+    waiting: Iterable[Waiting], payment: Payment, present: Callable[[Payment, str | None], bytes]
+) -> list[tuple[Waiting, Answer]]:
+    """Those for whom there is an answer now, each with it. present: as in `Surroundings`."""
+    answers = []
+    for one in waiting:
+        status = one.answer_status(payment)
+        if status is not None:
+            claim = one.claim
+            body = present(payment, claim.subject_id)
+            answers.append((one, Answer(merchant_id=claim.merchant_id, key=claim.key, status=status, body=body, at=payment.updated_at)))
+    return answers
 
 
 def _of_operation(payment: Payment, operation_id: str) -> int | None:

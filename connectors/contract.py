@@ -59,16 +59,44 @@ class AuthorizeOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionOrder:
+    """What finishes an attempt at whose action the shopper has done his part, where that takes a call of ours.
+
+    returned: what his browser brought back in the query of the return URL, first value of each name. It is nobody's word: a connector may
+    hand the PSP's own tokens back to the PSP, and decides nothing by it. Empty where the PSP told us itself that the shopper is done.
+    """
+
+    payment_id: str
+    attempt: Attempt
+    intent: Intent
+    returned: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperationOrder:
-    """A capture, void or refund of what `attempt` holds. `amount` is None for a void; `final` releases what a capture leaves."""
+    """A capture, void or refund of what `attempt` holds. `amount` is None for a void; `final` releases what a capture leaves.
+
+    capture: of a refund, the capture whose money it gives back, the one of which most is left; None where the attempt took the money by
+    itself. Where a manifest says `refunds_by_capture` it is never asked for more than is left of that.
+    """
 
     operation_id: str
     payment_id: str
     attempt: Attempt
+    options: Mapping[str, object] = field(default_factory=dict)  # the payment's own for this connector, checked
+    leaves_minor: int = 0  # of a capture: what of the hold is then neither captured nor asked for
     amount: Money | None
     final: bool = True
     reason: str | None = None
     capture: Operation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessToken:
+    """What a PSP lends us for a while to authenticate calls with. Only the connector actor holds it, in memory."""
+
+    value: str = field(repr=False)
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +160,18 @@ class Connector(Protocol):
         """The call that authorises (and, for automatic capture, captures) one attempt."""
         ...
 
+    def complete(self, order: CompletionOrder) -> PreparedCall | None:
+        """The call that finishes an attempt after the shopper's action, under a PSP key of its own; None where the PSP needs none, or where
+        what it takes did not come back with the shopper.
+        """
+        ...
+
+    def fence(self, attempt: Attempt) -> PreparedCall | None:
+        """The call that, by our reference alone, keeps an attempt of unknown outcome from ever holding money and gives back what it may
+        hold; None where the PSP has none. What came of it the PSP tells by a notice: the answer itself proves nothing.
+        """
+        ...
+
     def capture(self, order: OperationOrder) -> PreparedCall: ...
 
     def void(self, order: OperationOrder) -> PreparedCall: ...
@@ -142,16 +182,28 @@ class Connector(Protocol):
         """A call that only reads what became of the subject (`attempt` is the one it belongs to); None where the PSP cannot be asked."""
         ...
 
+    def sign_in(self, credentials: Mapping[str, str]) -> HttpRequest | None:
+        """The request that gets an access token for these credentials; None where calls are authenticated by the credentials themselves."""
+        ...
+
+    def signed_in(self, response: HttpResponse, *, at: datetime) -> AccessToken | None:
+        """The token in the answer to `sign_in`; None where there is none in it. Never raises on any bytes."""
+        ...
+
     def request(self, call: PreparedCall, *, psp_key: str | None, credentials: Mapping[str, str]) -> HttpRequest:
-        """The stored call as it goes on the wire, with authentication, version and idempotency headers."""
+        """The stored call as it goes on the wire, with authentication, version and idempotency headers.
+
+        `credentials` hold an `access_token` beside the rest where `sign_in` is needed.
+        """
         ...
 
     def read(self, subject: Attempt | Operation, call: PreparedCall, response: HttpResponse, *, source: Source, at: datetime) -> Evidence:
         """What the PSP's answer to `call` says about the subject.
 
-        `source` tells an answer to the first sending (RESPONSE) from one to the same bytes again (REPLAY) and from one to `inquire`
-        (INQUIRY). `Evidence.stored` is set where the PSP itself says of an answer of the first two kinds that it had kept it under the key.
-        Never raises on any bytes: what cannot be understood is Unknown.
+        `source` tells an answer to the first sending (RESPONSE) from one to the same bytes again (REPLAY), from one to `inquire` (INQUIRY),
+        and from one to `fence` (FENCE), of which only the request id and the raw text are kept. `Evidence.stored` is set where the PSP
+        itself says of an answer of the first two kinds that it had kept it under the key. Never raises on any bytes: what cannot be
+        understood is Unknown.
         """
         ...
 
@@ -160,11 +212,20 @@ class Connector(Protocol):
         """What the PSP is answered once its delivery is durable."""
         ...
 
-    def receive(self, delivery: Delivery, *, secrets: tuple[str, ...], at: datetime) -> tuple[Notice, ...] | Forged:
-        """The notices in a delivery, each with a signature of its own where the PSP signs items. `secrets`: all that are valid now.
+    def certificate_wanted(self, delivery: Delivery) -> str | None:
+        """The address of the certificates that a delivery's signature has to be checked with, as the delivery names it: whether it is one
+        that may be fetched is for the caller's configuration to say. None where the PSP signs without certificates. Never raises.
+        """
+        ...
 
-        Never raises on any bytes or headers. Whatever is not surely signed with one of the secrets is Forged; so is everything where there
-        is no secret.
+    def receive(
+        self, delivery: Delivery, *, secrets: tuple[str, ...], at: datetime, certificates: tuple[bytes, ...] = ()
+    ) -> tuple[Notice, ...] | Forged:
+        """The notices in a delivery, each with a signature of its own where the PSP signs items. `secrets`: all that are valid now.
+        `certificates`: the PSP's own first, DER, whose chain to a trust anchor, names and times the caller has verified.
+
+        Never raises on any bytes or headers. Whatever is not surely signed with one of the secrets, or by the certificate, is Forged; so is
+        everything where there is no secret.
         """
         ...
 

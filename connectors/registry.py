@@ -9,12 +9,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from connectors import stripe
+from connectors import adyen, paypal, stripe
 from connectors.contract import Connector
 
 CONNECTORS: Final[Mapping[str, Connector]] = MappingProxyType(
     {
         "stripe": stripe.connector,
+        "adyen": adyen.connector,
+        "paypal": paypal.connector,
     }
 )
 """Connector name -> connector."""
+
+
+def needs(connectors: Mapping[str, Connector]) -> Mapping[str, tuple[str, ...]]:
+    """By connector, the names of the credentials that it has to be told."""
+    return {name: connector.manifest.credentials for name, connector in connectors.items()}

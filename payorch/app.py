@@ -31,22 +31,29 @@ log = structlog.get_logger("payorch.app")
 _GENERATION_0: Final = 50_000  # measured: a full collection with 100,000 live actors stops everything for 0.6 s
 
 
-async def serve(settings: Settings, *, on_ready: Callable[[str], None], stop: trio.Event | None = None) -> None:
-    """Runs the platform until SIGTERM, SIGINT or `stop`, then drains it; a second signal ends it now.
+async def serve(
+    settings: Settings,
+    *,
+    on_ready: Callable[[str], None],
+    stop: trio.Event | None = None,
+    reread: Callable[[], Settings] | None = None,
+) -> None:
+    """Runs the platform until SIGTERM, SIGINT or `stop`, then drains it; a second signal ends it now. SIGHUP: new rules of routing.
 
-    on_ready: told the base URL once requests are taken. Raises SchemaMismatch, CannotListen, DatabaseUnavailable, and what a platform that
-    cannot go on dies of.
+    reread: the settings as they are written now; raises SettingsInvalid. on_ready: told the base URL once requests are taken. Raises
+    SchemaMismatch, CannotListen, DatabaseUnavailable, and what a platform that cannot go on dies of.
     """
     pool = _make_pool(settings)
     try:
         async with pool.lease() as connection:
             await migrate.check(connection)
-        platform, door = _make_platform(settings, pool)
+        platform, door = _make_platform(settings, pool, reread)
         [(host, port), *_] = await door.open(settings.http.host, settings.http.port)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
                 await nursery.start(door.serve)
                 await nursery.start(_run_until_it_ends, platform, nursery.cancel_scope)
+                nursery.start_soon(_reload_when_asked, platform)
                 _tune_collector()
                 on_ready(f"http://{host}:{port}")
                 await _until_asked_to_stop(signals, stop)
@@ -80,7 +87,7 @@ def _session(settings: Settings, base: Session) -> Session:
     )
 
 
-def _make_platform(settings: Settings, pool: Pool) -> tuple[Platform, Door]:
+def _make_platform(settings: Settings, pool: Pool, reread: Callable[[], Settings] | None) -> tuple[Platform, Door]:
     http, database = settings.http, settings.database
     clock = SystemClock()
     connectors = settings.enabled_connectors().values()
@@ -107,7 +114,7 @@ def _make_platform(settings: Settings, pool: Pool) -> tuple[Platform, Door]:
 
     ports = Ports(clock=clock, entropy=SystemEntropy(clock), network=Network(limits), process=SystemProcess.from_environment())
     store = StoreAccess(pool=pool, connect=connect)
-    return Platform(settings, ports=ports, store=store, metrics=Metrics.create(), door=door), door
+    return Platform(settings, ports=ports, store=store, metrics=Metrics.create(), door=door, reread=reread), door
 
 
 async def _run_until_it_ends(
@@ -128,6 +135,13 @@ async def _until_asked_to_stop(signals: AsyncIterator[int], stop: trio.Event | N
         if stop is not None:
             await stop.wait()
             nursery.cancel_scope.cancel()
+
+
+async def _reload_when_asked(platform: Platform) -> None:
+    """For ever: a hang-up is the old way to tell a process that its configuration has changed."""
+    with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        async for _ in signals:
+            platform.reload_routing(actor="system", cause="SIGHUP")
 
 
 async def _second_signal_ends_it(signals: AsyncIterator[int], everything: trio.CancelScope) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 from cyclopts import App, CycloptsError, Parameter, validators
 
 from connectors.simulator.faults import FaultKind
-from payorch import cli_webhooks
+from payorch import cli_routing, cli_webhooks
 from payorch.settings import Settings, SettingsInvalid, load, origins
 from payorch.terminal import (
     DEFAULT_DATA_DIR,
@@ -33,7 +33,7 @@ from payorch.terminal import (
     stop_printing,
     tell,
 )
-from payorch.wording import aligned, in_words, plain
+from payorch.wording import aligned, in_words, plain, shortened
 
 if TYPE_CHECKING:
     from payorch.access import Granted
@@ -87,7 +87,7 @@ operators = App(name="operators", help="Operators and their tokens.")
 audit = App(name="audit", help="The journal's hash chain.")
 books = App(name="books", help="The money: whether the books are whole.")
 merchants.command(merchant_keys)
-for _part in (config, merchants, operators, audit, books, cli_webhooks.dead_letters):
+for _part in (config, merchants, operators, audit, books, cli_webhooks.dead_letters, cli_routing.routing):
     app.command(_part)
 for _command in (cli_webhooks.listen, cli_webhooks.trigger):
     app.command(_command)
@@ -155,14 +155,15 @@ async def up(
 @app.command
 async def serve() -> None:
     """Run the platform alone, against PAYORCH_DATABASE_URL and the PSPs as configured."""
+    from connectors.registry import CONNECTORS, needs
     from payorch import app as composition
     from payorch import telemetry
     from payorch.system import SystemClock
 
     settings = load()
-    settings.needed_to_serve()
+    settings.needed_to_serve(needs(CONNECTORS))
     telemetry.configure(SystemClock())
-    await composition.serve(settings, on_ready=lambda url: tell(f"payorch is ready: {url}"))
+    await composition.serve(settings, on_ready=lambda url: tell(f"payorch is ready: {url}"), reread=load)
 
 
 @app.command
@@ -277,7 +278,7 @@ def _settings_json(settings: Settings) -> dict[str, Any]:
 
 
 def _settings_table(settings: Settings) -> str:
-    return aligned((key, plain(origin.value), origin.source) for key, origin in origins(settings).items())
+    return aligned((key, shortened(plain(origin.value), 100), origin.source) for key, origin in origins(settings).items())
 
 
 @app.command

@@ -7,10 +7,12 @@ what it finds wrong to a list, so that a person sees all of it at once.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
+
+from payorch.toml_lines import line_of
 
 PREFIX: Final = "PAYORCH_"
 CONFIG_DIR: Final = "PAYORCH_CONFIG_DIR"
@@ -45,12 +47,19 @@ def variable(key: Key) -> str:
     return PREFIX + "__".join(key).upper()
 
 
-def read_folders(environment: Mapping[str, str], secrets: Collection[str], faults: list[str]) -> Read:
-    """The shipped folder, and above it the one that PAYORCH_CONFIG_DIR names. `secrets`: keys that no file may have."""
+def read_folders(
+    environment: Mapping[str, str], secrets: Collection[str], faults: list[str], *, instead: Mapping[str, Path] = MappingProxyType({})
+) -> Read:
+    """The shipped folder, and above it the one that PAYORCH_CONFIG_DIR names. `secrets`: keys that no file may have. `instead`: files to
+    read in the place of those of these names, above what is shipped.
+    """
     read: Read = {}
     for folder in _folders(environment, faults):
         for name, section in FILES.items():
-            read.update(_file(folder / name, section, secrets, faults))
+            if name not in instead or folder == shipped_folder():
+                read.update(_file(folder / name, section, secrets, faults))
+    for name, file in instead.items():
+        read.update(_file(file, FILES[name], secrets, faults))
     return read
 
 
@@ -85,6 +94,33 @@ def nested(read: Mapping[Key, Origin], faults: list[str]) -> dict[str, Any]:
         else:
             faults.append(told(read, key, "cannot be set, since a part of its name is a value and not a table"))
     return whole
+
+
+def told_at(read: Mapping[Key, Origin], key: Key, place: Sequence[str | int], text: str) -> str:
+    """As `told`, for something inside of the list at `key`, in a section with a file of its own: with its line, and the name of its table.
+
+    place: where in the list, the number of the table first. Of what is missing, the table's own line.
+    """
+    origin = read.get(key)
+    if origin is None:
+        return told(read, key, text)
+    table, *inside = place
+    named = origin.value[table] if isinstance(origin.value, list) and isinstance(table, int) and table < len(origin.value) else {}
+    name = next((f'"{named[one]}"' for one in ("name", "connector") if isinstance(named, dict) and named.get(one)), f"number {table}")
+    path = ".".join(map(str, inside))
+    return f"{_line(origin.source, key, place)}: {'.'.join(key)}: {name}: {f'{path}: ' if path else ''}{text}"
+
+
+def _line(source: str, key: Key, place: Sequence[str | int]) -> str:
+    """The source, with the line in it, where it is a file that can still be read."""
+    file = Path(source)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return source
+    whole = (*key[1:], *place)
+    line = next((found for end in range(len(whole), 0, -1) if (found := line_of(text, whole[:end])) is not None), None)
+    return source if line is None else f"{source}:{line}"
 
 
 def told(read: Mapping[Key, Origin], key: Key, text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 import sys
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -17,9 +17,11 @@ from typing import Final
 
 import psycopg
 
+from connectors.contract import Connector
+from connectors.registry import needs
 from payorch import configuration, database
 from payorch.ports import Clock
-from payorch.settings import Settings, SettingsInvalid, ignored_variables, origins
+from payorch.settings import Settings, SettingsInvalid, ignored_variables, origins, routing_doubts
 from payorch.store import migrate
 from payorch.store.driver import Connection
 from payorch.store.migrate import MigrationFailed, SchemaMismatch
@@ -63,10 +65,10 @@ def _fail(subject: str, text: str, remedy: str) -> Finding:
 
 
 async def examine(
-    settings: Settings | SettingsInvalid, *, known: Collection[str], clock: Clock, data_dir: Path, simulated: bool = False
+    settings: Settings | SettingsInvalid, *, known: Mapping[str, Connector], clock: Clock, data_dir: Path, simulated: bool = False
 ) -> list[Finding]:
-    """Looks at everything. `known`: the connectors that this program has; `data_dir`: where `payorch up` keeps its data, if anywhere;
-    `simulated`: it is the local stack that is looked at, whose connectors need no credentials."""
+    """Looks at everything. `known`: the connectors that this program has; `data_dir`: where `payorch up`
+    keeps its data, if anywhere; `simulated`: it is the local stack that is looked at, whose connectors need no credentials."""
     findings = [python_version(), *data_folder(data_dir)]
     if isinstance(settings, SettingsInvalid):
         return [
@@ -75,7 +77,7 @@ async def examine(
         ]
     findings += [*configured(settings, known), secret_key(settings), port(settings)]
     if not simulated:
-        findings += credentials(settings, known)
+        findings += credentials(settings, needs(known))
     return [*findings, *[finding async for finding in database_state(settings, clock)]]
 
 
@@ -87,7 +89,7 @@ def python_version(version: tuple[int, int] = (sys.version_info.major, sys.versi
     return _ok("python", text)
 
 
-def configured(settings: Settings, known: Collection[str]) -> Iterator[Finding]:
+def configured(settings: Settings, known: Mapping[str, Connector]) -> Iterator[Finding]:
     """Settings that are valid and yet cannot be meant."""
     shown = origins(settings).values()
     files = str(configuration.shipped_folder())
@@ -102,6 +104,9 @@ def configured(settings: Settings, known: Collection[str]) -> Iterator[Finding]:
             )
     if not settings.enabled_connectors():
         yield _fail("configuration", "no connector is enabled", "set connectors.<name>.enabled")
+    methods = {method for connector in known.values() for method in connector.manifest.methods}
+    for doubt in routing_doubts(settings, methods):
+        yield _warn("routing", doubt, "correct the rule, move it up, or remove it")
 
 
 def secret_key(settings: Settings) -> Finding:
@@ -111,12 +116,12 @@ def secret_key(settings: Settings) -> Finding:
     return _ok("secret key", "set")
 
 
-def credentials(settings: Settings, known: Collection[str]) -> Iterator[Finding]:
-    """Connectors' secrets that are not there, or travel in the open."""
+def credentials(settings: Settings, known: Mapping[str, Collection[str]]) -> Iterator[Finding]:
+    """Connectors' credentials that are not there, or travel in the open. `known`: which each needs."""
     for name, connector in settings.enabled_connectors().items():
         if name not in known:
             continue
-        missing = [key for key in ("api_key", "webhook_secret") if key not in connector.credentials()]
+        missing = [key for key in known[name] if key not in connector.credentials()]
         if missing:
             variables = " and ".join(configuration.variable(("connectors", name, key)) for key in missing)
             yield _warn(f"connector {name}", f"no {' and no '.join(missing)}", f"set {variables}, or disable it")

@@ -3,6 +3,7 @@
     data folder (0700)
     ├── up.lock             held by the `up` that runs
     ├── secret.key (0600)   the master key, made once
+    ├── simulators.anchor.pem (0600)   the authority behind the simulated PSPs' certificates, for the platform to trust
     ├── credentials.json (0600)   what to call it with
     ├── postgres/           the embedded server's
     └── simulators.json, simulators.lock, simulators.log, *.ledger.sqlite3    the simulated PSPs', who run as a process of their own
@@ -30,13 +31,16 @@ from typing import Any, Final, final
 import psycopg
 import trio
 
+from connectors.simulated import SIMULATED
 from payorch import access, configuration, database, doctor, psp_process
 from payorch.banner import banner
 from payorch.folders import make_private_folder, only_one, write_private
 from payorch.keys import KeyMode, Secret
 from payorch.psp_process import Simulators
 from payorch.sections import DatabaseSettings
-from payorch.settings import Settings, SettingsInvalid, load, origins
+from payorch.settings import Settings, load
+from payorch.simulator_identity import ANCHOR
+from payorch.simulator_settings import connector_overrides, simulated_connectors
 from payorch.store import embedded
 from payorch.store.driver import Connection
 from payorch.store.embedded import Cluster
@@ -50,7 +54,7 @@ OPERATORS: Final[Mapping[str, access.Role]] = {"olga": access.Role.OPERATOR, "am
 # The simulators' ports come after the API's, so that several stacks on one machine stay apart and keep their addresses.
 _SIMULATORS_AFTER: Final = 10
 _SECRET_KEY_BYTES: Final = 48
-_WEBHOOK_SECRET_BYTES: Final = 24
+_WEBHOOK_SECRET_BYTES: Final = 32
 
 _NOT_TAKEN: Final = frozenset(configuration.variable((name,)) for name in ("database_url", "migration_database_url"))
 
@@ -98,6 +102,7 @@ class LocalStack:
         self._simulators: Simulators | None = None
         self._urls: Mapping[str, str] = {}
         self._seen: Counter[str] = Counter()
+        self._overrides: Mapping[str, object] = {}
 
     async def listen_to(self, signals: Any) -> None:
         """A signal ends the starting, or the patience of the stopping. While the platform serves, it takes signals itself."""
@@ -132,16 +137,19 @@ class LocalStack:
             nursery.start_soon(_import_platform)
         assert self._cluster is not None, "the nursery has ended well"
         known = read_credentials(wishes.data_dir)
-        webhook_secrets = {name: known.get("webhook_secrets", {}).get(name) or self._webhook_secret() for name in self._urls}
+        webhook_secrets = {name: known.get("webhook_secrets", {}).get(name) or self._webhook_secret(name) for name in self._urls}
         overrides = {
             "http.port": port,
             "database_url": self._cluster.conninfo(),
             "migration_database_url": self._cluster.conninfo(role=embedded.OWNER_ROLE),
             "secret_key": secret_key,
             "deliveries.local": True,  # a developer's endpoints are on his own machine
-            **connector_overrides(outside, simulated_connectors(outside), self._urls, webhook_secrets),
+            **connector_overrides(
+                outside, simulated_connectors(outside), self._urls, webhook_secrets, (wishes.data_dir / ANCHOR).absolute()
+            ),
         }
-        settings = load(self._environment(), overrides=overrides, overrides_from="payorch up")
+        self._overrides = overrides
+        settings = self._reread()
         signing = {name: _first_secret(settings, name) for name in self._urls}
         if self._simulators is not None:
             await self._simulators.post_webhooks_to({name: f"{_local_url(settings)}/webhooks/{name}" for name in signing}, signing)
@@ -170,14 +178,18 @@ class LocalStack:
         """Without another database's address: `up` makes merchants and operators, which belong in its own."""
         return {name: value for name, value in os.environ.items() if name not in _NOT_TAKEN}
 
+    def _reread(self) -> Settings:
+        """The platform's settings as they are written now, led to what was started."""
+        return load(self._environment(), overrides=self._overrides, overrides_from="payorch up")
+
     def _secret_key(self) -> str:
         file = self._wishes.data_dir / "secret.key"
         if not file.exists():
             write_private(file, base64.b64encode(self._entropy.secret(_SECRET_KEY_BYTES)).decode() + "\n")
         return file.read_text().strip()
 
-    def _webhook_secret(self) -> str:
-        return "whsec_" + base64.b64encode(self._entropy.secret(_WEBHOOK_SECRET_BYTES)).decode()
+    def _webhook_secret(self, connector: str) -> str:
+        return SIMULATED[connector].webhook_secret(self._entropy.secret(_WEBHOOK_SECRET_BYTES))
 
     async def _demo_access(self, settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
         """The demo merchant's key and the operators' tokens: those in credentials.json, where they still open something, else new ones."""
@@ -213,7 +225,7 @@ class LocalStack:
                 if self._wishes.traffic:
                     nursery.start_soon(self._trade, url, self._wishes.traffic)
 
-            await app.serve(settings, on_ready=ready)
+            await app.serve(settings, on_ready=ready, reread=self._reread)
             nursery.cancel_scope.cancel()
 
     async def _trade(self, url: str, per_second: float) -> None:
@@ -359,37 +371,6 @@ def free_port(host: str, port: int) -> int:
     if why is not None:
         raise CannotStart(f"{host}:{port} cannot be listened on: {os.strerror(why)}. Choose another with --port")
     return port
-
-
-# --- what follows from the settings -----------------------------------------------------------------------------------------------------
-
-
-def simulated_connectors(settings: Settings) -> list[str]:
-    """The enabled connectors whose base_url is still the shipped one: those get a simulator."""
-    shown = origins(settings)
-    shipped = str(configuration.shipped_folder())
-    return [name for name in settings.enabled_connectors() if shown[f"connectors.{name}.base_url"].source.startswith(shipped)]
-
-
-def connector_overrides(
-    settings: Settings, simulated: list[str], urls: Mapping[str, str], webhook_secrets: Mapping[str, str]
-) -> dict[str, object]:
-    """Settings that lead connectors to their simulators; one that would be simulated and has no simulator is switched off."""
-    overrides: dict[str, object] = {}
-    for name in simulated:
-        if name not in urls:
-            overrides[f"connectors.{name}.enabled"] = False
-            continue
-        overrides[f"connectors.{name}.base_url"] = urls[name]
-        if settings.connectors[name].api_key is None:
-            overrides[f"connectors.{name}.api_key"] = "sk_test_simulated"  # they take any key that says it is for tests
-        if settings.connectors[name].webhook_secret is None:
-            overrides[f"connectors.{name}.webhook_secret"] = webhook_secrets[name]
-    if settings.enabled_connectors() and all(
-        overrides.get(f"connectors.{name}.enabled") is False for name in settings.enabled_connectors()
-    ):
-        raise SettingsInvalid(["no connector is left: none of the enabled ones has a simulator or a base_url from outside"])
-    return overrides
 
 
 def _first_secret(settings: Settings, connector: str) -> str:

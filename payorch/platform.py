@@ -3,6 +3,7 @@
     root (rest_for_one: what fails takes down what was started after it, in reverse order)
     ├── journal          the one writer
     ├── connectors       one actor for each PSP (one_for_one)
+    ├── routing          its memory out of the journal, and new rules when asked for
     ├── payments         one actor for each payment that is not at rest (dynamic)
     ├── recovery         timers, what a restart left, payments to set aside
     ├── inbox            what PSPs told, on its way to payments
@@ -41,7 +42,7 @@ from connectors.contract import Connector
 from payorch import keys
 from payorch.access import PEPPER_PURPOSE
 from payorch.api.app import ApiSurroundings, DisputeSurroundings, make_app
-from payorch.api.contracts import option_checks
+from payorch.api.contracts import connectors_of
 from payorch.api.present import announcement_json, answer_json
 from payorch.api.shopper import PURPOSE, return_url
 from payorch.circuits import Circuits, connector_limits
@@ -52,6 +53,7 @@ from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
 from payorch.ports import Clock, Entropy, Process
 from payorch.ports import Network as NetworkPort
+from payorch.routes import ROUTING, Reload, Routes
 from payorch.sections import ConnectorSettings
 from payorch.settings import Settings
 from payorch.store import connector_reads, dispute_reads, identities, inbox_reads, reads
@@ -111,7 +113,7 @@ class _ApiActor(Actor[None]):
 class Platform:
     """All actors of one process and how they reach each other. Nothing runs before `run`.
 
-    door: where HTTP comes in; None in simulations, which call `self.asgi` themselves.
+    door: where HTTP comes in; None in simulations, which call `self.asgi` themselves. reread: as of `Routes`.
     """
 
     def __init__(
@@ -123,6 +125,7 @@ class Platform:
         metrics: Metrics,
         connectors: Mapping[str, Connector] | None = None,
         door: Door | None = None,
+        reread: Callable[[], Settings] | None = None,
     ) -> None:
         self._settings = settings
         self._ports = ports
@@ -151,6 +154,10 @@ class Platform:
             write=self.write,
             well_again=self._tell_recovery,
         )
+        self._routes = Routes(
+            *(settings, self._connectors), clock=ports.clock, unavailable=self._circuits.unavailable,
+            read=self.read, write=self.write, reread=reread,
+        )  # fmt: skip
         self._office = self._make_office()
         self._payments = DynamicSupervisor(
             name="payments",
@@ -190,6 +197,10 @@ class Platform:
         """The connector actors alive now, for their statistics."""
         return self._live
 
+    def reload_routing(self, *, actor: str, cause: str) -> None:
+        """Has the rules of routing read anew, soon. What comes of it stands in the journal and in the log."""
+        self._tell(ROUTING, Reload(actor=actor, cause=cause))
+
     async def stop(self) -> None:
         """Stops the tree in reverse order and waits for its end."""
         self.root.stop()
@@ -227,7 +238,7 @@ class Platform:
             name="root",
             strategy=Strategy.REST_FOR_ONE,
             children=[
-                *(journal, self._make_connectors(), self._payments, recovery),
+                *(journal, self._make_connectors(), self._routes.child(), self._payments, recovery),
                 *self._webhooks.children(self.directory),
                 *([api] if self._door is not None else []),
             ],
@@ -277,6 +288,7 @@ class Platform:
             write_circuits=self._circuits.write_of(name),
             clock=self._ports.clock,
             process=self._ports.process,
+            token_margin_seconds=self._settings.actors.token_margin_seconds,
             deliver=self.directory.answered,
             observe=self._observe,
             refused=self._circuits.refused,
@@ -323,9 +335,7 @@ class Platform:
             limits=settings.limits(),
             connectors=self._connectors,
             manifests={name: connector.manifest for name, connector in self._connectors.items()},
-            preference=tuple(name for name in settings.routing.default if name in self._connectors),
-            routing_version=settings.routing.version,
-            unavailable=self._circuits.unavailable,
+            router=self._routes.router,
             return_url=self._return_url,
         )
 
@@ -350,6 +360,7 @@ class Platform:
     async def write(self, item: Item) -> Result:
         """Appends through the one writer and returns once it is durable. Raises JournalUnavailable where surely nothing was written."""
         result: Result = await self._writer.ask(lambda reply: Write(item=item, reply_to=reply), within_seconds=_APPEND_WITHIN_SECONDS)
+        self._routes.written(item, result)
         self._webhooks.written(item, result)
         return result
 
@@ -382,7 +393,7 @@ class Platform:
                 find_operation=lambda operation_id: self.read(reads.find_operation, operation_id),
                 search=lambda what, *, limit, after: self.read(reads.search, what, limit=limit, after=after),
                 write_answer=self.write,
-                connectors=option_checks(self._connectors),
+                connectors=connectors_of(self._connectors, known=registry.CONNECTORS.values()),
                 parts=self._parts,
                 metrics=self._metrics,
                 pepper=self._pepper,

@@ -44,7 +44,8 @@ class SimulatorsFailed(Exception):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulators:
-    """A running process of simulators. `urls`: base URL by connector's name; `attached`: it was found running."""
+    """A running process of simulators. `urls`: base URL by connector's name; `attached`: it was found running. `anchor`: the certificate of
+    the authority behind those that sign with certificates, PEM."""
 
     data_dir: Path
     pid: int
@@ -52,6 +53,7 @@ class Simulators:
     control: str
     attached: bool
     child: trio.Process | None = field(default=None, repr=False)
+    anchor: str | None = field(default=None, repr=False)
 
     async def stop(self) -> None:
         """Asks it to end, waits, and kills it when that takes too long."""
@@ -186,13 +188,14 @@ async def _answering(data_dir: Path, child: trio.Process | None) -> Simulators |
     try:
         bound = json.loads((data_dir / BOUND).read_text(encoding="utf-8"))
         urls, control, pid = dict(bound["simulators"]), str(bound["control"]), int(bound["pid"])
+        anchor = None if bound.get("anchor") is None else str(bound["anchor"])
         async with httpx2.AsyncClient(timeout=_HEALTH_SECONDS, trust_env=False) as client:
             health = (await client.get(f"{control}/_health")).json()
     except (OSError, ValueError, KeyError, TypeError, httpx2.HTTPError):
         return None
     if not isinstance(health, dict) or health.get("simulators") != list(urls):
         return None
-    return Simulators(data_dir=data_dir, pid=pid, urls=urls, control=control, attached=child is None, child=child)
+    return Simulators(data_dir=data_dir, pid=pid, urls=urls, control=control, attached=child is None, child=child, anchor=anchor)
 
 
 def _last_words(data_dir: Path) -> str:

@@ -1,6 +1,7 @@
 """The sections of the configuration: each setting with its type and what may stand in it. Frozen; nothing unknown is taken.
 
-The reasons for the values stand in config/*.toml. Not here: where a value comes from, and what does not go together (`settings`).
+The reasons for the values stand in config/*.toml. Not here: routing's section (`routing_settings`), where a value comes
+from, and what does not go together (`settings`).
 """
 
 from __future__ import annotations
@@ -8,13 +9,15 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
     """`60,120,300` as the environment writes a list; `[60, 120, 300]` works there too."""
     if not isinstance(value, str):
         return value
@@ -35,13 +38,26 @@ def _base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _certificate_host(host: str) -> str:
+    parts = urlsplit(host if "://" in host else f"https://{host}")
+    try:
+        bare = bool(parts.hostname) and "@" not in parts.netloc and not (parts.path or parts.query or parts.fragment) and parts.port != 0
+        allowed = parts.scheme == "https" or (parts.scheme == "http" and ip_address(parts.hostname or "").is_loopback)
+    except ValueError:
+        bare = allowed = False
+    if not bare or not allowed:
+        raise ValueError("must be host[:port]; http:// goes with a loopback address and its port only")
+    return host.lower()
+
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 WholeSeconds = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Tokens = Annotated[float, Field(ge=1, allow_inf_nan=False)]
-Schedule = Annotated[tuple[WholeSeconds, ...], Field(min_length=1), BeforeValidator(_listed), AfterValidator(_rising)]
-Pauses = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(_listed)]
+Schedule = Annotated[tuple[WholeSeconds, ...], Field(min_length=1), BeforeValidator(listed), AfterValidator(_rising)]
+Pauses = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(listed)]
+CertificateHost = Annotated[str, AfterValidator(_certificate_host)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
@@ -119,6 +135,7 @@ class PaymentSettings(Section):
     inquire_first_seconds: Seconds
     early_tries: Amount
     session_closings: Amount
+    completions_per_attempt: Amount
 
 
 class ActorSettings(Section):
@@ -138,6 +155,7 @@ class ActorSettings(Section):
     circuit_journal_back: Amount
     circuit_retry_seconds: Seconds
     payment_retry_seconds: Seconds
+    token_margin_seconds: Seconds
 
 
 class InboxSettings(Section):
@@ -177,7 +195,10 @@ class DeliverySettings(Section):
 
 
 class ConnectorSettings(Section):
-    """One PSP: where it is, how much at once, how long to wait, and when to leave it alone. The secrets come from the environment only."""
+    """One PSP: where it is, how much at once, how long to wait, and when to leave it alone. The secrets come from the environment only.
+
+    account: the name under which the PSP knows us, for those that want it said beside the key.
+    """
 
     enabled: bool
     base_url: BaseUrl
@@ -210,22 +231,24 @@ class ConnectorSettings(Section):
     retry_budget_patience_seconds: Seconds
     response_limit_bytes: int = Field(ge=1024)
     keep_alive_seconds: Seconds
+    certificate_hosts: Annotated[tuple[CertificateHost, ...], BeforeValidator(listed)] = ()
+    certificate_anchors: str = ""
+    certificate_name: str = Field(default="", max_length=253)
+    account: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     api_key: SecretStr | None = None
     webhook_secret: SecretStr | None = None
 
     def credentials(self) -> Mapping[str, str]:
-        """The secrets that are set, in the clear, as `connectors.contract.Connector.request` takes them."""
+        """What is set of the account and the secrets, in the clear, as `connectors.contract.Connector.request` takes it."""
         secrets = {"api_key": self.api_key, "webhook_secret": self.webhook_secret}
-        return {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
+        account = {} if self.account is None else {"account": self.account}
+        return account | {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
+
+    def anchors(self) -> bytes | None:
+        """The trust anchors of the certificates that webhooks are signed with, PEM; None for those of the system. Raises OSError."""
+        return Path(self.certificate_anchors).read_bytes() if self.certificate_anchors else None
 
     def webhook_secrets(self) -> tuple[str, ...]:
         """The secrets under which a delivery may be signed now: several, parted by blanks or commas, while one replaces another."""
         text = "" if self.webhook_secret is None else self.webhook_secret.get_secret_value()
         return tuple(text.replace(",", " ").split())
-
-
-class RoutingSettings(Section):
-    """Which connector a payment goes to."""
-
-    version: str = Field(min_length=1, max_length=100)
-    default: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_listed)]

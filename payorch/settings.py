@@ -8,14 +8,17 @@ A value is taken from the last of these that has it:
 
 Everything wrong is told at once, each with its file or variable, its key and what to do. pydantic checks the values; reading is
 `payorch.configuration`'s and not pydantic-settings', which would not tell where a value came from, keeps silent about misspelt variables,
-and takes secrets from files. Not here: the sections' fields (`sections`), what any setting is used for, or connecting to anything.
+and takes secrets from files.
+
+Not here: the sections' fields (`sections`, `routing_settings`), what any setting is used for, or connecting to anything.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -23,9 +26,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, PrivateAttr, SecretStr, ValidationError
 
 from payorch import configuration
-from payorch.configuration import Key, Origin, Read, told, variable
+from payorch.configuration import Key, Origin, Read, told, told_at, variable
 from payorch.domain.desk import Limits
 from payorch.keys import SHORTEST_PEPPER_BYTES, Secret
+from payorch.routing_settings import Place, RoutingSettings, contradictions, doubts, names_at
 from payorch.sections import (
     ActorSettings,
     ConnectorSettings,
@@ -35,7 +39,6 @@ from payorch.sections import (
     InboxSettings,
     JournalSettings,
     PaymentSettings,
-    RoutingSettings,
     Section,
 )
 
@@ -96,10 +99,14 @@ class Settings(Section):
             raise SettingsInvalid([f"{variable((name,))} is not set, and this needs it. Set it in the environment"])
         return Secret(value.get_secret_value())
 
-    def needed_to_serve(self) -> None:
-        """Raises SettingsInvalid with every secret that is missing: better now than with the first payment."""
+    def needed_to_serve(self, needs: Mapping[str, Collection[str]]) -> None:
+        """Raises SettingsInvalid with all that is missing: better now than with the first payment.
+
+        needs: by connector, the credentials that it has to be told. Without a webhook secret it serves, and refuses every webhook.
+        """
         keys: list[Key] = [(name,) for name in ("database_url", "secret_key") if getattr(self, name) is None]
-        keys += [("connectors", name, "api_key") for name, connector in self.enabled_connectors().items() if connector.api_key is None]
+        for name, connector in self.enabled_connectors().items():
+            keys += [("connectors", name, key) for key in needs.get(name, ()) if key not in {"webhook_secret", *connector.credentials()}]
         if keys:
             raise SettingsInvalid([f"{variable(key)} is not set, and this needs it. Set it in the environment" for key in keys])
 
@@ -109,14 +116,16 @@ def load(
     *,
     overrides: Mapping[str, object] | None = None,
     overrides_from: str = "the command line",
+    routing_file: Path | None = None,
 ) -> Settings:
     """Reads and checks everything. `environment`: the process's own by default; `overrides`: by dotted key, above all else.
+    `routing_file`: in the place of routing.toml, wherever that would be read.
 
     Raises SettingsInvalid with everything that is wrong.
     """
     environment = os.environ if environment is None else environment
     faults: list[str] = []
-    read = configuration.read_folders(environment, SECRETS, faults)
+    read = configuration.read_folders(environment, SECRETS, faults, instead={} if routing_file is None else {"routing.toml": routing_file})
     variables, ignored = configuration.read_variables(environment, SECRETS)
     read |= variables
     read |= {tuple(key.split(".")): Origin(value, overrides_from) for key, value in (overrides or {}).items()}
@@ -126,14 +135,21 @@ def load(
     settings = _checked(values, read)
     settings._read = {key: Origin(REMOVED, origin.source) if key[-1] in SECRETS else origin for key, origin in read.items()}
     settings._ignored = ignored
-    if contradictions := [told(read, tuple(key.split(".")), text) for key, text in _contradictions(settings)]:
-        raise SettingsInvalid(contradictions)
+    faults = [told(read, tuple(key.split(".")), text) for key, text in _contradictions(settings)]
+    faults += [_told_of_routing(read, place, text) for place, text in contradictions(settings.routing, settings.connectors)]
+    if faults:
+        raise SettingsInvalid(faults)
     return settings
 
 
 def origins(settings: Settings) -> Mapping[str, Origin]:
     """Each setting by its dotted key: its value, secrets removed, and where it came from."""
     return {".".join(key): _origin(settings, key, value) for key, value in _leaves(settings, ())}
+
+
+def routing_doubts(settings: Settings, methods: Collection[str]) -> list[str]:
+    """What the rules of routing say and cannot mean, each with its place. `methods`: those that any connector offers."""
+    return [_told_of_routing(settings._read, place, text) for place, text in doubts(settings.routing, methods)]
 
 
 def ignored_variables(settings: Settings) -> tuple[str, ...]:
@@ -150,10 +166,13 @@ def _checked(values: Mapping[str, Any], read: Read) -> Settings:
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
     # Outside of the handler: pydantic's own text, chained to ours, might hold a value.
-    raise SettingsInvalid([_fault(read, tuple(map(str, one["loc"])), one["type"], one["msg"]) for one in found])
+    raise SettingsInvalid([_fault(read, one["loc"], one["type"], one["msg"]) for one in found])
 
 
-def _fault(read: Read, key: Key, kind: str, message: str) -> str:
+def _fault(read: Read, place: Place, kind: str, message: str) -> str:
+    if place[:2] in (("routing", "rules"), ("routing", "fees")) and len(place) > 2:
+        return _told_of_routing(read, place[1:], _sentence(place, kind, message))
+    key = tuple(map(str, place))
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(key[-1], _names_in(key[:-1]), n=1)
         return told(read, key, f"there is no such setting{f'; did you mean {near[0]}?' if near else ''}")
@@ -163,6 +182,19 @@ def _fault(read: Read, key: Key, kind: str, message: str) -> str:
     # An address with "@" has a password in it.
     shown = "" if got is None or key[-1] in SECRETS or "@" in str(got) else f"; it is {got!r}"
     return told(read, key, message.removeprefix("Value error, ").removeprefix("Input ") + shown)
+
+
+def _told_of_routing(read: Mapping[Key, Origin], place: Place, text: str) -> str:
+    if place[0] in ("rules", "fees") and len(place) > 1:
+        return told_at(read, ("routing", str(place[0])), place[1:], text)
+    return told(read, ("routing", *map(str, place)), text)
+
+
+def _sentence(place: Place, kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(str(place[-1]), names_at(place[1:-1]), n=1)
+        return f"there is no such thing{f'; did you mean {near[0]}?' if near else ''}"
+    return "is missing" if kind == "missing" else message.removeprefix("Value error, ").removeprefix("Input ")
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -183,11 +215,19 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         for key, lower, upper in _ORDERED:
             if getattr(connector, lower) > getattr(connector, upper):
                 yield f"connectors.{name}.{key}", f"{lower} must not exceed {upper} ({getattr(connector, upper):g})"
-    for name in settings.routing.default:
-        if name not in settings.connectors:
-            yield "routing.default", f"names {name}, which is none of the connectors: {', '.join(settings.connectors)}"
+        if connector.certificate_hosts and not connector.certificate_name:
+            yield f"connectors.{name}.certificate_name", "must be set, since certificates are fetched: whose are they to be?"
+        if connector.certificate_anchors and not _holds_certificates(connector.certificate_anchors):
+            yield f"connectors.{name}.certificate_anchors", "must be a file with certificates (PEM) that can be read"
     if settings.secret_key is not None and len(settings.secret_key.get_secret_value().encode()) < SHORTEST_PEPPER_BYTES:
         yield "secret_key", f"must have {SHORTEST_PEPPER_BYTES} bytes or more. Make one: openssl rand -base64 48"
+
+
+def _holds_certificates(path: str) -> bool:
+    try:
+        return b"-----BEGIN CERTIFICATE-----" in Path(path).read_bytes()
+    except OSError:
+        return False
 
 
 def _names_in(key: Key) -> list[str]:
@@ -209,7 +249,10 @@ def _leaves(section: BaseModel, key: Key) -> Iterator[tuple[Key, object]]:
             yield from _leaves(value, (*key, name))
         elif isinstance(value, Mapping):
             for part, member in value.items():
-                yield from _leaves(member, (*key, name, part))
+                if isinstance(member, BaseModel):
+                    yield from _leaves(member, (*key, name, part))
+                else:
+                    yield (*key, name, part), member
         else:
             yield (*key, name), value
 
@@ -222,7 +265,9 @@ def _origin(settings: Settings, key: Key, value: object) -> Origin:
         return read
     if key == ("http", "public_url") and not read.value:
         return Origin(value, "http.host and http.port")
-    return Origin(list(value) if isinstance(value, tuple) else value, read.source)
+    # Tables in a list are shown as they were written.
+    written = isinstance(value, tuple) and any(isinstance(one, BaseModel) for one in value)
+    return Origin(read.value if written else list(value) if isinstance(value, tuple) else value, read.source)
 
 
 def _secret_names() -> frozenset[str]:

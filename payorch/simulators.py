@@ -32,17 +32,15 @@ import h11
 import trio
 
 from connectors.contract import HttpRequest, HttpResponse
+from connectors.simulated import SIMULATED
 from connectors.simulator import control, dashboard, faults, webhooks
 from connectors.simulator.dialect import Dialect, Settings
 from connectors.simulator.faults import DRIP_PIECES, HEALTHY, After, Before, FaultKind, FaultState, RequestKind, Verdict
 from connectors.simulator.ledger import Ledger
 from connectors.simulator.records import Due
-from connectors.stripe.dialect import StripeDialect
+from payorch import simulator_identity
 from payorch.ports import Clock
 from payorch.simulator_webhooks import Deliverer
-
-DIALECTS: Final[Mapping[str, Callable[[Settings], Dialect]]] = {"stripe": StripeDialect}
-"""Which PSPs are simulated. One line each; a simulator's port is the control port plus its place here, from 1."""
 
 CONTROL: Final = "control"
 HOST: Final = "127.0.0.1"
@@ -62,11 +60,15 @@ Exchange: TypeAlias = Callable[["Conversation", HttpRequest], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """Where everything listens: `simulators` is name -> base URL. Written to `simulators.json` in the data folder as it stands."""
+    """Where everything listens: `simulators` is name -> base URL. Written to `simulators.json` in the data folder as it stands.
+
+    anchor: the certificate, PEM, of the authority that vouches for those simulators which sign their webhooks with a certificate.
+    """
 
     simulators: Mapping[str, str]
     control: str
     pid: int
+    anchor: str | None = None
 
 
 @final
@@ -335,14 +337,15 @@ async def _control(simulators: Mapping[str, Simulator], conversation: Conversati
 
 @asynccontextmanager
 async def _opened(
-    data_dir: Path | None, urls: Mapping[str, str], seed: int, clock: Clock, settings: Mapping[str, Any]
+    data_dir: Path | None, urls: Mapping[str, str], seed: int, clock: Clock, settings: Mapping[str, Any], signing: Mapping[str, Any]
 ) -> AsyncIterator[Mapping[str, Simulator]]:
     """The simulators with their books open; closed again at the end, whatever happens."""
     simulators: dict[str, Simulator] = {}
     try:
         for name, url in urls.items():
             ledger = Ledger(psp=name, seed=seed, path=None if data_dir is None else data_dir / f"{name}.ledger.sqlite3")
-            dialect = DIALECTS[name](Settings(base_url=url, **settings))
+            certified = signing if SIMULATED[name].certified else {}
+            dialect = SIMULATED[name].dialect(Settings(base_url=url, **certified, **settings))
             dice = [faults.Dice(f"{seed}:{name}{more}") for more in ("", ":webhooks")]
             simulators[name] = Simulator(name, ledger, dialect, clock=clock, rng=dice[0], webhook_rng=dice[1])
         yield simulators
@@ -377,11 +380,13 @@ async def serve(
     Reports where it listens, also in `simulators.json`, once it does. Raises OSError where a port is taken.
     """
     async with AsyncExitStack() as stack:
-        opened = {name: await _bind(stack, ports.get(name, 0)) for name in (CONTROL, *DIALECTS)}
+        opened = {name: await _bind(stack, ports.get(name, 0)) for name in (CONTROL, *SIMULATED)}
         numbers = {name: listeners[0].socket.getsockname()[1] for name, listeners in opened.items()}
         urls = {name: f"http://{HOST}:{number}" for name, number in numbers.items()}
-        bound = Bound(simulators={name: urls[name] for name in DIALECTS}, control=urls[CONTROL], pid=os.getpid())
-        simulators = await stack.enter_async_context(_opened(data_dir, bound.simulators, seed, clock, settings or {}))
+        identity = simulator_identity.kept(data_dir, clock.now())
+        signing = {"signing_key": identity.key, "certificates": identity.certificates}
+        bound = Bound(simulators={name: urls[name] for name in SIMULATED}, control=urls[CONTROL], pid=os.getpid(), anchor=identity.anchor)
+        simulators = await stack.enter_async_context(_opened(data_dir, bound.simulators, seed, clock, settings or {}, signing))
         connections = await stack.enter_async_context(trio.open_nursery())
         controls: set[trio.CancelScope] = set()
 
@@ -426,7 +431,7 @@ async def main(
     """
     if data_dir is not None:
         await trio.Path(data_dir).mkdir(parents=True, exist_ok=True)
-    names = (CONTROL, *DIALECTS)
+    names = (CONTROL, *SIMULATED)
     ports = {name: port_base + place if port_base else 0 for place, name in enumerate(names)}
     stop = trio.Event()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

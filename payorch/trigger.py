@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias, final
 import httpx2
 import trio
 
+from connectors.registry import CONNECTORS
 from payorch.domain.money import Money
 from payorch.merchant_client import Event, MerchantClient, Platform, PlatformAway, merchant_client
 from payorch.ports import Entropy
@@ -27,9 +28,6 @@ _LOOK_SECONDS: Final = 0.2
 _SIMULATOR_WITHIN_SECONDS: Final = 5.0  # a process on this machine that only looks into its memory
 _FAULT_SECONDS: Final = 60.0
 """A fault that our own payment did not meet must not lie in wait for somebody else's for ever."""
-# Captures in several parts have to be asked for with the payment, by an option of each PSP's own. A PSP that calls it otherwise refuses the
-# payment and says so.
-_IN_PARTS: Final[Mapping[str, str]] = {"request_multicapture": "if_available"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +163,7 @@ class Stage:
             "payment_method": {"type": "card", "token": token},
             "return_url": _RETURN_URL,
             "connector": connector,
-            **({"connector_options": {connector: dict(_IN_PARTS)}} if recipe.in_parts else {}),
+            **({"connector_options": {connector: _in_parts(connector)}} if recipe.in_parts else {}),
         }
         payment = await client.post("/v1/payments", body, key=self._key())
         self._did(f"payment {payment['id']} of {AMOUNT.major()} {AMOUNT.currency} with {token} at {connector}: {_standing(payment)}")
@@ -238,6 +236,11 @@ class Stage:
         told = printable(text)
         self._steps.append(told)
         self._say(told)
+
+
+def _in_parts(connector: str) -> dict[str, object]:
+    """What a payment needs for captures in several parts, by an option of each PSP's own."""
+    return dict(CONNECTORS[connector].manifest.several_captures_options) if connector in CONNECTORS else {}
 
 
 def _standing(made: Mapping[str, Any]) -> str:

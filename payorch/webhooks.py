@@ -21,6 +21,7 @@ from actors.supervisor import ChildSpec, DynamicSupervisor, Report
 from connectors.contract import Connector, HttpRequest
 from payorch import signing
 from payorch.api.app import DeliverySurroundings, NoticeSurroundings
+from payorch.certificates import Certificates
 from payorch.circuits import Read
 from payorch.keys import Secret
 from payorch.ports import Channel, Clock, Entropy, Network, NotSent, NotSentReason, OutcomeLost, Timeouts
@@ -144,9 +145,11 @@ class Webhooks:
     def notice_surroundings(self) -> NoticeSurroundings:
         """What the edge is given for what PSPs post."""
         enabled = self._settings.enabled_connectors()
+        certificates = {name: Certificates.of(enabled[name], self._network, self._clock) for name in self._connectors}
         return NoticeSurroundings(
             connectors=self._connectors,
             secrets={name: enabled[name].webhook_secrets() for name in self._connectors},
+            certificates=lambda name, address: certificates[name].at(address),
             clock=self._clock,
             identifier=self._identifier,
             write=self._write,

@@ -35,10 +35,12 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     ),
     "payorch.door": (),
     "payorch.network": ("payorch.ports", "payorch.domain.merchant_urls", "payorch.merchant_reach", "connectors.contract"),
+    "payorch.certificates": ("payorch.ports", "payorch.sections", "connectors.contract"),
     "payorch.merchant_reach": ("payorch.ports", "payorch.domain.merchant_urls"),
     "payorch.sealing": ("payorch.keys",),
     "payorch.signing": (),
-    "payorch.simulators": ("connectors", "payorch.ports", "payorch.system", "payorch.simulator_webhooks"),
+    "payorch.simulators": ("connectors", "payorch.ports", "payorch.system", "payorch.simulator_identity", "payorch.simulator_webhooks"),
+    "payorch.simulator_identity": ("payorch.folders",),
     "payorch.simulator_webhooks": ("connectors", "payorch.ports"),
     "payorch.keys": (),
     "payorch.system": ("payorch.ports",),
@@ -49,6 +51,7 @@ MAY_IMPORT_EVERYTHING: Final = (
     "payorch.platform",
     "payorch.cli",
     "payorch.cli_webhooks",
+    "payorch.cli_routing",
     "payorch.local",
     "payorch.__main__",
 )
@@ -78,7 +81,7 @@ LARGER_FOR_A_REASON: Final = {
     "payorch/door.py": 680,  # one subject, the edge; splitting it would part the connection from its deadlines
     "payorch/store/embedded.py": 580,
     "payorch/simulators.py": 480,
-    "payorch/platform.py": 500,  # the tree, and what each of its parts is given
+    "payorch/platform.py": 520,  # the tree, and what each of its parts is given
     "payorch/store/journal.py": 480,  # what a commit is and what its lost answer means are one subject
     "actors/transaction.py": 520,  # its messages stand on top of it
     "payorch/domain/payment.py": 440,  # one file owns the machine
@@ -132,7 +135,7 @@ def test_only_the_composition_root_imports_it() -> None:
         for path, module, tree in SOURCES
         if module not in MAY_IMPORT_EVERYTHING
         for line, name in imported(tree)
-        if within(name, ("payorch.app", "payorch.platform", "payorch.cli", "payorch.cli_webhooks", "payorch.local"))
+        if within(name, ("payorch.app", "payorch.platform", "payorch.cli", "payorch.cli_webhooks", "payorch.cli_routing", "payorch.local"))
     ]
     assert not wrong, f"these import the composition root; pass what they need in instead: {wrong}"
 
@@ -167,27 +170,99 @@ def test_nothing_goes_round_the_five_ports() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-PSP_NAMES: Final = re.compile(r"(?<![a-z])(stripe|adyen|paypal)", re.IGNORECASE)
-PSP_MAY_STAND_IN: Final = ("connectors/stripe/", "connectors/adyen/", "connectors/paypal/")
-PSP_LINES: Final = {
-    "connectors/registry.py": re.compile(r"connectors\.|^\s*\"?\w+\"?:|^from "),
-    "payorch/simulators.py": re.compile(r"^from connectors\.|DIALECTS|DIALECT"),
+# --- where a PSP's name may stand -------------------------------------------------------------------------------------------------------
+
+PSPS: Final = tuple(sorted(path.parent.name for path in (ROOT / "connectors").glob("*/connector.py")))
+"""Each folder of `connectors` with a connector in it: a new PSP is held to all of this without a word here."""
+PSP_NAMES: Final = re.compile(rf"(?<![a-z])({'|'.join(PSPS)})", re.IGNORECASE)
+PSP_LISTS: Final = {
+    "connectors/registry.py": "those that the product speaks to",
+    "connectors/simulated.py": "those that are simulated",
 }
-"""Files in which one line a PSP may name it: the registry, and the list of simulated dialects."""
+"""Files in which two lines of a PSP name it: the import, and the entry."""
+PSP_ROOMS: Final = frozenset(
+    {
+        *("answers", "connector", "declines", "dialect", "manifest", "money", "notices", "objects", "options", "redaction", "requests"),
+        *("signatures", "simulation", "testimony", "verdicts"),
+    }
+)
+"""What there is in every PSP's folder, under that name, so that the tenth is readable because the first was."""
+PSP_FILES: Final = (".py", ".toml", ".sql", ".html", ".css", ".json", ".txt", ".md")
+MAY_NAME_CONNECTORS: Final = ("config/connectors.toml", "config/routing.toml", "config/load/")
+"""Configuration: the connectors' tables (see below), and the rules and profiles that choose between them."""
+
+
+def written() -> Iterator[Path]:
+    """Every text that the product is made of: its packages, and what is configured."""
+    for folder in (*PACKAGES, "config"):
+        yield from (path for path in sorted((ROOT / folder).rglob("*")) if path.suffix in PSP_FILES)
+
+
+def names_a_psp(line: str) -> bool:
+    """Whether it does, and not as a payment method, as in `payment_method.type`."""
+    return PSP_NAMES.search(line.replace('"paypal"', "")) is not None
 
 
 def test_no_psp_is_named_outside_its_own_room() -> None:
-    wrong = []
-    for path, _, _ in SOURCES:
-        relative = str(path.relative_to(ROOT))
-        if relative.startswith(PSP_MAY_STAND_IN):
-            continue
-        for number, line in enumerate(path.read_text().splitlines(), start=1):
-            permitted = PSP_LINES.get(relative)
-            # `paypal` is also the name of a payment method, as in `payment_method.type`.
-            if PSP_NAMES.search(line.replace('"paypal"', "")) and not (permitted and permitted.search(line)):
-                wrong.append(f"{relative}:{number} {line.strip()}")
+    elsewhere = tuple(f"connectors/{psp}/" for psp in PSPS)
+    wrong = [
+        f"{relative}:{number} {line.strip()}"
+        for path in written()
+        if not (relative := str(path.relative_to(ROOT))).startswith((*elsewhere, *MAY_NAME_CONNECTORS)) and relative not in PSP_LISTS
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if names_a_psp(line)
+    ]
     assert not wrong, "a PSP's name belongs in its own folder, its registry line and its configuration:\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("psp", PSPS)
+@pytest.mark.parametrize("file", PSP_LISTS)
+def test_a_psp_costs_a_list_an_import_and_an_entry(file: str, psp: str) -> None:
+    lines = [line.strip() for line in (ROOT / file).read_text().splitlines() if re.search(rf"\b{psp}\b", line)]
+    assert len(lines) == 2, f"{PSP_LISTS[file]}, in two lines: {lines}"
+    assert lines[0].startswith("from connectors")
+    assert lines[1].startswith(f'"{psp}": {psp}.')
+
+
+@pytest.mark.parametrize("psp", PSPS)
+def test_a_psp_is_configured_in_its_own_table(psp: str) -> None:
+    tables = re.split(r"^\[(\w+)\]$", (ROOT / "config/connectors.toml").read_text(), flags=re.MULTILINE)
+    assert tables.count(psp) == 1
+    others = {name: text for name, text in zip(tables[1::2], tables[2::2], strict=True) if name != psp}
+    assert [name for name, text in others.items() if re.search(psp, text, re.IGNORECASE)] == []
+
+
+@pytest.mark.parametrize("psp", PSPS)
+def test_every_psp_has_the_same_rooms(psp: str) -> None:
+    there = {path.stem for path in (ROOT / "connectors" / psp).glob("*.py")}
+    assert there >= PSP_ROOMS, f"{sorted(PSP_ROOMS - there)} are missing: see docs/adding-a-psp.md"
+
+
+def test_a_psp_is_known_to_nobody_but_the_lists() -> None:
+    """Nor to another PSP, nor do the two sides of the wire know each other: the simulator is the second opinion."""
+    wrong = []
+    for path, module, tree in SOURCES:
+        parts = module.split(".")
+        own = parts[1] if parts[0] == "connectors" and len(parts) > 1 and parts[1] in PSPS else None
+        simulated = own is not None and len(parts) > 2 and parts[2].startswith(("dialect", "simulation"))
+        for line, name in imported(tree):
+            theirs = name.split(".")
+            if theirs[0] != "connectors" or len(theirs) < 2 or theirs[1] not in PSPS or str(path.relative_to(ROOT)) in PSP_LISTS:
+                continue
+            across = own is not None and len(theirs) > 2 and theirs[2].startswith("dialect") != simulated
+            if theirs[1] != own or across:
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_conformance_suite_names_no_psp() -> None:
+    wrong = [
+        f"{path.name}:{number} {line.strip()}"
+        for path in sorted((ROOT / "tests/connectors/conformance").glob("*.py"))
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if names_a_psp(line)
+    ]
+    assert not wrong, "what only one PSP has is in its manifest, or in tests/connectors/<psp>/conformance.py:\n" + "\n".join(wrong)
 
 
 def test_modules_stay_small_enough_to_read() -> None:

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 import trio
 
+from connectors.simulated import SIMULATED
 from payorch import chaos, cli, psp_process
 from payorch.folders import make_private_folder, only_one
 from payorch.psp_process import Simulators
@@ -98,7 +99,7 @@ def test_a_psp_that_refuses_everything_can_still_be_mended(payorch: Run, simulat
 
 
 def test_what_is_broken_is_listed(payorch: Run) -> None:
-    assert payorch().out == "nothing is broken: stripe\n"
+    assert payorch().out == f"nothing is broken: {', '.join(SIMULATED)}\n"
     payorch("stripe", "slow", "--rate", "0.25", "--seconds", "1", "--count", "7")
     payorch("stripe", "charge_then_hang", "--operation", "capture", "--for", "1h")
     listed = payorch("stripe").out.splitlines()
@@ -113,7 +114,7 @@ def test_what_is_broken_is_listed(payorch: Run) -> None:
     assert [one["fault"] for one in payorch("--json").data["faults"]["stripe"]] == ["charge_then_hang"]
     mended = payorch("--clear", "--json").data["lifted"]["stripe"]
     assert [one["fault"] for one in mended] == ["charge_then_hang"]
-    assert payorch("--clear").out == "stripe: 0 faults lifted\n"
+    assert payorch("--clear").out == "".join(f"{name}: 0 faults lifted\n" for name in SIMULATED)
 
 
 def test_json_tells_what_was_set(payorch: Run) -> None:
@@ -124,7 +125,7 @@ def test_json_tells_what_was_set(payorch: Run) -> None:
 
 def test_what_cannot_be_is_told(payorch: Run) -> None:
     unknown = payorch("acme", "slow")
-    assert (unknown.code, unknown.err) == (1, "payorch: acme is not simulated here; the simulators are: stripe\n")
+    assert (unknown.code, unknown.err) == (1, f"payorch: acme is not simulated here; the simulators are: {', '.join(SIMULATED)}\n")
     scoped = payorch("stripe", "refuse", "--operation", "capture")
     assert (scoped.code, scoped.err) == (1, "payorch: stripe: refuse is about connections: it has no scope\n")
     assert payorch("stripe", "slow", "--for", "2d").code == 2

@@ -31,6 +31,7 @@ COMMANDS = [
     "up", "serve", "simulators", "migrate", "states", "doctor", "config check", "config show", "merchants add", "merchants list",
     "merchants keys add", "merchants keys list", "merchants keys revoke", "operators add", "operators list", "audit verify", "books check",
     "chaos", "dead-letters list", "dead-letters show", "dead-letters replay", "dead-letters discard", "listen", "trigger",
+    "routing show", "routing simulate", "routing reload",
 ]  # fmt: skip
 
 
@@ -109,6 +110,11 @@ def test_serve_names_every_secret_it_misses(payorch: Run) -> None:
     ran = payorch("serve", PAYORCH_SECRET_KEY=SECRET_KEY)
     assert ran.code == 1
     assert [line.split()[1] for line in ran.err.splitlines()] == ["PAYORCH_DATABASE_URL", "PAYORCH_CONNECTORS__STRIPE__API_KEY"]
+    ran = payorch("serve", PAYORCH_SECRET_KEY=SECRET_KEY, PAYORCH_CONNECTORS__ADYEN__ENABLED="true")
+    assert [line.split()[1] for line in ran.err.splitlines()][2:] == [
+        "PAYORCH_CONNECTORS__ADYEN__ACCOUNT",
+        "PAYORCH_CONNECTORS__ADYEN__API_KEY",
+    ]
 
 
 def test_a_reader_that_leaves_is_no_news() -> None:
@@ -165,7 +171,7 @@ def test_config_check_passes_and_fails(payorch: Run) -> None:
 
 
 def test_config_check_knows_the_connectors(payorch: Run, tmp_path: Path) -> None:
-    stripe = (load({}).connectors["stripe"]).model_dump(exclude={"api_key", "webhook_secret", "enabled"})
+    stripe = (load({}).connectors["stripe"]).model_dump(exclude={"account", "api_key", "webhook_secret", "enabled"})
     (tmp_path / "connectors.toml").write_text(
         "[acme]\nenabled = true\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in stripe.items())
     )

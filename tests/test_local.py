@@ -21,12 +21,16 @@ import httpx2
 import pytest
 import trio
 
+from connectors.simulated import SIMULATED
 from connectors.simulator.cards import SHARED
-from payorch import local, psp_process, traffic
+from payorch import local, psp_process, simulator_identity, traffic
 from payorch.folders import FolderRefused, is_held, make_private_folder, only_one
 from payorch.settings import SettingsInvalid, load
-from payorch.system import SeededFractions
+from payorch.simulator_settings import connector_overrides, simulated_connectors
+from payorch.system import SeededFractions, SystemClock
 from tests.own_ports import own_port
+
+ANCHORS = Path("/nowhere/authority.pem")
 
 WITHIN_SECONDS = 90.0  # for a whole start on a machine that is busy with other tests
 
@@ -138,7 +142,7 @@ def test_it_comes_up_survives_a_kill_and_stops(up: Callable[..., Started], data_
     assert (data_dir / "secret.key").stat().st_mode & 0o777 == 0o600
     assert [operator["role"] for operator in known["operators"].values()] == ["operator", "approver"]
     assert set(known) == {"base_url", "merchant_key", "operators", "webhook_secrets", "simulators"}
-    assert set(known["webhook_secrets"]) == set(known["simulators"]) == {"stripe"}
+    assert set(known["webhook_secrets"]) == set(known["simulators"]) == set(SIMULATED)
     for secret in (known["merchant_key"], *known["webhook_secrets"].values(), *(one["token"] for one in known["operators"].values())):
         assert secret not in first.banner
 
@@ -262,20 +266,45 @@ def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
 
 
 def test_a_connector_with_an_address_from_outside_gets_no_simulator() -> None:
-    assert local.simulated_connectors(load({})) == ["stripe"]
-    assert local.simulated_connectors(load({"PAYORCH_CONNECTORS__STRIPE__BASE_URL": "http://127.0.0.1:9"})) == []
-    assert local.simulated_connectors(load({"PAYORCH_CONNECTORS__STRIPE__ENABLED": "false"})) == []
+    assert simulated_connectors(load({})) == list(SIMULATED)
+    others = [name for name in SIMULATED if name != "stripe"]
+    assert simulated_connectors(load({"PAYORCH_CONNECTORS__STRIPE__BASE_URL": "http://127.0.0.1:9"})) == others
+    assert simulated_connectors(load({"PAYORCH_CONNECTORS__STRIPE__ENABLED": "false"})) == others
 
 
 def test_connectors_lead_to_their_simulators() -> None:
-    overrides = local.connector_overrides(load({}), ["stripe"], {"stripe": "http://127.0.0.1:9"}, {"stripe": "whsec_x"})
+    overrides = connector_overrides(load({}), ["stripe"], {"stripe": "http://127.0.0.1:9"}, {"stripe": "whsec_x"}, ANCHORS)
     stripe = load({}, overrides=overrides).connectors["stripe"]
     assert stripe.base_url == "http://127.0.0.1:9"
     assert stripe.credentials() == {"api_key": "sk_test_simulated", "webhook_secret": "whsec_x"}
     given = load({"PAYORCH_CONNECTORS__STRIPE__API_KEY": "sk_test_mine"})
-    assert "connectors.stripe.api_key" not in local.connector_overrides(given, ["stripe"], {"stripe": "http://x"}, {"stripe": "w"})
+    assert "connectors.stripe.api_key" not in connector_overrides(given, ["stripe"], {"stripe": "http://x"}, {"stripe": "w"}, ANCHORS)
+    named = connector_overrides(load({}), ["adyen"], {"adyen": "http://127.0.0.1:9"}, {"adyen": "00FF"}, ANCHORS)
+    adyen = load({}, overrides=named).connectors["adyen"]
+    assert adyen.credentials() == {"account": "PayorchECOM", "api_key": "test_simulated", "webhook_secret": "00FF"}
     with pytest.raises(SettingsInvalid, match="no connector is left"):
-        local.connector_overrides(load({}), ["stripe"], {}, {})
+        connector_overrides(load({}), list(SIMULATED), {}, {}, ANCHORS)
+
+
+def test_a_simulator_that_signs_with_a_certificate_is_believed_by_its_own_authority_only(tmp_path: Path) -> None:
+    identity = simulator_identity.kept(tmp_path, SystemClock().now())
+    anchors, url = tmp_path / simulator_identity.ANCHOR, "http://127.0.0.1:9"
+    assert anchors.read_text() == identity.anchor
+    overrides = connector_overrides(load({}), ["paypal", "stripe"], {"paypal": url, "stripe": url}, {"paypal": "W", "stripe": "w"}, anchors)
+    paypal = load({}, overrides=overrides).connectors["paypal"]
+    assert (paypal.certificate_hosts, paypal.certificate_name, paypal.anchors()) == ((url,), "localhost", identity.anchor.encode())
+    assert load({}, overrides=overrides).connectors["stripe"].certificate_hosts == ()
+
+
+def test_a_simulator_that_signs_with_a_certificate_is_trusted_for_it_and_nobody_else_is(tmp_path: Path) -> None:
+    anchor = tmp_path / "anchor.pem"
+    anchor.write_text("-----BEGIN CERTIFICATE-----")
+    urls = {"paypal": "http://127.0.0.1:9", "stripe": "http://127.0.0.1:8"}
+    overrides = connector_overrides(load({}), list(urls), urls, dict.fromkeys(urls, "whsec_x"), anchor)
+    connectors = load({}, overrides=overrides).connectors
+    assert connectors["paypal"].certificate_hosts == ("http://127.0.0.1:9",)
+    assert (connectors["paypal"].certificate_name, connectors["paypal"].certificate_anchors) == ("localhost", str(anchor))
+    assert (connectors["stripe"].certificate_hosts, connectors["stripe"].certificate_anchors) == ((), "")
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", None])

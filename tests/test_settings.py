@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from actors.admission import CallKind
+from connectors.registry import CONNECTORS
 from payorch.circuits import admission_limits, connector_limits
 from payorch.configuration import FILES, shipped_folder
 from payorch.domain.desk import Limits
@@ -37,7 +38,7 @@ def folder_with(tmp_path: Path, text: str, name: str = "payorch.toml") -> dict[s
 def test_the_shipped_settings_are_whole_and_valid() -> None:
     settings = load({})
     assert settings.http.public_url == "http://127.0.0.1:8080"
-    assert settings.routing.default == ("stripe",)
+    assert settings.routing.default == ("stripe", "adyen", "paypal")
     assert settings.connectors["stripe"].base_url == "https://api.stripe.com"
     assert settings.secret_key is None
 
@@ -50,8 +51,7 @@ def test_every_setting_but_the_secrets_is_in_the_shipped_files() -> None:
         "database_url",
         "migration_database_url",
         "secret_key",
-        "connectors.stripe.api_key",
-        "connectors.stripe.webhook_secret",
+        *(f"connectors.{name}.{key}" for name in CONNECTORS for key in ("account", "api_key", "webhook_secret")),
     }
 
 
@@ -110,12 +110,12 @@ def test_each_source_overrides_the_one_before(tmp_path: Path) -> None:
 def test_a_folder_may_be_a_whole_copy(tmp_path: Path) -> None:
     shutil.copytree(shipped_folder(), tmp_path / "copy")
     settings = load({"PAYORCH_CONFIG_DIR": str(tmp_path / "copy")})
-    assert origins(settings)["routing.default"] == (["stripe"], str(tmp_path / "copy" / "routing.toml"))
+    assert origins(settings)["routing.default"] == (["stripe", "adyen", "paypal"], str(tmp_path / "copy" / "routing.toml"))
 
 
 def test_tables_of_the_connectors_file_are_connectors(tmp_path: Path) -> None:
     settings = load(folder_with(tmp_path, "[stripe]\nenabled = false", "connectors.toml"))
-    assert settings.enabled_connectors() == {}
+    assert "stripe" not in settings.enabled_connectors()
     assert settings.connectors["stripe"].connections == 32
 
 
@@ -207,7 +207,7 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
         ({"PAYORCH_PAYMENTS__UNKNOWN_LOOKS_SECONDS": "2,60,5"}, "longer than the one before"),
         ({"PAYORCH_PAYMENTS__UNKNOWN_LOOKS_SECONDS": "[2"}, "payments.unknown_looks_seconds"),
         ({"PAYORCH_PAYMENTS__UNKNOWN_LOOKS_SECONDS": ","}, "at least 1 item"),
-        ({"PAYORCH_ROUTING__DEFAULT": "stripe,adyen"}, "routing.default: names adyen"),
+        ({"PAYORCH_ROUTING__DEFAULT": "stripe,acme"}, "routing.default: names acme"),
         ({"PAYORCH_CONNECTORS__STRIPE__TOTAL_TIMEOUT_SECONDS": "80"}, "payments.call_lost_seconds: must be 90 or more"),
         ({"PAYORCH_CONNECTORS__STRIPE__LEAST_CALL_SECONDS": "31"}, "least_call_seconds must not exceed total_timeout_seconds (30)"),
         ({"PAYORCH_CONNECTORS__STRIPE__CIRCUIT_MINIMUM_CALLS": "101"}, "circuit_minimum_calls must not exceed circuit_window_calls (100)"),
@@ -225,7 +225,7 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
         ({"PAYORCH_PAYMENTS__INQUIRE_FIRST_SECONDS": "5"}, "payments.inquire_first_seconds: must be below http"),
         ({"PAYORCH_CONNECTORS__STRIPE__BASE_URL": "ftp://x"}, "http(s)://host"),
         ({"PAYORCH_CONNECTORS__STRIPE__BASE_URL": "https://user:pw@x"}, "base_url: must be http(s)://host[:port][/prefix], without user"),
-        ({"PAYORCH_CONNECTORS__ADYEN__ENABLED": "true"}, "connectors.adyen.base_url: is missing"),
+        ({"PAYORCH_CONNECTORS__ACME__ENABLED": "true"}, "connectors.acme.base_url: is missing"),
         ({"PAYORCH_CONFIG_DIR": "/nowhere/at/all"}, "is not a folder"),
     ],
 )
@@ -252,3 +252,37 @@ def test_settings_do_not_change() -> None:
         settings.http.port = 1
     with pytest.raises(TypeError):
         settings.connectors["stripe"] = settings.connectors["stripe"]  # type: ignore[index]
+
+
+CERTIFICATES = {
+    "PAYORCH_CONNECTORS__STRIPE__CERTIFICATE_HOSTS": "api.psp.example, http://127.0.0.1:9001",
+    "PAYORCH_CONNECTORS__STRIPE__CERTIFICATE_NAME": "*.psp.example",
+}
+
+
+def test_hosts_of_certificates_are_named_with_the_name_that_they_must_have(tmp_path: Path) -> None:
+    anchors = tmp_path / "anchors.pem"
+    anchors.write_text("-----BEGIN CERTIFICATE-----")
+    settings = load(CERTIFICATES | {"PAYORCH_CONNECTORS__STRIPE__CERTIFICATE_ANCHORS": str(anchors)}).connectors["stripe"]
+    assert settings.certificate_hosts == ("api.psp.example", "http://127.0.0.1:9001")
+    assert settings.anchors() == b"-----BEGIN CERTIFICATE-----"
+    assert load(CERTIFICATES).connectors["stripe"].anchors() is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["http://api.psp.example", "http://10.0.0.1:80", "http://localhost:80", "https://a.example/path", "user@a.example", "a.example:0", "",
+     "a.example:port", "ftp://a.example", "https://a.example?q", "[::1"],
+)  # fmt: skip
+def test_other_hosts_of_certificates_are_refused(host: str) -> None:
+    with pytest.raises(SettingsInvalid, match="certificate_hosts"):
+        load(CERTIFICATES | {"PAYORCH_CONNECTORS__STRIPE__CERTIFICATE_HOSTS": f'["{host}"]'})
+
+
+def test_certificates_of_nobody_or_of_no_anchor_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsInvalid, match="certificate_name"):
+        load({"PAYORCH_CONNECTORS__STRIPE__CERTIFICATE_HOSTS": "api.psp.example"})
+    (tmp_path / "empty.pem").write_text("")
+    for path in (tmp_path / "empty.pem", tmp_path / "missing.pem", tmp_path):
+        with pytest.raises(SettingsInvalid, match="certificate_anchors"):
+            load(CERTIFICATES | {"PAYORCH_CONNECTORS__STRIPE__CERTIFICATE_ANCHORS": str(path)})

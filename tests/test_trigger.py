@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from connectors.registry import CONNECTORS
 from connectors.simulator.cards import SHARED
 from connectors.simulator.dialect import Deed as DashboardDeed
 from connectors.simulator.faults import FaultKind
 from payorch.domain.announcements import EVENT_TYPES
 from payorch.folders import write_private
-from payorch.trigger import RECIPES, Await, Call, Deed
+from payorch.trigger import RECIPES, Await, Call, Deed, _in_parts
 from tests.command_line import Ran, Run, runner
 from tests.fake_platform import KEY, Answer, FakePlatform, Handle, Request, serving
 
@@ -63,6 +64,14 @@ def test_every_event_that_merchants_hear_of_has_a_recipe(payorch: Run) -> None:
     assert listed.code == 0
     assert [line.split()[0] for line in listed.out.splitlines()] == list(RECIPES)
     assert [one["event"] for one in payorch("trigger", "--json").data] == list(RECIPES)
+
+
+@pytest.mark.parametrize("connector", CONNECTORS)
+def test_captures_in_parts_are_asked_for_as_each_psp_wants_it(connector: str) -> None:
+    options = _in_parts(connector)
+    assert options == dict(CONNECTORS[connector].manifest.several_captures_options)
+    assert CONNECTORS[connector].check_options(options) == []
+    assert _in_parts("psp_one") == {}
 
 
 @pytest.mark.parametrize("event", RECIPES)

@@ -1,12 +1,13 @@
 """What the server and the deterministic simulation ask of a PSP's dialect: one pure function per request, one for the passing of time,
-one for what somebody does in the PSP's own dashboard, one that signs a webhook.
+one for what somebody does in the PSP's own dashboard, two that sign a webhook. And what it takes to run such a PSP beside the platform.
 
 Not here: any dialect (`connectors/<psp>/dialect.py`), serving over HTTP (`payorch.simulators`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
@@ -31,7 +32,8 @@ class Settings:
     api_key: the only key accepted; None accepts every well-formed test key.
     key_window_seconds: how long an idempotency key replays. search_lag_seconds: how long a new payment stays out of the search index.
     pending_seconds, late_failure_seconds: after how long a pending payment is approved, and a capture or refund fails after all.
-    authorization_seconds: how long an authorisation lives.
+    authorization_seconds: how long an authorisation lives. token_seconds: how long an access token does, where the PSP lends any.
+    signing_key, certificates: PEM; what webhooks are signed with, and the certificate of it with those above it, where the PSP signs so.
     """
 
     base_url: str
@@ -41,6 +43,9 @@ class Settings:
     pending_seconds: float = 3.0
     late_failure_seconds: float = 5.0
     authorization_seconds: float = 7 * 24 * 3600.0
+    token_seconds: float = 9 * 3600.0
+    signing_key: bytes | None = field(default=None, repr=False)
+    certificates: bytes | None = field(default=None, repr=False)
 
 
 class Deed(StrEnum):
@@ -93,9 +98,29 @@ class Dialect(Protocol):
         """Does that in the dashboard: `amount` in ISO minor units, all of it where None. Raises NotPossible."""
         ...
 
-    def webhook_headers(self, body: bytes, *, secret: str, at: datetime) -> tuple[tuple[str, str], ...]:
-        """The headers of a webhook with that body that is sent at that moment, its signature among them; lower-case names."""
+    def webhook_body(self, body: bytes, *, secret: str, at: datetime) -> bytes:
+        """The body of a webhook as it is sent at that moment: with its signature in it, where this PSP signs there."""
         ...
+
+    def webhook_headers(self, body: bytes, *, secret: str, at: datetime) -> tuple[tuple[str, str], ...]:
+        """The headers of a webhook whose body is sent so at that moment, its signature among them, where this PSP signs there; lower-case
+        names."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulation:
+    """One simulated PSP, as it is run beside a developer's platform.
+
+    credentials: what the platform shows it, by the names of `payorch.sections.ConnectorSettings`; it takes them and they open nothing else.
+    webhook_secret: a secret of the form that this PSP's webhooks are signed with, out of random bytes. certified: webhooks are signed with
+    a key that has a certificate (`Settings.signing_key`), which the platform has to be able to fetch and to trust.
+    """
+
+    dialect: Callable[[Settings], Dialect]
+    credentials: Mapping[str, str] = field(repr=False)
+    webhook_secret: Callable[[bytes], str]
+    certified: bool = False
 
 
 _HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"

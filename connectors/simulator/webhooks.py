@@ -35,7 +35,7 @@ _FIELDS: Final = frozenset({"url", "secret"})
 _PRINTABLE: Final = re.compile(r"[!-~]+")
 _LONGEST_URL: Final = 2000
 _LONGEST_SECRET: Final = 200
-_STALE: Final = timedelta(hours=1)
+_STALE: Final = timedelta(days=5)
 """How old a delivery is that is played back: older than any PSP's libraries take it."""
 _PLAIN_HEADERS: Final = frozenset({"content-type", "user-agent"})
 """What a webhook without any signature has as well."""
@@ -72,12 +72,10 @@ def take(
 
 def posts(dialect: Dialect, target: Target, due: Due, now: datetime) -> list[Post]:
     """All that is posted at once for one webhook: itself, as often as a fault will have it, and a forged copy where one befell it."""
-    body = due.notification.body
-    headers = dialect.webhook_headers(body, secret=target.secret, at=now)
-    true = Post(request=_request(target, headers, body))
-    made = [true] * due.copies
+    true = _signed(dialect, target, due.notification.body, target.secret, now)
+    made = [Post(request=true)] * due.copies
     if due.forgery is not None:
-        made.insert(0, _forged(dialect, target, Forgery(due.forgery), body, headers, now))
+        made.insert(0, _forged(dialect, target, Forgery(due.forgery), due.notification.body, true, now))
     return made
 
 
@@ -105,26 +103,33 @@ def _words(answer: Answer) -> str:
     return f"the endpoint answered {answer}" if isinstance(answer, int) else answer
 
 
+def _signed(dialect: Dialect, target: Target, body: bytes, secret: str, at: datetime) -> HttpRequest:
+    signed = dialect.webhook_body(body, secret=secret, at=at)
+    return _request(target, dialect.webhook_headers(signed, secret=secret, at=at), signed)
+
+
 def _request(target: Target, headers: tuple[tuple[str, str], ...], body: bytes) -> HttpRequest:
     parts = urlsplit(target.url)
     path = parts.path or "/"
     return HttpRequest(method="POST", path=f"{path}?{parts.query}" if parts.query else path, headers=headers, body=body)
 
 
-def _forged(dialect: Dialect, target: Target, how: Forgery, body: bytes, headers: tuple[tuple[str, str], ...], now: datetime) -> Post:
+def _forged(dialect: Dialect, target: Target, how: Forgery, body: bytes, true: HttpRequest, now: datetime) -> Post:
+    if how is Forgery.STALE:
+        stale = _signed(dialect, target, body, target.secret, now - _STALE)
+        if stale != true:
+            return Post(request=stale, forged=True)
+        how = Forgery.ALTERED  # this PSP's signatures know no time: what it signed long ago is as good as new
     match how:
-        case Forgery.ALTERED:
-            body = _falsified(body)
         case Forgery.WRONG_KEY:
             # Twice the secret is another one, and still of the form that this PSP's secrets have.
-            body = _falsified(body)
-            headers = dialect.webhook_headers(body, secret=target.secret * 2, at=now)
-        case Forgery.STALE:
-            headers = dialect.webhook_headers(body, secret=target.secret, at=now - _STALE)
+            forged = _signed(dialect, target, _falsified(body), target.secret * 2, now)
         case Forgery.UNSIGNED:
-            body = _falsified(body)
-            headers = tuple((name, value) for name, value in headers if name in _PLAIN_HEADERS)
-    return Post(request=_request(target, headers, body), forged=True)
+            headers = tuple((name, value) for name, value in true.headers if name in _PLAIN_HEADERS)
+            forged = _request(target, headers, _falsified(body))
+        case _:
+            forged = _request(target, true.headers, _falsified(true.body))
+    return Post(request=forged, forged=True)
 
 
 def _falsified(body: bytes) -> bytes:
@@ -133,12 +138,13 @@ def _falsified(body: bytes) -> bytes:
     return encode(_raised(event) | {"id": f"{event.get('id')}_forged"})
 
 
-def _raised(it: Any) -> Any:
+def _raised(it: Any, *, amount: bool = False) -> Any:
+    """The same with every amount one higher: the whole numbers that are called one, or stand in an object that is."""
     if isinstance(it, list):
-        return [_raised(value) for value in it]
-    if not isinstance(it, dict):
-        return it
-    return {name: value + 1 if name.startswith("amount") and type(value) is int else _raised(value) for name, value in it.items()}
+        return [_raised(value, amount=amount) for value in it]
+    if isinstance(it, dict):
+        return {name: _raised(value, amount=amount or name.startswith("amount")) for name, value in it.items()}
+    return it + 1 if amount and type(it) is int else it
 
 
 # --- where they go ------------------------------------------------------------------------------------------------------------------------

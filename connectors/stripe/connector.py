@@ -10,7 +10,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, final
 
-from connectors.contract import AuthorizeOrder, Delivery, Forged, HttpRequest, HttpResponse, Notice, NotSupported, OperationOrder
+from connectors.contract import (
+    AccessToken,
+    AuthorizeOrder,
+    CompletionOrder,
+    Delivery,
+    Forged,
+    HttpRequest,
+    HttpResponse,
+    Notice,
+    NotSupported,
+    OperationOrder,
+)
 from connectors.stripe import answers, notices, options, requests, signatures, testimony
 from connectors.stripe.manifest import API_VERSION, MANIFEST, NAME
 from payorch.domain.capability import Manifest
@@ -42,6 +53,14 @@ class StripeConnector:
         """Create and confirm one PaymentIntent. Raises NotSupported."""
         return requests.authorize(order)
 
+    def complete(self, order: CompletionOrder) -> PreparedCall | None:
+        """None: a PaymentIntent that we confirmed is finished by the shopper himself."""
+        return None
+
+    def fence(self, attempt: Attempt) -> PreparedCall | None:
+        """None: Stripe cancels by its own id only."""
+        return None
+
     def capture(self, order: OperationOrder) -> PreparedCall:
         """Capture part or all of what the attempt holds. Raises NotSupported."""
         return requests.capture(order)
@@ -57,6 +76,14 @@ class StripeConnector:
     def inquire(self, subject: Attempt | Operation, attempt: Attempt) -> PreparedCall | None:
         """A call that only reads what became of the subject; None where Stripe's own id is needed and not known."""
         return requests.inquire(subject, attempt)
+
+    def sign_in(self, credentials: Mapping[str, str]) -> HttpRequest | None:
+        """None: the API key authenticates each call."""
+        return None
+
+    def signed_in(self, response: HttpResponse, *, at: datetime) -> AccessToken | None:
+        """None, as nobody signs in."""
+        return None
 
     def request(self, call: PreparedCall, *, psp_key: str | None, credentials: Mapping[str, str]) -> HttpRequest:
         """The stored call on the wire: its method, path and body as they are, and the headers that are never stored.
@@ -88,7 +115,13 @@ class StripeConnector:
         """Any 2xx tells Stripe that it need not send the event again."""
         return _ACKNOWLEDGEMENT
 
-    def receive(self, delivery: Delivery, *, secrets: tuple[str, ...], at: datetime) -> tuple[Notice, ...] | Forged:
+    def certificate_wanted(self, delivery: Delivery) -> str | None:
+        """None: Stripe signs with a shared secret."""
+        return None
+
+    def receive(
+        self, delivery: Delivery, *, secrets: tuple[str, ...], at: datetime, certificates: tuple[bytes, ...] = ()
+    ) -> tuple[Notice, ...] | Forged:
         """The one event in a delivery that is surely Stripe's. `secrets`: the endpoint's, each the whole `whsec_...`. Never raises."""
         return signatures.forged(delivery, secrets=secrets, at=at) or (notices.notice(delivery.body),)
 

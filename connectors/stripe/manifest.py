@@ -50,6 +50,7 @@ MANIFEST: Final = Manifest(
     partial_capture=True,
     # Only for payments whose connector option `request_multicapture` asked for it; `capture` refuses the others before anything is sent.
     multiple_captures=True,
+    several_captures_options=MappingProxyType({"request_multicapture": "if_available"}),
     capture_reportable=True,
     partial_refund=True,
     multiple_refunds=True,

@@ -9,8 +9,9 @@ Not here: the shapes of answers (`shapes`), whether the state of a payment allow
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
@@ -22,13 +23,32 @@ from payorch.api.problems import Code, FieldError
 from payorch.api.refusal import InvalidBody, Refusal
 from payorch.api.strict_json import BodyTooLarge, JsonObject, JsonRefused, pointer_to
 from payorch.domain import intent as domain
+from payorch.domain.capability import Manifest
 from payorch.domain.identifiers import MalformedIdentifier, parse
 from payorch.domain.money import EXPONENTS, LARGEST_MINOR, chargeable
 
 Body = TypeVar("Body", bound=BaseModel)
 OptionCheck: TypeAlias = Callable[[Mapping[str, object]], list[str]]
-Connectors: TypeAlias = Mapping[str, OptionCheck | None]
-"""Connector name -> the check of its own options, or None where it takes none."""
+
+
+class Offering(Protocol):
+    """What this needs to know of a connector."""
+
+    @property
+    def manifest(self) -> Manifest: ...
+
+    def check_options(self, given: Mapping[str, object]) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connectors:
+    """What bodies are held to. options: of each connector that is switched on, the check of its own options, None where it takes none.
+    methods: every method that any connector of this program offers, and whether all who do need a token for it.
+    """
+
+    options: Mapping[str, OptionCheck | None]
+    methods: Mapping[str, bool]
+
 
 MOST_METADATA: Final = 50
 LONGEST_METADATA_NAME: Final = 40
@@ -101,7 +121,7 @@ class StrictBody(BaseModel):
 class PaymentMethodBody(StrictBody):
     """How the shopper pays. A card needs `token` (offered to any connector) or `tokens` (one per connector), a wallet needs none."""
 
-    type: Literal["card", "paypal"]
+    type: Annotated[str, StringConstraints(min_length=1, max_length=40), Field(description="card, or a wallet that a connector offers.")]
     token: Token | None = None
     tokens: dict[ConnectorName, Token] | None = None
     brand: Annotated[str, StringConstraints(min_length=1, max_length=40)] | None = None
@@ -172,9 +192,13 @@ class RefundPaymentBody(StrictBody):
     metadata: Metadata = Field(default_factory=dict)
 
 
-def option_checks(connectors: Mapping[str, object]) -> Connectors:
-    """The connectors' names, each with its own check of options where it has one (`check_options`)."""
-    return {name: getattr(connector, "check_options", None) for name, connector in connectors.items()}
+def connectors_of(enabled: Mapping[str, Offering], known: Iterable[Offering]) -> Connectors:
+    """What those that are switched on take as options, and what those that there are offer as methods."""
+    methods: dict[str, bool] = {}
+    for connector in known:
+        for name, support in connector.manifest.methods.items():
+            methods[name] = methods.get(name, True) and support.needs_token
+    return Connectors(options={name: connector.check_options for name, connector in enabled.items()}, methods=methods)
 
 
 def read_json(body: bytes, *, max_bytes: int, max_depth: int) -> JsonObject:
@@ -304,31 +328,34 @@ def _method_errors(method: PaymentMethodBody | None, connectors: Connectors) -> 
     errors = []
     if method.token is not None and method.tokens is not None:
         errors.append(FieldError(pointer="/payment_method/tokens", detail="Send token or tokens, not both."))
-    if method.type == "card" and not method.token and not method.tokens:
-        errors.append(FieldError(pointer="/payment_method/token", detail="A card needs a token, or tokens by connector."))
+    if method.type not in connectors.methods:
+        offered = ", ".join(sorted(connectors.methods))
+        errors.append(FieldError(pointer="/payment_method/type", detail=f"No connector offers this method; there are: {offered}."))
+    elif connectors.methods[method.type] and not method.token and not method.tokens:
+        errors.append(FieldError(pointer="/payment_method/token", detail="This method needs a token, or tokens by connector."))
     for name in method.tokens or {}:
-        if name not in connectors:
+        if name not in connectors.options:
             errors.append(FieldError(pointer=pointer_to("/payment_method/tokens", name), detail=_no_connector(connectors)))
     return errors
 
 
 def _connector_errors(body: CreatePaymentBody, connectors: Connectors) -> list[FieldError]:
     errors = []
-    if body.connector is not None and body.connector not in connectors:
+    if body.connector is not None and body.connector not in connectors.options:
         errors.append(FieldError(pointer="/connector", detail=_no_connector(connectors)))
     for name, options in body.connector_options.items():
         pointer = pointer_to("/connector_options", name)
-        if name not in connectors:
+        if name not in connectors.options:
             errors.append(FieldError(pointer=pointer, detail=_no_connector(connectors)))
             continue
-        check = connectors[name]
+        check = connectors.options[name]
         wrong = check(options) if check is not None else ["This connector takes no options."] if options else []
         errors += [FieldError(pointer=pointer, detail=detail) for detail in wrong]
     return errors
 
 
 def _no_connector(connectors: Connectors) -> str:
-    return f"There is no such connector; there are: {', '.join(connectors) or 'none'}."
+    return f"There is no such connector; there are: {', '.join(connectors.options) or 'none'}."
 
 
 def _customer(body: CustomerBody | None) -> domain.Customer | None:

@@ -22,7 +22,7 @@ from payorch.api.present import operation_json, page_json, payment_json
 from payorch.api.reading import Body, identifier, json_response, object_of, whole_body
 from payorch.api.refusal import Refusal, not_found
 from payorch.api.searching import page_of
-from payorch.api.shopper import farewell_page, onward_url, returned_attempt
+from payorch.api.shopper import brought_back, farewell_page, onward_url, returned_attempt
 from payorch.api.strict_json import JsonObject, fingerprint
 from payorch.api.surroundings import ApiSurroundings
 from payorch.api.timeline import timeline_json
@@ -205,7 +205,7 @@ class MerchantApi:
         attempt_id = returned_attempt(payment_id, request.args.getlist("token"), self._around.return_key)
         if attempt_id is None:
             raise not_found()
-        payment = await self._looked_at(identifier(payment_id, "pay"), attempt_id)
+        payment = await self._looked_at(identifier(payment_id, "pay"), attempt_id, await _brought())
         if payment is None:
             raise not_found()
         onward = onward_url(payment)
@@ -214,15 +214,21 @@ class MerchantApi:
         # The token must not travel on to the merchant's site in a Referer header.
         return Response("", 303, headers={"Location": onward, "Referrer-Policy": "no-referrer"}, content_type="text/plain")
 
-    async def _looked_at(self, payment_id: str, attempt_id: str) -> Payment | None:
+    async def _looked_at(self, payment_id: str, attempt_id: str, returned: Mapping[str, str]) -> Payment | None:
         def make(reply: Reply[Payment | None]) -> Message:
-            return ShopperReturned(attempt_id=attempt_id, cause=g.request_id, reply_to=reply)
+            return ShopperReturned(attempt_id=attempt_id, returned=returned, cause=g.request_id, reply_to=reply)
 
         try:
             return await self._around.directory.ask(payment_id, make, within_seconds=SHOPPER_WAITS_SECONDS)
         except (AskTimeout, ActorStopped, MailboxFull, TooManyChildren):
             # The payment's own timer looks later. The shopper goes on with what is known now.
             return await self._around.load_payment(payment_id)
+
+
+async def _brought() -> Mapping[str, str]:
+    """What the browser that came back has in its query and, where it was sent by a form, in that."""
+    posted = (await request.form).items(multi=True) if request.method == "POST" else ()
+    return brought_back([*request.args.items(multi=True), *posted])
 
 
 def said(answer: Said) -> Response:

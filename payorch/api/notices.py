@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, final
 
 import msgspec
@@ -34,6 +34,9 @@ from payorch.telemetry import Metrics
 PATH: Final = "/webhooks/"
 ROUTE: Final = "/webhooks/<connector>"
 
+CERTIFICATES_AGAIN_SECONDS: Final = 5
+"""After which a delivery whose certificates could not be had is worth another try."""
+
 _SECOND_BODY: Final = "the PSP sent another body under an identity that it had used before"
 
 
@@ -41,14 +44,16 @@ _SECOND_BODY: Final = "the PSP sent another body under an identity that it had u
 class NoticeSurroundings:
     """What this part of the edge is given by the composition root.
 
-    connectors: those that are switched on. secrets: of each, all that are valid now. identifier: a new id with that prefix. write: through
-    the journal writer; it returns when it is durable and raises JournalUnavailable where surely nothing was written. stored_digest: of what
-    stands under (connector, identity). seal: a content, encrypted, for the notice of that id. hand_on: tells the inbox; must not wait or
-    raise. body_limit_bytes, body_deadline_seconds: of a delivery.
+    connectors: those that are switched on. secrets: of each, all that are valid now. certificates: those of a connector that are at an
+    address, verified; Forged where they cannot be believed, None where they could not be had just now. identifier: a new id with that
+    prefix. write: through the journal writer; it returns when it is durable and raises JournalUnavailable where surely nothing was written.
+    stored_digest: of what stands under (connector, identity). seal: a content, encrypted, for the notice of that id. hand_on: tells the
+    inbox; must not wait or raise. body_limit_bytes, body_deadline_seconds: of a delivery.
     """
 
     connectors: Mapping[str, Connector]
     secrets: Mapping[str, tuple[str, ...]]
+    certificates: Callable[[str, str], Awaitable[tuple[bytes, ...] | Forged | None]]
     clock: Clock
     identifier: Callable[[str], str]
     write: Callable[[Arrival], Awaitable[Result]]
@@ -85,7 +90,7 @@ class NoticeApi:
         content = await body()
         read = tuple([(key.decode("latin-1").lower(), value.decode("latin-1")) for key, value in headers])
         at = around.clock.now()
-        told = connector.receive(Delivery(headers=read, body=content), secrets=around.secrets.get(name, ()), at=at)
+        told = await self._read(name, connector, Delivery(headers=read, body=content), at)
         if isinstance(told, Forged):
             around.metrics.notices_refused.labels(name).inc()
             around.log.warning("webhook.refused", connector=name, reason=told.reason, request_id=request_id)
@@ -94,6 +99,18 @@ class NoticeApi:
             await self._keep(name, notice, request_id)
         answer = connector.acknowledgement
         return Said(status=answer.status, body=answer.body, content_type=answer.header("content-type") or "text/plain")
+
+    async def _read(self, name: str, connector: Connector, delivery: Delivery, at: datetime) -> tuple[Notice, ...] | Forged:
+        """What the delivery holds. Raises Refusal (503, so that the PSP delivers again) where its certificates could not be had."""
+        certificates: tuple[bytes, ...] | Forged | None = ()
+        wanted = connector.certificate_wanted(delivery)
+        if wanted is not None:
+            certificates = await self._around.certificates(name, wanted)
+        if certificates is None:
+            raise Refusal(Code.UNAVAILABLE, retry_after_seconds=CERTIFICATES_AGAIN_SECONDS)
+        if isinstance(certificates, Forged):
+            return certificates
+        return connector.receive(delivery, secrets=self._around.secrets.get(name, ()), at=at, certificates=certificates)
 
     async def _keep(self, connector: str, notice: Notice, request_id: str) -> None:
         """Durable when this returns."""

@@ -1,7 +1,8 @@
 """The way back of a shopper from a PSP: a URL that only we can have made, and where the browser goes on to.
 
 The token in the URL proves that we sent a shopper away for this attempt, and nothing else; it opens no data and is good as long as the
-payment exists. What a PSP adds to the URL is never believed: coming back is a reason to ask the PSP, not evidence.
+payment exists. What a PSP adds to the URL is never believed: coming back is a reason to ask the PSP, not evidence. But the PSP itself
+may want to have it back, so it is told apart from our own mark and handed on, within bounds.
 
 Not here: asking, or what the answer means for the payment.
 """
@@ -22,6 +23,11 @@ from payorch.domain.records import Payment
 PURPOSE: Final = "shopper-return"
 """For `payorch.keys.derived_key`: the key is used for nothing else."""
 
+RETURNED_PARAMETERS: Final = 20
+"""Names that a browser may bring back. PSPs use one to five."""
+RETURNED_CHARACTERS: Final = 32_768
+"""Of names and values together: a 3-D Secure result in a form is the longest there is, at some ten thousand."""
+
 _FORM: Final = b"payorch shopper return 1"
 _TOKEN: Final = re.compile(r"(?P<attempt_id>att_[0-9a-z]{26})\.(?P<mark>[0-9A-Za-z_-]{43})")
 
@@ -41,6 +47,23 @@ def returned_attempt(payment_id: str, tokens: Iterable[str], key: bytes) -> str 
         if match is not None and hmac.compare_digest(match["mark"].encode(), _mark(payment_id, match["attempt_id"], key).encode()):
             return match["attempt_id"]
     return None
+
+
+def brought_back(parameters: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """What the browser brought in its query and form: the first value of each name, without our own marks. What is beyond the bounds is
+    left out: no PSP needs it, and it is nobody's word.
+    """
+    found: dict[str, str] = {}
+    room = RETURNED_CHARACTERS
+    for name, value in parameters:
+        size = len(name) + len(value)
+        if name in found or size > room or _TOKEN.fullmatch(value) is not None:
+            continue
+        if len(found) == RETURNED_PARAMETERS:
+            break
+        found[name] = value
+        room -= size
+    return found
 
 
 def onward_url(payment: Payment) -> str | None:

@@ -70,7 +70,7 @@ class ApiSurroundings:
     load_payments (`reads.load_many`), load_events, find_operation (the payment of an operation's id), search: `payorch.store.reads`.
     load_notices: `inbox_reads.notices_of`, so many of a payment.
     write_answer: through the journal writer; it returns when the answer is durable, and raises JournalUnavailable where surely nothing was
-    written. connectors: those that are switched on, see `contracts.option_checks`. parts: at least `database` and `journal`. pepper: of API
+    written. connectors: those that are switched on, see `contracts.connectors_of`. parts: at least `database` and `journal`. pepper: of API
     keys. return_key: `keys.derived_key` for `shopper.PURPOSE`.
     """
 

@@ -97,6 +97,7 @@ SENTENCES: Final[Mapping[Name, str]] = {
     Name.CORRECTION_APPROVED: "Two people corrected the payment on evidence{because}.",
     Name.COMPENSATION_APPROVED: "Two people decided to give the money back{because}.",
     Name.CANCEL_INTENT_RECORDED: "The merchant wants the payment ended; it will be as soon as its outcome is known.",
+    Name.FENCE_PREPARED: "{connector} is to be told never to charge this any more, and to give back what it may have taken.",
     Name.EVIDENCE_RECORDED: "Noted from {connector}: {finding}.",
     Name.OPERATION_PENDING: "{connector} accepted the {operation} and will tell the result later.",
     Name.OPERATION_ADOPTED: "A {deed} at {connector} that was not asked for here was taken into the books.",
@@ -273,7 +274,7 @@ def _subject_id(data: e.Data) -> str | None:
     match data:
         case e.AttemptChange(attempt_id=subject_id) | e.OperationChange(operation_id=subject_id) | e.Discrepancy(subject_id=subject_id):
             return subject_id
-        case e.Correction(attempt_id=subject_id):
+        case e.Completion(attempt_id=subject_id) | e.FenceOpened(attempt_id=subject_id) | e.Correction(attempt_id=subject_id):
             return subject_id
         case e.Resync(attempt_id=attempt_id, operation_id=operation_id):
             return operation_id or attempt_id
@@ -316,6 +317,8 @@ def _reason_of(data: e.Data) -> str | None:
 def _next_action_at(data: e.Data) -> datetime | None:
     match data:
         case e.AttemptChange(next_action_at=at) | e.OperationChange(next_action_at=at) | e.Resync(next_action_at=at):
+            return at
+        case e.Completion(next_action_at=at):
             return at
         case e.AttemptOpened(attempt=subject) | e.OperationOpened(operation=subject):
             return subject.next_action_at

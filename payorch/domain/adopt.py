@@ -1,7 +1,8 @@
 """What was done at the PSP without us: refunds that are taken into our books, voids that leave their mark, captures that people must judge.
 
 1. Ours come first. While a refund of ours is in flight or unknown, what looks like somebody else's may be ours: nothing is adopted, and the
-   attempt is looked at again, unless only people can still say. What a list says of a refund of ours is weighed as an answer about it.
+   attempt is looked at again, unless only people can still say, or a PSP that cannot be asked has told the two apart. What a list says of a
+   refund of ours is weighed as an answer about it.
 2. Once. The PSP's total says how much was given back; what our books account for, adopted or our own, is taken off it, so that the same
    evidence a second time leaves nothing. Where the PSP lists its refunds as well, each is adopted under its own id.
 3. What we learn is never refused: more may have been given back than was taken. Then people hear of it as well.
@@ -79,7 +80,7 @@ def adopt_refunds(story: Story, before: Payment, attempt_id: str, evidence: Evid
         return _doubt_ours(story, attempt, evidence)
     if surplus == 0:
         return None
-    if _waits(story.payment, attempt):
+    if _waits(story.payment, attempt) and not _told_apart(story, attempt, evidence):
         return look_soon(story, attempt.id, _WAITS) if _will_end(story.payment, attempt) else None
     if not captured_by(story.payment, attempt.id):
         detail = f"the PSP gave back {surplus} minor units of a payment of which nothing is known to be captured"
@@ -96,6 +97,14 @@ def adopt_refunds(story: Story, before: Payment, attempt_id: str, evidence: Evid
 def adoption_waits(payment: Payment, attempt: Attempt, evidence: Evidence) -> bool:
     """Whether this evidence shows what will be adopted only once a refund of ours has ended: the look at the attempt is not over then."""
     return _waits(payment, attempt) and _will_end(payment, attempt) and _surplus(payment, attempt, evidence) > 0
+
+
+def _told_apart(story: Story, attempt: Attempt, evidence: Evidence) -> bool:
+    """Whether it surely is nobody's here, whatever of ours is under way: a PSP that cannot be asked tells of each refund in a notice of its
+    own, those of ours by our name. There will be no other look at this one.
+    """
+    named = [one for one in evidence.refunds or () if one.our_reference is None]
+    return evidence.source is Source.WEBHOOK and bool(named) and story.payment.hold is None and not askable(attempt, story.desk)
 
 
 def _waits(payment: Payment, attempt: Attempt) -> bool:

@@ -407,7 +407,8 @@ def _unexpected(payment: Payment, attempt: Attempt, operations: Iterable[Operati
     automatic = attempt.state is AttemptState.CHARGED or payment.intent.capture is CaptureMode.AUTOMATIC
     left: list[Line] = []
     for line in strays:
-        nameless = line.type is Movement.CAPTURED and line.operation_reference is None
+        # Of what a PSP captures by itself, some of them say no name of ours, and some the attempt's.
+        nameless = line.type is Movement.CAPTURED and line.operation_reference in (None, attempt.id)
         if nameless and automatic:
             automatic = False  # whatever its amount: the sum tells whether it is the right one
         elif nameless and line.amount in expected:

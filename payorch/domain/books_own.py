@@ -57,6 +57,8 @@ class AttemptView(Struct, frozen=True, kw_only=True, gc=False):
     currency: str
     psp_key: str
     psp_reference: str | None
+    money_reference: str | None
+    fence_key: str | None
     next_action_at: datetime | None
 
 
@@ -203,6 +205,8 @@ def _children(payment: Payment, kept: Kept) -> list[Finding]:
             currency=attempt.amount.currency,
             psp_key=attempt.psp_key,
             psp_reference=_storable(attempt.psp_reference),
+            money_reference=_storable(attempt.money_reference),
+            fence_key=None if attempt.fence is None else attempt.fence.psp_key,
             next_action_at=_stored(attempt.next_action_at),
         )
         found += _child(payment, expected, row, "attempts")

@@ -23,6 +23,7 @@ class MethodSupport:
     """One payment method at one connector. None for currencies or countries means all that the connector has an exponent for.
 
     completes_without_us: the shopper finishing the action can move money without another call of ours.
+    captures: `automatic`, `manual`. merchant_initiated: it can be charged while no shopper is there.
     minimum_minor / maximum_minor: by currency, in ISO minor units; a currency that is missing has no such limit.
     """
 
@@ -32,6 +33,8 @@ class MethodSupport:
     countries: frozenset[str] | None = None
     minimum_minor: Mapping[str, int] = field(default_factory=dict)
     maximum_minor: Mapping[str, int] = field(default_factory=dict)
+    captures: frozenset[str] = frozenset({"automatic", "manual"})
+    merchant_initiated: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,9 @@ class Manifest:
     """A connector's promises. Names as in STATES.md; times in seconds.
 
     key_safe_window_seconds: how long the same PSP key surely replays instead of executing anew; zero means no idempotency at all.
-    session_cancel: an open shopper action can be closed by a call.
+    session_cancel: an open shopper action can be closed by a call. refunds_by_capture: a refund gives back money of one capture, and no
+    more than is left of it. credentials: what the connector needs to be told of them, by name. several_captures_options: the connector
+    options by which a payment is authorised for more than one capture, where it has to be.
     """
 
     key_max_length: int
@@ -59,3 +64,6 @@ class Manifest:
     partial_refund: bool = False
     multiple_refunds: bool = False
     session_cancel: bool = False
+    refunds_by_capture: bool = False
+    credentials: tuple[str, ...] = ("api_key", "webhook_secret")
+    several_captures_options: Mapping[str, object] = field(default_factory=dict)

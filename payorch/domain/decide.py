@@ -25,11 +25,13 @@ from payorch.domain.events import (
     OperationOpened,
 )
 from payorch.domain.evolve import evolve
+from payorch.domain.failover import step_up_at
 from payorch.domain.intent import CaptureMode, Initiator, Intent, PaymentMethod
 from payorch.domain.money import Money, zero
 from payorch.domain.outcome import ErrorClass, Failure
 from payorch.domain.payment import LEGAL, AttemptState, Command, Name, OperationState, State
 from payorch.domain.records import Attempt, Operation, OperationKind, Origin, Payment
+from payorch.domain.refunding import capture_to_refund, captured_attempt
 
 _VOIDABLE: Final = frozenset({State.AUTHORIZED, State.PARTIALLY_CAPTURED})
 OPERATION_PREFIX: Final = {OperationKind.CAPTURE: "cap", OperationKind.VOID: "void", OperationKind.REFUND: "ref"}
@@ -74,7 +76,10 @@ def create(payment_id: str, merchant_id: str, intent: Intent, desk: Desk) -> Sto
 
 
 def confirm(story: Story, method: PaymentMethod | None = None, return_url: str | None = None) -> None:
-    """Go: route the payment and prepare its first attempt. `method` and `return_url` replace those of the creation, where given."""
+    """Go: route the payment and prepare its first attempt. `method` and `return_url` replace those of the creation, where given.
+
+    A card that an issuer declined for good goes nowhere; the decision stands in the story all the same.
+    """
     payment, desk = story.payment, story.desk
     _require(payment, Command.CONFIRM)
     method = method or payment.intent.method
@@ -85,8 +90,12 @@ def confirm(story: Story, method: PaymentMethod | None = None, return_url: str |
     seconds = desk.limits.authorize_merchant_seconds if merchant_initiated else desk.limits.authorize_seconds
     confirmation = Confirmation(method=method, return_url=return_url or payment.intent.return_url, authorize_until=desk.after(seconds))
     story.tell(Name.CONFIRMED, confirmation, State.ROUTING)
-    story.tell(Name.ROUTED, Choice(decision=desk.route(story.payment.intent)))
-    next_attempt(story)
+    story.tell(Name.ROUTED, Choice(decision=desk.route(story.payment)))
+    blocked = desk.blocked(story.payment)
+    if blocked is not None:
+        failure = Failure(error_class=ErrorClass.ROUTER_DECLINED, code="card_blocked", message=f"Not sent to any connector: {blocked}.")
+        return story.tell(Name.ROUTER_DECLINED, Ending(failure=failure), State.FAILED)
+    return next_attempt(story)
 
 
 def next_attempt(story: Story, last: Failure | None = None) -> None:
@@ -97,7 +106,7 @@ def next_attempt(story: Story, last: Failure | None = None) -> None:
     if not wanted(payment, desk) and last is None:
         return story.tell(Name.INTENT_EXPIRED, Ending(), State.CANCELED)
     obstacles: list[str] = []
-    for connector in untried(payment, desk) if wanted(payment, desk) else ():
+    for connector in (step_up_at(payment) or untried(payment, desk)) if wanted(payment, desk) else ():
         obstacle = _prepare(story, connector)
         if obstacle is None:
             return None
@@ -148,7 +157,10 @@ def _prepare(story: Story, connector: str) -> str | None:
 
 
 def psp_key(identifier: str, manifest: Manifest) -> str:
-    """The PSP's idempotency key. Where it must be short it is the end of the id, which is random; the beginning is the time."""
+    """The PSP's idempotency key. Where it must be short it is the end of the id, which is random; the beginning is the time.
+
+    A further call about the same thing adds to the id, with the one mark that every id has and every PSP takes: `att_..._2`.
+    """
     return identifier[-manifest.key_max_length :]
 
 
@@ -167,7 +179,7 @@ def cancel(
         return None
     attempt = payment.open_attempt
     assert attempt is not None, "a payment that may still be cancelled here has an open attempt"
-    if payment.state is State.REQUIRES_ACTION and not completes_without_us(payment, attempt, desk):
+    if payment.state is State.REQUIRES_ACTION and not may_move_money(payment, attempt, desk):
         return story.attempt(Name.MERCHANT_CANCELED, attempt, AttemptState.VOIDED, to=State.CANCELED)
     story.tell(Name.CANCEL_INTENT_RECORDED, CancelIntent(reference=reference, metadata=metadata or {}))
     if payment.state is State.REQUIRES_ACTION:
@@ -203,6 +215,13 @@ def completes_without_us(payment: Payment, attempt: Attempt, desk: Desk) -> bool
     method = payment.intent.method
     support = desk.manifests[attempt.connector].methods.get(method.type) if method is not None else None
     return support is None or support.completes_without_us
+
+
+def may_move_money(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
+    """Whether a shopper's open action may lead to money without a further call of ours: by himself, or by a completing call that was made
+    and has not been answered.
+    """
+    return attempt.completing or completes_without_us(payment, attempt, desk)
 
 
 def auto_void(story: Story, attempt: Attempt) -> None:
@@ -246,6 +265,7 @@ def open_operation(
     reference: str | None = None,
     metadata: Mapping[str, str] | None = None,
     operation_id: str | None = None,
+    capture_id: str | None = None,
 ) -> Operation:
     """Opens an operation with its exact PSP call. Raises Refused (capability_not_supported) where the connector cannot build it.
 
@@ -270,6 +290,7 @@ def open_operation(
         reference=reference,
         metadata=metadata or {},
         next_action_at=desk.after(desk.limits.call_lost_seconds),
+        capture_id=capture_id,
     )
     call = desk.prepare_operation(story.payment, operation)
     if isinstance(call, Unbuildable):
@@ -358,7 +379,7 @@ def refund(
     payment, desk = story.payment, story.desk
     if payment.hold is not None or Command.REFUND not in LEGAL[payment.state] or payment.captured_minor == 0:
         _require(payment, Command.REFUND)
-    attempt = _captured_attempt(payment)
+    attempt = captured_attempt(payment)
     rest = payment.refundable_minor
     wanted_minor = rest if minor is None else minor
     if wanted_minor > rest or rest == 0:
@@ -370,19 +391,14 @@ def refund(
         raise Refused("capability_not_supported", f"{attempt.connector} takes one refund of a payment.", allowed(payment))
     if wanted_minor < payment.captured_minor and not manifest.partial_refund:
         raise Refused("capability_not_supported", f"{attempt.connector} refunds only the whole amount.", allowed(payment))
+    capture_id, left = capture_to_refund(payment, attempt)
+    if capture_id is not None and manifest.refunds_by_capture and wanted_minor > left:
+        detail = f"{attempt.connector} refunds one capture at a time, and at most {left} minor units are left of one: refund it in parts."
+        raise Refused("capability_not_supported", detail, allowed(payment))
     return open_operation(
         story, Name.REFUND_REQUESTED, None, OperationKind.REFUND, attempt, Money(wanted_minor, attempt.amount.currency),
-        origin=origin, reason=reason, reference=reference, metadata=metadata, operation_id=operation_id,
+        origin=origin, reason=reason, reference=reference, metadata=metadata, operation_id=operation_id, capture_id=capture_id,
     )  # fmt: skip
-
-
-def _captured_attempt(payment: Payment) -> Attempt:
-    """The attempt whose money a refund gives back, also after the rest of its hold was released."""
-    if payment.holding_attempt is not None:
-        return payment.holding_attempt
-    done = (one for one in payment.operations if one.kind is OperationKind.CAPTURE and one.state is OperationState.SUCCEEDED)
-    capture = next(done, None)
-    return payment.attempt(capture.attempt_id) if capture is not None else payment.attempts[-1]
 
 
 def _require_positive(payment: Payment, minor: int) -> None:

@@ -15,7 +15,6 @@ from msgspec import Struct
 from payorch.domain.capability import Manifest
 from payorch.domain.events import AttemptChange, Data, Event, OperationChange
 from payorch.domain.evolve import evolve
-from payorch.domain.intent import Intent
 from payorch.domain.outcome import Evidence, Failure
 from payorch.domain.payment import AttemptState, Name, OperationState, State
 from payorch.domain.records import Attempt, Operation, Payment, PreparedCall, Pursuit
@@ -43,6 +42,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     inquire_first_seconds: float
     early_tries: int
     session_closings: int
+    completions_per_attempt: int
 
 
 class Unbuildable(Struct, frozen=True, kw_only=True):
@@ -55,11 +55,19 @@ def _exactly(seconds: float) -> float:
     return seconds
 
 
+def _no_obstacle(payment: Payment) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """The circumstances of one decision. `identifier("att")` makes a new id; the two `prepare` functions build the exact PSP call.
+    """The circumstances of one decision. `identifier("att")` makes a new id; the `prepare` functions build the exact PSP call.
+
+    prepare_completion: the call that finishes an attempt after the shopper's action, from what his browser brought back; None where the PSP
+    needs none or what it takes is not there. prepare_fence: the call that fences an attempt off by our reference; None where there is none.
 
     jitter: makes of a schedule's interval the wait that is used, never longer (`spread` with a throw of the dice; exact where not given).
+    blocked, spent: why the payment's card is not to be tried at all, or not again after one more decline; None where it may be.
     unsure_before: until then calls may have been under way of which nothing was written down, a replay for instance, by whoever acted for
     this payment before a crash; None where nobody did.
     """
@@ -70,10 +78,14 @@ class Desk:
     limits: Limits
     manifests: Mapping[str, Manifest]
     identifier: Callable[[str], str]
-    route: Callable[[Intent], Decision]
+    route: Callable[[Payment], Decision]
     prepare: Callable[[Payment, str, str], PreparedCall | Unbuildable]
     prepare_operation: Callable[[Payment, Operation], PreparedCall | Unbuildable]
+    prepare_completion: Callable[[Payment, Attempt, Mapping[str, str]], PreparedCall | None]
+    prepare_fence: Callable[[Attempt], PreparedCall | None]
     jitter: Callable[[float], float] = _exactly
+    blocked: Callable[[Payment], str | None] = _no_obstacle
+    spent: Callable[[Payment], str | None] = _no_obstacle
     unsure_before: datetime | None = None
 
     def look_at(self, looks_seconds: tuple[int, ...], steps: int) -> datetime:

@@ -19,7 +19,7 @@ from payorch.domain.disputes import Dispute
 from payorch.domain.intent import Intent, PaymentMethod
 from payorch.domain.outcome import Evidence, Failure
 from payorch.domain.payment import AttemptState, Name, OperationState, State
-from payorch.domain.records import Attempt, Hold, Operation, Pursuit
+from payorch.domain.records import Attempt, Fence, Hold, Operation, PreparedCall, Pursuit
 from payorch.domain.routing import Decision
 
 
@@ -58,6 +58,23 @@ class AttemptChange(Struct, frozen=True, kw_only=True, gc=False):
     pursuit: Pursuit | None = None
     failure: Failure | None = None
     reason: str | None = None
+
+
+class Completion(Struct, frozen=True, kw_only=True, gc=False):
+    """The call that finishes an attempt after the shopper's action. It takes the place of the one before it, whose outcome is known."""
+
+    attempt_id: str
+    call: PreparedCall
+    psp_key: str
+    psp_key_safe_until: datetime
+    next_action_at: datetime
+
+
+class FenceOpened(Struct, frozen=True, kw_only=True, gc=False):
+    """The call that keeps an attempt of unknown outcome from ever holding money. It leaves the attempt's own search as it is."""
+
+    attempt_id: str
+    fence: Fence
 
 
 class OperationOpened(Struct, frozen=True, kw_only=True, gc=False):
@@ -149,6 +166,8 @@ Data: TypeAlias = (
     | Choice
     | AttemptOpened
     | AttemptChange
+    | Completion
+    | FenceOpened
     | OperationOpened
     | OperationChange
     | Ending
@@ -176,6 +195,8 @@ _OTHER: Final[Mapping[Name, tuple[type[Data], ...]]] = {
     Name.CONFIRMED: (Confirmation,),
     Name.ROUTED: (Choice,),
     Name.ATTEMPT_PREPARED: (AttemptOpened,),
+    Name.ACTION_RETURNED: (Completion,),
+    Name.FENCE_PREPARED: (FenceOpened,),
     Name.MERCHANT_CANCELED: (Ending, AttemptChange),
     Name.INTENT_EXPIRED: (Ending,),
     Name.NO_ROUTE: (Ending,),

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from payorch.domain import events as e
 from payorch.domain.disputes import DISPUTE_EDGES, Dispute
-from payorch.domain.outcome import Declined, Failure, NotExecuted, Pending
+from payorch.domain.outcome import Declined, Failure, NotExecuted, Pending, Source
 from payorch.domain.payment import (
     HOLDING_ATTEMPT,
     OPEN_ATTEMPT,
@@ -145,6 +145,10 @@ def _apply(payment: Payment, event: e.Event) -> Payment:
             return replace(payment, attempts=(*payment.attempts, attempt))
         case e.AttemptChange() as change:
             return _change_attempt(payment, change, event)
+        case e.Completion() as completion:
+            return _complete(payment, completion, event)
+        case e.FenceOpened(attempt_id=attempt_id, fence=fence):
+            return _with_attempt(payment, replace(payment.attempt(attempt_id), fence=fence, updated_at=event.at))
         case e.DisputeOpened(dispute=dispute):
             return replace(payment, disputes=(*payment.disputes, dispute))
         case e.DisputeChange(dispute=dispute):
@@ -200,12 +204,46 @@ def _change_attempt(payment: Payment, change: e.AttemptChange, event: e.Event) -
             state=change.state,
             updated_at=event.at,
             psp_reference=(evidence.psp_reference if evidence is not None else None) or attempt.psp_reference,
+            money_reference=attempt.money_reference or (evidence.money_reference if evidence is not None else None),
             expires_at=(evidence.expires_at if evidence is not None else None) or attempt.expires_at,
             action=action,
             failure=failure,
             next_action_at=change.next_action_at,
             pursuit=change.pursuit,
             held_since=_held_since(attempt, change.state, event),
+            completing=_is_unanswered(attempt, change),
+            ready=change.state is AttemptState.ACTION_REQUIRED and (attempt.ready or (isinstance(finding, Pending) and finding.ready)),
+        ),
+    )
+
+
+def _is_unanswered(attempt: Attempt, change: e.AttemptChange) -> bool:
+    """Whether the completing call may have moved money or still do: until it was itself answered by "the shopper's turn again"."""
+    if not attempt.completing or change.state not in OPEN_ATTEMPT or change.evidence is None:
+        return attempt.completing and change.state in OPEN_ATTEMPT
+    finding = change.evidence.finding
+    turn = isinstance(finding, Pending) and (finding.action is not None or finding.ready)
+    return not (turn and change.evidence.source in (Source.RESPONSE, Source.REPLAY))
+
+
+def _complete(payment: Payment, completion: e.Completion, event: e.Event) -> Payment:
+    attempt = payment.attempt(completion.attempt_id)
+    check_attempt_move(attempt.state, AttemptState.SENT)
+    return _with_attempt(
+        payment,
+        replace(
+            attempt,
+            state=AttemptState.SENT,
+            updated_at=event.at,
+            call=completion.call,
+            psp_key=completion.psp_key,
+            psp_key_safe_until=completion.psp_key_safe_until,
+            action=None,
+            next_action_at=completion.next_action_at,
+            pursuit=None,
+            completions=attempt.completions + 1,
+            completing=True,
+            ready=False,
         ),
     )
 

@@ -14,9 +14,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-PREFIXES: Final = frozenset({"pay", "att", "cap", "ref", "void", "evt", "act", "whe", "dlq", "dsp", "bat", "mer", "opr", "con", "ntc"})
+PREFIXES: Final = frozenset(
+    {"pay", "att", "cap", "ref", "void", "evt", "act", "whe", "dlq", "dsp", "bat", "mer", "opr", "con", "ntc", "rtg"}
+)
 """payment, attempt, capture, refund, void, event for merchants, operator act, webhook endpoint, dead letter, dispute, settlement batch,
-merchant, operator, connector, notice of a PSP."""
+merchant, operator, connector, notice of a PSP, routing's rules."""
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH: Final = 26

@@ -134,9 +134,13 @@ class Approved(Struct, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class Pending(Struct, frozen=True, kw_only=True, gc=False, tag=True):
-    """The PSP took it under its own id and will say later; with `action`, after the shopper has done something."""
+    """The PSP took it under its own id and will say later; with `action`, after the shopper has done something.
+
+    ready: the shopper has done his part, and the PSP waits for the call of ours that finishes it (a connector's `complete`).
+    """
 
     action: NextAction | None = None
+    ready: bool = False
 
 
 class Declined(Struct, frozen=True, kw_only=True, gc=False, tag=True):
@@ -178,6 +182,7 @@ class Source(StrEnum):
     RESPONSE = "response"  # the answer to our call
     REPLAY = "replay"  # the answer to the same bytes under the same PSP key
     INQUIRY = "inquiry"  # a status lookup
+    FENCE = "fence"  # the answer to an order that fences an attempt off: it proves nothing
     WEBHOOK = "webhook"
     SETTLEMENT = "settlement"
     RESTART = "restart"  # found without an answer when the process came back
@@ -199,8 +204,10 @@ class Evidence(Struct, frozen=True, kw_only=True, gc=False):
     amount: of the subject. captured, refunded: totals of the payment in the PSP's answer, None where it does not say. refunds: every
     refund of that payment there is at the PSP, None where the answer does not list them all. `our_reference`: the attempt or operation id
     the PSP reports back. `raw`: its redacted answer, JSON text. `latency_ms`: of the call, where there was one.
-    `retry_after`: before which the PSP does not want such a call again, where it said so. `stored`: the PSP says that it has kept this
-    answer under our key since an earlier sending and only gives it again. Only of an answer to a call of ours that moves something.
+    `retry_after`: before which the PSP does not want such a call again, where it said so. `money_reference`: the PSP's id of what holds or
+    took an attempt's money, where it has one apart from that of the payment (an authorization or capture within an order). `stored`: the
+    PSP says that it has kept this answer under our key since an earlier sending and only gives it again. Only of an answer to a call of
+    ours that moves something.
     """
 
     source: Source
@@ -217,6 +224,7 @@ class Evidence(Struct, frozen=True, kw_only=True, gc=False):
     latency_ms: int | None = None
     retry_after: datetime | None = None
     raw: str | None = None
+    money_reference: str | None = None
     stored: bool = False
 
     @property

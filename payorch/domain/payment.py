@@ -119,6 +119,7 @@ class Name(StrEnum):
     ROUTED = "Routed"
     CANCEL_INTENT_RECORDED = "CancelIntentRecorded"
     EVIDENCE_RECORDED = "EvidenceRecorded"
+    FENCE_PREPARED = "FencePrepared"
     OPERATION_PENDING = "OperationPending"
     OPERATION_ADOPTED = "OperationAdopted"
     OPERATION_REVIEW_RAISED = "OperationReviewRaised"

@@ -17,8 +17,10 @@ from enum import StrEnum
 from msgspec import Struct
 
 from payorch.domain.capability import Lookup, Manifest
+from payorch.domain.completion import may_complete
 from payorch.domain.decide import wanted
 from payorch.domain.desk import Desk
+from payorch.domain.fencing import may_fence
 from payorch.domain.outcome import Evidence, NotExecuted, Source
 from payorch.domain.payment import ON_THE_WIRE_ATTEMPT, OPEN_OPERATION, AttemptState, OperationState, State
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment, Pursuit
@@ -30,6 +32,8 @@ class Means(StrEnum):
     SEND = "send"  # it was surely not sent yet: send the stored call
     REPLAY = "replay"  # the same bytes under the same PSP key
     INQUIRE = "inquire"  # a call that only reads
+    COMPLETE = "complete"  # the shopper has done his part: the call that finishes it is to be made
+    FENCE = "fence"  # an order that keeps it from ever holding money
     LOST = "lost"  # it may have been sent, and its answer should have been here by now
     WAIT = "wait"  # nothing can be asked: only a webhook, a settlement row or people can tell
 
@@ -98,6 +102,8 @@ def _ahead(payment: Payment, subject: Attempt | Operation, connector: str, desk:
     means = _inquiry(desk.manifests[connector], subject.psp_reference)
     if means is Means.WAIT and may_replay_ahead(payment, subject, desk):
         means = Means.REPLAY
+    elif means is Means.WAIT and isinstance(subject, Attempt) and _may_fence_ahead(payment, subject, desk):
+        means = Means.FENCE
     return Look(subject_id=subject.id, means=means)
 
 
@@ -106,9 +112,14 @@ def may_replay_ahead(payment: Payment, subject: Attempt | Operation, desk: Desk)
     if payment.hold is not None or not is_early(subject, desk) or not _early_tries_left(subject, desk):
         return False
     if isinstance(subject, Attempt):
-        known = subject.psp_reference is not None and desk.manifests[subject.connector].lookup is not Lookup.NONE
+        known = subject.psp_reference is not None and desk.manifests[subject.connector].lookup is not Lookup.NONE and not subject.completing
         return subject.state is AttemptState.UNKNOWN and not known and _replay_is_legal(payment, subject, desk)
     return subject.state is OperationState.UNKNOWN and not subject.in_review and _window_is_open(payment, subject, desk)
+
+
+def _may_fence_ahead(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
+    legal = not _may_still_be_executed(payment, attempt, desk) and may_fence(payment, attempt, desk)
+    return legal and is_early(attempt, desk) and _early_tries_left(attempt, desk)
 
 
 def is_early(subject: Attempt | Operation, desk: Desk) -> bool:
@@ -129,21 +140,30 @@ def attempt_means(payment: Payment, attempt: Attempt, desk: Desk) -> Means:
     manifest = desk.manifests[attempt.connector]
     if attempt.state in ON_THE_WIRE_ATTEMPT:
         return Means.LOST
+    if attempt.ready and may_complete(payment, attempt, desk):
+        return Means.COMPLETE
     if attempt.state is not AttemptState.UNKNOWN:
         return _inquiry(manifest, attempt.psp_reference)
-    if attempt.psp_reference is not None and manifest.lookup is not Lookup.NONE:
+    if attempt.psp_reference is not None and manifest.lookup is not Lookup.NONE and not attempt.completing:
         return Means.INQUIRE  # its own id is known: reading is enough, and moves nothing
     # Turn and turn about: a PSP that stored a 500 under our key answers every replay with it, and only a lookup can find the charge. Not
     # every PSP says that it did (`Pursuit.stored`); from one that does, one such answer is enough.
     turn = manifest.lookup is Lookup.NONE or attempt.pursuit is None or not attempt.pursuit.replayed
     if turn and _replay_is_legal(payment, attempt, desk):
         return Means.REPLAY
-    return _inquiry(manifest, attempt.psp_reference)
+    means = _inquiry(manifest, attempt.psp_reference)
+    fences = means is Means.WAIT and may_fence(payment, attempt, desk) and not _may_still_be_executed(payment, attempt, desk)
+    return Means.FENCE if fences else means
 
 
 def _replay_is_legal(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
+    return _may_still_be_executed(payment, attempt, desk) and not _keeps_error(attempt)
+
+
+def _may_still_be_executed(payment: Payment, attempt: Attempt, desk: Desk) -> bool:
+    """Whether it is welcome if the PSP does it now, under the key that it knows: as long as that is so, nothing is fenced off."""
     in_review = payment.state is State.MANUAL_REVIEW  # frozen: a replay could execute what people have not decided
-    open_still = desk.at < attempt.psp_key_safe_until and not _keeps_error(attempt)
+    open_still = desk.at < attempt.psp_key_safe_until and attempt.fence is None
     return open_still and wanted(payment, desk) and not in_review
 
 
@@ -216,7 +236,7 @@ def search_on(
         sent_at=desk.at if replayed else before.sent_at,
         # A replay that was kept back, with or without a lookup in its place, keeps its turn.
         replayed=before.replayed if early else replayed,
-        early=before.early + (early and replayed),
+        early=before.early + (early and (replayed or (evidence.source is Source.FENCE and not kept_back))),
         stored=before.stored or evidence.repeats_error,
     )
     timer = subject.next_action_at if early else desk.look_at(looks_seconds, 0) if goes_on else None

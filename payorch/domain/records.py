@@ -72,10 +72,22 @@ class Pursuit(Struct, frozen=True, kw_only=True, gc=False):
     stored: bool = False
 
 
+class Fence(Struct, frozen=True, kw_only=True, gc=False):
+    """A call that was made so that an attempt of unknown outcome can never hold money, under a PSP key of its own."""
+
+    call: PreparedCall
+    psp_key: str
+    prepared_at: datetime
+
+
 class Attempt(Struct, frozen=True, kw_only=True, gc=False):
     """One try to authorise at one connector. The PSP knows it by `id` (our reference) and `psp_key` (its idempotency key).
 
     held_since: when it first held or took money; None while it never did, which a VOIDED one does not tell by its state.
+    money_reference: the PSP's id of what holds or took the money, where that is not `psp_reference`.
+    completions: how many calls were prepared to finish it after the shopper's action; the last of them is `call`, in place of the first.
+    completing: that one has not been answered by "the shopper's turn again", so it may have moved money or still do. ready: the PSP says
+    that the shopper has done his part. fence: what keeps it from ever holding money, once that was sent.
     """
 
     id: str
@@ -94,10 +106,18 @@ class Attempt(Struct, frozen=True, kw_only=True, gc=False):
     next_action_at: datetime | None = None
     pursuit: Pursuit | None = None
     held_since: datetime | None = None
+    money_reference: str | None = None
+    completions: int = 0
+    completing: bool = False
+    ready: bool = False
+    fence: Fence | None = None
 
 
 class Operation(Struct, frozen=True, kw_only=True, gc=False):
-    """One capture, void or refund of what an attempt holds."""
+    """One capture, void or refund of what an attempt holds.
+
+    capture_id: of a refund of ours, the capture whose money it gives back; None where the attempt took the money by itself.
+    """
 
     id: str
     kind: OperationKind
@@ -119,6 +139,7 @@ class Operation(Struct, frozen=True, kw_only=True, gc=False):
     next_action_at: datetime | None = None
     pursuit: Pursuit | None = None
     in_review: bool = False
+    capture_id: str | None = None
 
     @property
     def on_the_wire(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from payorch.domain.compare import look_further, look_soon
-from payorch.domain.decide import close_session, completes_without_us, follow_up, may_close_session
+from payorch.domain.decide import close_session, follow_up, may_close_session, may_move_money
 from payorch.domain.desk import Limits, Story
 from payorch.domain.events import Discrepancy
 from payorch.domain.outcome import POLICY, Declined, ErrorClass, Evidence, Failure, Kind, Released, Source
@@ -20,35 +20,45 @@ from payorch.domain.records import Attempt, Operation, OperationKind, Origin, Pa
 
 def close_unwanted(story: Story, attempt: Attempt) -> None:
     """The merchant took the payment back before the shopper's turn came."""
-    if completes_without_us(story.payment, attempt, story.desk):
+    if may_move_money(story.payment, attempt, story.desk):
         close_session(story, attempt, origin=Origin.SYSTEM)
     else:
         story.attempt(Name.MERCHANT_CANCELED, attempt, AttemptState.VOIDED, to=State.CANCELED)
 
 
 def abandoned(story: Story, attempt: Attempt, evidence: Evidence) -> None:
-    """The shopper did not come back in time. Close the session where that can be done; otherwise it is unknown from now on."""
+    """The shopper did not come back in time. Where nothing can move without us that is the end; else the session is closed where that can
+    be done, and otherwise it is unknown from now on.
+    """
     desk = story.desk
+    if not may_move_money(story.payment, attempt, desk):
+        return story.attempt(Name.ACTION_EXPIRED, attempt, AttemptState.VOIDED, to=State.CANCELED, evidence=evidence)
     if close_session(story, attempt, origin=Origin.SYSTEM):
         look = desk.after(desk.limits.action_looks_seconds[-1])  # should the session stay open after all
-        story.attempt(
+        return story.attempt(
             Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, next_action_at=look, pursuit=attempt.pursuit,
             reason="the time for the action is over",
         )  # fmt: skip
-        return
-    story.attempt(
+    return story.attempt(
         Name.ACTION_ABANDONED, attempt, AttemptState.UNKNOWN, to=State.OUTCOME_UNKNOWN,
         evidence=evidence, next_action_at=desk.at, pursuit=search_anew(attempt, evidence, desk),
     )  # fmt: skip
 
 
 def close_overdue(story: Story, attempt: Attempt, evidence: Evidence) -> bool:
-    """An outcome that was lost turns out to be a shopper's turn whose time is over: nobody waits for it any more, so it is closed.
+    """An outcome that was lost turns out to be a shopper's turn whose time is over: nobody waits for it any more, so it is closed, or has
+    come to its end where nothing can move without us.
 
     False where it cannot be, because the PSP has no such call, did not name the session, or would not close it before: then the unknown
     stays one. Leading out of it all the same would let the two alternate for ever.
     """
     desk = story.desk
+    if not may_move_money(story.payment, attempt, desk):
+        turn, to = AttemptState.ACTION_REQUIRED, State.REQUIRES_ACTION
+        story.attempt(Name.RESOLVED_ACTION_REQUIRED, attempt, turn, to=to, evidence=evidence, pursuit=Pursuit(since=attempt.created_at))
+        opened = story.payment.attempt(attempt.id)
+        close_unwanted(story, opened) if story.payment.cancel_requested else abandoned(story, opened, evidence)
+        return True
     named = evidence.psp_reference is not None or attempt.psp_reference is not None
     if not named or not may_close_session(story.payment, attempt, desk):
         return False

@@ -8,6 +8,7 @@ A notice is a snapshot of some moment; it may come late, twice, or before a newe
   to the shopper's turn, from there to pending, never back;
 - where it would lead back (also a decline of what is held, a success of what ended without), the PSP is asked instead;
 - what it only hints at (a refund of nobody's here) makes the PSP be asked, and that answer is the evidence;
+- of an attempt whose PSP's id is not known it may say that and nothing else: then the PSP can be asked about it at all;
 - what it says of another of the PSP's, under an id of ours, is not said of ours.
 
 Not here: reading a PSP's bytes (each connector's `testify`), finding the payment, or that a notice is weighed only once (the inbox).
@@ -23,6 +24,7 @@ from msgspec.structs import replace
 
 from payorch.domain.capability import Lookup
 from payorch.domain.compare import askable, comparable, look_soon
+from payorch.domain.completion import says_done
 from payorch.domain.conflicts import captured_by
 from payorch.domain.desk import Desk, Story
 from payorch.domain.disputes import Dispute, DisputeReport
@@ -41,6 +43,7 @@ from payorch.domain.payment import (
 )
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment, Pursuit
 from payorch.domain.weigh import weigh
+from payorch.domain.weigh_nothing import record
 
 S = TypeVar("S", Attempt, Operation)
 
@@ -60,8 +63,8 @@ class Statement(Struct, frozen=True, kw_only=True, gc=False):
 class Testimony(Struct, frozen=True, kw_only=True, gc=False):
     """All that one notice says about one payment.
 
-    statements: in the order in which they are to be weighed. look_at: attempts of which the PSP should be asked soon, because something
-    happened there that the notice does not show whole.
+    statements: in the order in which they are to be weighed. look_at: attempts and operations of which the PSP should be asked soon,
+    because something happened there that the notice does not show whole.
     """
 
     statements: tuple[Statement, ...] = ()
@@ -79,10 +82,10 @@ def weigh_testimony(payment: Payment, testimony: Testimony, desk: Desk) -> Story
         _weigh_statement(story, statement)
     for report in testimony.disputes:
         _tell_dispute(story, report)
-    for attempt_id in testimony.look_at:
-        attempt = _subject(story.payment, attempt_id)
-        if isinstance(attempt, Attempt):
-            _follow_hint(story, attempt)
+    for subject_id in testimony.look_at:
+        subject = _subject(story.payment, subject_id)
+        if subject is not None:
+            _follow_hint(story, subject)
     return story
 
 
@@ -92,6 +95,8 @@ def weigh_testimony(payment: Payment, testimony: Testimony, desk: Desk) -> Story
 def _weigh_statement(story: Story, statement: Statement) -> None:
     payment, evidence = story.payment, statement.evidence
     subject = _subject(payment, statement.subject_id)
+    if isinstance(subject, Attempt) and isinstance(evidence.finding, Unknown) and _names(subject, evidence):
+        return record(story, subject, evidence)
     if subject is None or isinstance(evidence.finding, (Unknown, NotExecuted, Absent)):
         return None  # a notice proves no absence, and knows of no call of ours that did not get through
     if None not in (subject.psp_reference, evidence.psp_reference) and subject.psp_reference != evidence.psp_reference:
@@ -105,6 +110,13 @@ def _weigh_statement(story: Story, statement: Statement) -> None:
     if isinstance(evidence.finding, Pending) and _is_late(subject, evidence.finding, story.desk):
         return _ask_about(story, subject, _LATE)
     return _weigh(story, subject, evidence)
+
+
+def _names(attempt: Attempt, evidence: Evidence) -> bool:
+    """Whether it says which of the PSP's the attempt is, of which nobody heard that yet. What is there is for an inquiry to say, and it has
+    to be the attempt's by the PSP's own books too.
+    """
+    return attempt.psp_reference is None and evidence.psp_reference is not None and evidence.our_reference == attempt.id
 
 
 def _tell_of_another(story: Story, subject: Attempt | Operation, evidence: Evidence) -> None:
@@ -139,7 +151,8 @@ def _is_ahead(subject: Attempt | Operation) -> bool:
 def _behind(story: Story, subject: Attempt | Operation, evidence: Evidence) -> None:
     """A step of the way of what has come that far: only from the shopper's turn to pending it leads on."""
     turn = isinstance(evidence.finding, Pending) and evidence.finding.action is not None
-    if subject.state is AttemptState.ACTION_REQUIRED and not turn:
+    done = isinstance(subject, Attempt) and not subject.completions and says_done(story.payment, subject, evidence.finding, story.desk)
+    if (subject.state is AttemptState.ACTION_REQUIRED and not turn) or (subject.state is AttemptState.PENDING and done):
         return _weigh(story, subject, evidence)
     return _ask_about(story, subject, _BACK) if subject.state is AttemptState.PENDING and turn else None
 
@@ -207,10 +220,11 @@ def _is_implied(payment: Payment, subject: Attempt | Operation, finding: Finding
 # --- asking -----------------------------------------------------------------------------------------------------------------------------
 
 
-def _follow_hint(story: Story, attempt: Attempt) -> None:
+def _follow_hint(story: Story, subject: Attempt | Operation) -> None:
     """Has the PSP asked; where people have the payment, they are told instead: nobody asks for them."""
     if story.payment.state is not State.MANUAL_REVIEW:
-        return _ask_about(story, attempt, _HINTED)
+        return _ask_about(story, subject, _HINTED)
+    attempt = subject if isinstance(subject, Attempt) else story.payment.attempt(subject.attempt_id)
     return story.attempt(
         Name.EVIDENCE_RECORDED, attempt, attempt.state, next_action_at=attempt.next_action_at, pursuit=attempt.pursuit, reason=_HINTED,
     )  # fmt: skip

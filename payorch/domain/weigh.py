@@ -13,13 +13,17 @@ from typing import Final, assert_never
 from msgspec.structs import replace
 
 from payorch.domain.adopt import adopt_refunds, adopt_void, adoption_waits, captured_elsewhere, rest_is_gone
+from payorch.domain.capability import Lookup
 from payorch.domain.compare import comparing, conclusive, look_further, next_hold_look
+from payorch.domain.completion import is_outdated, is_over, may_complete, says_done
 from payorch.domain.conflicts import conflict_of_operation
-from payorch.domain.decide import follow_up, next_attempt, open_operation, unasked, untried, wanted
+from payorch.domain.decide import follow_up, next_attempt, untried, wanted
 from payorch.domain.desk import Desk, Story
 from payorch.domain.events import Ending
+from payorch.domain.failover import may_step_up, retry_forbidden
+from payorch.domain.fencing import word_of_a_fence
 from payorch.domain.intent import CaptureMode
-from payorch.domain.money import zero
+from payorch.domain.late import about_closed, about_rival
 from payorch.domain.outcome import (
     POLICY,
     Absent,
@@ -34,18 +38,14 @@ from payorch.domain.outcome import (
     Source,
     Unknown,
 )
-from payorch.domain.payment import EDGES, HOLDING_ATTEMPT, OPEN_ATTEMPT, AttemptState, Name, OperationState, State
+from payorch.domain.payment import EDGES, HOLDING_ATTEMPT, ON_THE_WIRE_ATTEMPT, OPEN_ATTEMPT, AttemptState, Name, OperationState, State
 from payorch.domain.proof import absence_proved, proof_possible_at, search_anew, search_on
-from payorch.domain.records import Attempt, OperationKind, Origin, Payment, Pursuit
+from payorch.domain.records import Attempt, OperationKind, Payment, Pursuit
 from payorch.domain.session import (
     abandoned,
     close_overdue,
     close_unwanted,
-    doubtful,
     give_back_again,
-    look_once_more,
-    seen_before_its_end,
-    settle_doubt,
 )
 from payorch.domain.weigh_nothing import conflict_of, contradict, record
 from payorch.domain.weigh_operation import weigh_operation
@@ -57,6 +57,7 @@ _AWAITING_ANSWER: Final = frozenset({State.AUTHORIZING, State.REQUIRES_ACTION, S
 def weigh(payment: Payment, subject_id: str, evidence: Evidence, desk: Desk) -> Story:
     """What this evidence about that attempt or operation of the payment makes happen. KeyError where the payment has no such subject."""
     story = Story(payment, desk)
+    evidence = evidence if evidence.source is not Source.FENCE else word_of_a_fence(evidence)
     operation = payment.find_operation(subject_id)
     if operation is not None:
         attempt_id, conflict = operation.attempt_id, conflict_of_operation(payment, operation, evidence)
@@ -86,7 +87,8 @@ def nothing_to_ask(payment: Payment, subject_id: str, desk: Desk) -> Story:
 
 def _weigh_attempt(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     payment = story.payment
-    if payment.state is State.MANUAL_REVIEW or payment.hold is not None:
+    late_word = evidence.source is Source.FENCE and not (_resolving(payment) and attempt.state is AttemptState.UNKNOWN)
+    if payment.state is State.MANUAL_REVIEW or payment.hold is not None or late_word:
         return record(story, attempt, evidence)
     conflict = conflict_of(attempt, evidence)
     if conflict is not None:
@@ -94,7 +96,7 @@ def _weigh_attempt(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     if attempt.state in HOLDING_ATTEMPT or (attempt.state is AttemptState.VOIDED and attempt.held_since is not None):
         return _about_held(story, attempt, evidence)
     if attempt.state not in OPEN_ATTEMPT:
-        return _about_closed(story, attempt, evidence)
+        return about_closed(story, attempt, evidence)
     return _about_open(story, attempt, evidence)
 
 
@@ -116,7 +118,10 @@ def _about_held(story: Story, attempt: Attempt, evidence: Evidence) -> None:
         why = "captured at the PSP without a capture of ours"
         return story.attempt(Name.UNEXPECTED_PROVIDER_STATE, attempt, attempt.state, to=State.MANUAL_REVIEW, evidence=evidence, reason=why)
     # Not a webhook, which may be older than the session's last try. It makes the PSP be asked (`testimony`).
-    contradicts = isinstance(finding, Declined) and evidence.source in (Source.RESPONSE, Source.REPLAY, Source.INQUIRY)
+    # Where the PSP cannot be asked, what it tells of money that it had taken is all that will ever be heard: a charge that failed late.
+    unaskable = story.desk.manifests[attempt.connector].lookup is Lookup.NONE and attempt.state is AttemptState.CHARGED
+    late = unaskable and evidence.source is Source.WEBHOOK
+    contradicts = isinstance(finding, Declined) and (late or evidence.source in (Source.RESPONSE, Source.REPLAY, Source.INQUIRY))
     if contradicts and attempt.state in HOLDING_ATTEMPT:
         return contradict(story, attempt, evidence, "the PSP now says that it declined what it had approved")
     if isinstance(finding, Released) and attempt.state is AttemptState.CHARGED:
@@ -146,42 +151,6 @@ def _released(story: Story, attempt: Attempt, evidence: Evidence, *, expired: bo
     return record(story, attempt, evidence)  # an operation in flight will tell what it found
 
 
-# --- an attempt that was closed ---------------------------------------------------------------------------------------------------------
-
-
-def _about_closed(story: Story, attempt: Attempt, evidence: Evidence) -> None:
-    """A success on an attempt that we had closed is real money: recorded, alarmed, and given back where that is possible."""
-    finding, payment = evidence.finding, story.payment
-    if not isinstance(finding, Approved):
-        return settle_doubt(story, attempt, evidence) if doubtful(attempt) else record(story, attempt, evidence)
-    if seen_before_its_end(attempt, evidence):
-        return look_once_more(story, attempt, evidence)
-    state = AttemptState.CHARGED if finding.captured else AttemptState.AUTHORIZED
-    other = any(one.id != attempt.id and one.state in OPEN_ATTEMPT | HOLDING_ATTEMPT for one in payment.attempts)
-    late = not other and Name.LATE_SUCCESS in EDGES[payment.state]
-    name = Name.LATE_SUCCESS if late else Name.SECOND_SUCCESS
-    story.attempt(name, attempt, state, to=State.MANUAL_REVIEW, evidence=evidence, reason="a success on an attempt that was closed")
-    if not late and state is AttemptState.AUTHORIZED:
-        held, void = story.payment.attempt(attempt.id), OperationKind.VOID
-        nothing = zero(held.amount.currency)
-        unasked(story, held, lambda: open_operation(story, Name.OPERATION_ADOPTED, None, void, held, nothing, origin=Origin.SYSTEM))
-    return None
-
-
-def _about_rival(story: Story, attempt: Attempt, evidence: Evidence) -> bool:
-    """An open attempt beside one that holds money (after a second look in review): any end of it is for people. False: it has not ended."""
-    finding, review = evidence.finding, State.MANUAL_REVIEW
-    if isinstance(finding, Approved):
-        state = AttemptState.CHARGED if finding.captured else AttemptState.AUTHORIZED
-        story.attempt(Name.SECOND_SUCCESS, attempt, state, to=review, evidence=evidence, reason="two attempts hold money")
-        return True
-    if isinstance(finding, (Declined, Released)):
-        state = AttemptState.DECLINED if isinstance(finding, Declined) else AttemptState.VOIDED
-        story.attempt(Name.INTEGRITY_MISMATCH, attempt, state, to=review, evidence=evidence, reason="another attempt holds money")
-        return True
-    return False
-
-
 # --- an attempt under which money may still move ----------------------------------------------------------------------------------------
 
 
@@ -190,7 +159,7 @@ def _about_open(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     if not _decides(story.payment, attempt):
         _advance_silently(story, attempt, evidence)
         return
-    if story.payment.holding_attempt is not None and _about_rival(story, attempt, evidence):
+    if story.payment.holding_attempt is not None and about_rival(story, attempt, evidence):
         return
     match finding:
         case Approved(captured=captured):
@@ -263,10 +232,17 @@ def _pending(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     payment, limits = story.payment, story.desk.limits
     finding = evidence.finding
     assert isinstance(finding, Pending)
-    if finding.action is not None:
-        late = _resolving(payment) and story.desk.at >= attempt.created_at + timedelta(seconds=limits.action_deadline_seconds)
+    if is_outdated(attempt, evidence):
+        return _not_completed_yet(story, attempt, evidence)
+    done = says_done(payment, attempt, finding, story.desk)
+    if finding.action is not None or done:
+        past = not done and story.desk.at >= attempt.created_at + timedelta(seconds=limits.action_deadline_seconds)
+        late = _resolving(payment) and (past or is_over(payment, attempt, story.desk))
         if late and close_overdue(story, attempt, evidence):
             return None
+        if payment.state is State.REQUIRES_ACTION and done and not attempt.ready and may_complete(payment, attempt, story.desk):
+            now, pursuit = story.desk.at, attempt.pursuit  # due at once: the call that finishes it is a step of its own
+            return story.attempt(Name.EVIDENCE_RECORDED, attempt, attempt.state, evidence=evidence, next_action_at=now, pursuit=pursuit)
         if payment.state is State.REQUIRES_ACTION or late:
             return _look_again(story, attempt, evidence)
         name = Name.RESOLVED_ACTION_REQUIRED if _resolving(payment) else Name.PROVIDER_ACTION_REQUIRED
@@ -278,11 +254,21 @@ def _pending(story: Story, attempt: Attempt, evidence: Evidence) -> None:
             return _look_again(story, attempt, evidence)
         name = Name.RESOLVED_PENDING if _resolving(payment) else Name.PROVIDER_ACCEPTED
         state, to, looks = AttemptState.PENDING, State.PROVIDER_PENDING, limits.pending_looks_seconds
-    desk, search = story.desk, search_anew(attempt, evidence, story.desk)
-    story.attempt(name, attempt, state, to=to, evidence=evidence, next_action_at=desk.look_at(looks, 0), pursuit=search)
+    desk = story.desk
+    look, search = desk.at if done else desk.look_at(looks, 0), search_anew(attempt, evidence, desk)
+    story.attempt(name, attempt, state, to=to, evidence=evidence, next_action_at=look, pursuit=search)
     if to is State.REQUIRES_ACTION and payment.cancel_requested:
         close_unwanted(story, story.payment.attempt(attempt.id))
     return None
+
+
+def _not_completed_yet(story: Story, attempt: Attempt, evidence: Evidence) -> None:
+    """The PSP still shows the shopper's turn after our completing call. While that may be under way this is no news; and at the end of the
+    search, when nobody wants the payment any more, it is as good as "no such thing": the call never took effect.
+    """
+    if not _resolving(story.payment) or evidence.source is not Source.INQUIRY:
+        return record(story, attempt, evidence)
+    return _look_again(story, attempt, evidence) if wanted(story.payment, story.desk) else _absent(story, attempt, evidence)
 
 
 def _declined(story: Story, attempt: Attempt, evidence: Evidence, failure: Failure) -> None:
@@ -295,13 +281,16 @@ def _declined(story: Story, attempt: Attempt, evidence: Evidence, failure: Failu
         return _gone(story, attempt, evidence, expired=True)
     if payment.state is State.REQUIRES_ACTION:
         return story.attempt(Name.ACTION_FAILED, attempt, AttemptState.DECLINED, to=State.FAILED, evidence=evidence)
-    if _may_try_other(payment, failure, story.desk):
+    step_up = wanted(payment, story.desk) and may_step_up(payment, failure, story.desk)
+    again = step_up or _may_try_other(payment, failure, story.desk)
+    forbidden = retry_forbidden(payment, failure, story.desk) if again else None
+    if again and forbidden is None:
         name = Name.RESOLVED_DECLINED_RETRIABLE if resolving else Name.DECLINED_RETRIABLE
         story.attempt(name, attempt, AttemptState.DECLINED, to=State.ROUTING, evidence=evidence)
         return next_attempt(story, failure)
     name = Name.RESOLVED_DECLINED if resolving else Name.DECLINED_TERMINAL
     to = State.CANCELED if resolving and payment.cancel_requested else State.FAILED
-    return story.attempt(name, attempt, AttemptState.DECLINED, to=to, evidence=evidence)
+    return story.attempt(name, attempt, AttemptState.DECLINED, to=to, evidence=evidence, reason=forbidden)
 
 
 def _may_try_other(payment: Payment, failure: Failure, desk: Desk) -> bool:
@@ -314,7 +303,9 @@ def _may_try_again(payment: Payment, desk: Desk) -> bool:
 
 def _not_executed(story: Story, attempt: Attempt, evidence: Evidence, failure: Failure, *, sent: bool) -> None:
     payment = story.payment
-    first_answer = evidence.source is Source.RESPONSE and attempt.state is AttemptState.PREPARED and payment.state is State.AUTHORIZING
+    first_answer = evidence.source is Source.RESPONSE and attempt.state in ON_THE_WIRE_ATTEMPT and payment.state is State.AUTHORIZING
+    if first_answer and attempt.completing and (not sent or failure.error_class is ErrorClass.RATE_LIMITED):
+        return _unknown(story, attempt, evidence)  # the shopper has done his part: the same call goes out again while it is wanted
     if not first_answer:
         # A later call that did not get through says nothing about the first, with one exception: the same bytes were refused as invalid.
         same_bytes = evidence.source in (Source.RESPONSE, Source.REPLAY) and payment.holding_attempt is None
@@ -325,7 +316,7 @@ def _not_executed(story: Story, attempt: Attempt, evidence: Evidence, failure: F
     if not sent:
         story.attempt(Name.ATTEMPT_NOT_SENT, attempt, AttemptState.NOT_SENT, to=State.ROUTING, evidence=evidence)
         return next_attempt(story, failure)
-    if _may_try_other(payment, failure, story.desk):
+    if _may_try_other(payment, failure, story.desk) and retry_forbidden(payment, failure, story.desk) is None:
         story.attempt(Name.REJECTED_ELSEWHERE_POSSIBLE, attempt, AttemptState.REJECTED, to=State.ROUTING, evidence=evidence)
         return next_attempt(story, failure)
     return story.attempt(Name.REJECTED_TERMINAL, attempt, AttemptState.REJECTED, to=State.FAILED, evidence=evidence)
@@ -335,7 +326,7 @@ def _gone(story: Story, attempt: Attempt, evidence: Evidence, *, expired: bool) 
     """The PSP closed it without money: by time, or by somebody's cancel."""
     match story.payment.state:
         case State.OUTCOME_UNKNOWN:
-            name = Name.RESOLVED_AUTHORIZATION_GONE
+            name = Name.FENCED_ABSENT if attempt.fence is not None else Name.RESOLVED_AUTHORIZATION_GONE
         case State.REQUIRES_ACTION:
             name = Name.ACTION_EXPIRED if expired else Name.CUSTOMER_CANCELED
         case _:
@@ -385,7 +376,7 @@ def _look_again(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     age = (desk.at - before.since).total_seconds()
     match payment.state:
         case State.REQUIRES_ACTION:
-            if age >= limits.action_deadline_seconds:
+            if age >= limits.action_deadline_seconds or is_over(payment, attempt, desk):
                 return abandoned(story, attempt, evidence)
             looks = limits.action_looks_seconds
         case State.PROVIDER_PENDING:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from payorch.domain.capability import Lookup
 from payorch.domain.compare import look_soon
 from payorch.domain.conflicts import captured_by, conflict_of_operation, told_by_the_total
 from payorch.domain.decide import follow_up
@@ -213,7 +214,12 @@ def _void_succeeded(story: Story, operation: Operation, evidence: Evidence) -> N
 
 def _pending(story: Story, operation: Operation, evidence: Evidence) -> None:
     payment, desk, limits = story.payment, story.desk, story.desk.limits
-    if operation.state is OperationState.PENDING:
+    # Once the time for it is over, an unknown stays one where nothing but the same answer to the same bytes can be had of the PSP.
+    unaskable = desk.manifests[payment.attempt(operation.attempt_id).connector].lookup is Lookup.NONE
+    past = operation.state is OperationState.UNKNOWN and desk.at >= operation.created_at + timedelta(
+        seconds=limits.pending_deadline_seconds
+    )
+    if operation.state is OperationState.PENDING or (past and unaskable):
         return _look_again(story, operation, evidence)
     names = {OperationKind.CAPTURE: Name.RESOLVED_CAPTURE_PENDING, OperationKind.VOID: Name.RESOLVED_VOID_PENDING}
     both = payment.open_operations(OperationKind.CAPTURE, OperationKind.VOID)

@@ -17,7 +17,7 @@ from payorch.domain import events
 from payorch.domain.disputes import Dispute
 from payorch.domain.identifiers import bytes_of
 from payorch.domain.payment import AttemptState, Name
-from payorch.domain.records import Attempt, Operation, OperationKind, Payment
+from payorch.domain.records import Attempt, Fence, Operation, OperationKind, Payment
 from payorch.store import audit, rows, tables
 from payorch.store.entry_rows import arrival, entry_row, erasures, notice
 from payorch.store.items import (
@@ -300,6 +300,13 @@ def _payment(payment: Payment, payment_id: bytes, merchant_id: bytes, previous_v
     )
 
 
+def _fence(fence: Fence | None) -> Row:
+    if fence is None:
+        return NULL, NULL, NULL, NULL, NULL
+    call = fence.call
+    return words(fence.psp_key), words(call.method), words(call.path), words(call.content_type), words(call.body)
+
+
 def _attempt(attempt: Attempt, payment_id: bytes) -> Row:
     call = attempt.call
     return (
@@ -317,6 +324,8 @@ def _attempt(attempt: Attempt, payment_id: bytes) -> Row:
         words(call.content_type),
         words(call.body),
         learned_words(attempt.psp_reference),
+        learned_words(attempt.money_reference),
+        *_fence(attempt.fence),
         moment(attempt.next_action_at),
         moment(attempt.created_at),
         moment(attempt.updated_at),

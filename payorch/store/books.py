@@ -196,7 +196,7 @@ SELECT id, merchant_id, state, version, amount, currency, capture, reference, co
 FROM payorch.payments WHERE id = ANY($1::uuid[])
 """
 _ATTEMPTS: Final = """
-SELECT payment_id, id, connector, state, exclusive, amount, currency, psp_key, psp_reference, next_action_at
+SELECT payment_id, id, connector, state, exclusive, amount, currency, psp_key, psp_reference, money_reference, fence_key, next_action_at
 FROM payorch.attempts WHERE payment_id = ANY($1::uuid[])
 """
 _OPERATIONS: Final = """
@@ -218,6 +218,7 @@ _STRAYS: Final = {
 _DOUBLED_KEYS: Final = """
 SELECT psp_key, array_agg(DISTINCT payment_id) FROM (
     SELECT psp_key, payment_id FROM payorch.attempts WHERE payment_id >= $1
+    UNION ALL SELECT fence_key, payment_id FROM payorch.attempts WHERE fence_key IS NOT NULL AND payment_id >= $1
     UNION ALL SELECT psp_key, payment_id FROM payorch.operations WHERE psp_key IS NOT NULL AND payment_id >= $1
 ) AS keys GROUP BY psp_key HAVING count(*) > 1 ORDER BY psp_key LIMIT $2
 """
@@ -271,10 +272,11 @@ def _view(row: tuple[Any, ...]) -> PaymentView:
 
 
 def _attempt(row: tuple[Any, ...]) -> AttemptView:
-    id_, connector, state, exclusive, amount, currency, psp_key, psp_reference, next_action_at = row
+    id_, connector, state, exclusive, amount, currency, psp_key, psp_reference, money_reference, fence_key, next_action_at = row
     return AttemptView(
         id=identifiers.text("att", id_), connector=connector, state=state, exclusive=exclusive, amount=amount, currency=currency,
-        psp_key=psp_key, psp_reference=psp_reference, next_action_at=_utc(next_action_at),
+        psp_key=psp_key, psp_reference=psp_reference, money_reference=money_reference, fence_key=fence_key,
+        next_action_at=_utc(next_action_at),
     )  # fmt: skip
 
 

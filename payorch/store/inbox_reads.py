@@ -112,7 +112,8 @@ async def count_waiting(connection: Connection) -> dict[str, int]:
 
 
 async def find_payments(connection: Connection, references: Sequence[Reference]) -> list[str | None]:
-    """For each reference its payment: by the PSP's id of a payment, then of an operation, then by our own ids. None where nobody has it.
+    """For each reference its payment: by the PSP's id of a payment or of what holds its money, then of an operation, then by our own ids.
+    None where nobody has it.
 
     An id counts only at the connector that named it: two PSPs may use the same. Two statements: nearly all are found by the first, and
     planning the second takes longer than running both.
@@ -132,7 +133,9 @@ async def _by_the_psps_ids_of_payments(connection: Connection, references: Seque
     payments: dict[tuple[str, str], UUID] = {}
     for connector, id, payment_id in await all_rows(
         connection,
-        "SELECT connector, psp_reference, payment_id FROM payorch.attempts WHERE psp_reference = ANY($1::text[]) ORDER BY payment_id",
+        "SELECT connector, psp_reference, payment_id FROM payorch.attempts WHERE psp_reference = ANY($1::text[])"
+        " UNION ALL SELECT connector, money_reference, payment_id FROM payorch.attempts WHERE money_reference = ANY($1::text[])"
+        " ORDER BY payment_id",
         [named],
     ):
         payments.setdefault((connector, id), payment_id)
@@ -168,7 +171,7 @@ _COLUMNS: Final = """
 """
 _THEIRS: Final = "unnest(($6::text[])[named.first:named.last]) WITH ORDINALITY AS told (id, place)"
 _OURS: Final = "unnest(($7::uuid[])[named.our_first:named.our_last]) AS told (id)"
-_BY_ATTEMPT: Final = "SELECT payment_id FROM payorch.attempts WHERE id = told.id AND connector = named.connector"
+_BY_ATTEMPT: Final = "SELECT payment_id FROM payorch.attempts WHERE {id} = told.id AND connector = named.connector"
 _BY_OPERATION: Final = """
     SELECT o.payment_id FROM payorch.operations AS o JOIN payorch.attempts AS a ON a.payment_id = o.payment_id AND a.id = o.attempt_id
     WHERE o.{id} = told.id AND a.connector = named.connector
@@ -177,9 +180,11 @@ _BY_OPERATION: Final = """
 # these were plans over whole tables wherever statistics are missing. OFFSET 0 keeps the order from being a reason to read a table in it.
 _FIND: Final = f"""
 SELECT COALESCE(
+    (SELECT payment_id FROM {_THEIRS}, LATERAL ({_BY_ATTEMPT.format(id="money_reference")} OFFSET 0) AS f
+        ORDER BY place, payment_id LIMIT 1),
     (SELECT payment_id FROM {_THEIRS}, LATERAL ({_BY_OPERATION.format(id="psp_reference")} OFFSET 0) AS f
         ORDER BY place, payment_id LIMIT 1),
-    (SELECT payment_id FROM {_OURS}, LATERAL ({_BY_ATTEMPT} OFFSET 0) AS f ORDER BY payment_id LIMIT 1),
+    (SELECT payment_id FROM {_OURS}, LATERAL ({_BY_ATTEMPT.format(id="id")} OFFSET 0) AS f ORDER BY payment_id LIMIT 1),
     (SELECT payment_id FROM {_OURS}, LATERAL ({_BY_OPERATION.format(id="id")} OFFSET 0) AS f ORDER BY payment_id LIMIT 1)
 )
 FROM unnest($1::text[], $2::integer[], $3::integer[], $4::integer[], $5::integer[]) WITH ORDINALITY

@@ -288,6 +288,7 @@ PAYMENT_STREAM = "payment"
 CONNECTOR_STREAM = "connector"
 DEAD_LETTER_STREAM = "dead_letter"
 ENDPOINT_STREAM = "webhook_endpoint"
+ROUTING_STREAM = "routing"
 STREAMS = {
     PAYMENT_STREAM: "pay",
     "merchant": "mer",
@@ -298,6 +299,7 @@ STREAMS = {
     ENDPOINT_STREAM: "whe",
     "batch": "bat",
     CONNECTOR_STREAM: "con",
+    ROUTING_STREAM: "rtg",
 }
 """stream -> the prefix of the identifiers of its members."""
 

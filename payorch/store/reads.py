@@ -274,6 +274,7 @@ _PAYMENT_COLUMNS: Final = """
 # A payment is also found by the reference of an attempt that was given up, or of an operation.
 _BY_PSP_REFERENCE: Final = (
     "id IN (SELECT payment_id FROM payorch.attempts WHERE psp_reference = {0}"
+    " UNION ALL SELECT payment_id FROM payorch.attempts WHERE money_reference = {0}"
     " UNION ALL SELECT payment_id FROM payorch.operations WHERE psp_reference = {0})"
 )
 _COMPARISONS: Final[Mapping[str, str]] = {

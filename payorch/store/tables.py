@@ -59,13 +59,16 @@ ATTEMPTS: Final = Table(
     columns=_columns(
         payment_id=Uuids, id=Uuids, connector=Texts, state=Texts, exclusive=Booleans, amount=Bigints, currency=Texts, psp_key=Texts,
         psp_key_safe_until=Moments, call_method=Texts, call_path=Texts, call_content_type=Texts, call_body=Texts, psp_reference=Texts,
+        money_reference=Texts, fence_key=Texts, fence_method=Texts, fence_path=Texts, fence_content_type=Texts, fence_body=Texts,
         next_action_at=Moments, created_at=Moments, updated_at=Moments,
     ),
+    # The call is another one once the shopper has done his part, and only then (0005_attempt_calls.sql).
     # A definitive no stays one (items.is_exclusive). In the order of the rows: a closed attempt gives way before the next one comes in.
     template=_upsert(
         "attempts",
         "payment_id, id",
-        "state psp_reference next_action_at updated_at",
+        "state psp_key psp_key_safe_until call_method call_path call_content_type call_body psp_reference money_reference fence_key"
+        " fence_method fence_path fence_content_type fence_body next_action_at updated_at",
         ", exclusive = excluded.exclusive AND attempts.exclusive",
     ).replace("ON CONFLICT", "ORDER BY new.n ON CONFLICT"),
 )  # fmt: skip

@@ -27,7 +27,7 @@ from actors.budget import BudgetLimits
 from actors.bulkhead import ConnectorLimits
 from actors.connector import ConnectorActor, Execute, Message
 from actors.mailbox import Mailbox, Ref
-from connectors.contract import Connector, HttpRequest, HttpResponse
+from connectors.contract import AccessToken, Connector, HttpRequest, HttpResponse
 from payorch.domain import identifiers
 from payorch.domain.capability import Lookup, Manifest
 from payorch.domain.money import Money
@@ -52,6 +52,8 @@ START = datetime(2027, 3, 1, 12, 0, tzinfo=UTC)
 EUR = Money(2000, "EUR")
 CALL = PreparedCall(method="POST", path="/pay")
 ASK = PreparedCall(method="GET", path="/look")
+TOKEN_PATH = "/token"
+TOKEN_MARGIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +107,27 @@ def failure(error_class: ErrorClass, status: int) -> Failure:
 
 
 class MadeUp:
-    """Enough of `connectors.contract.Connector` for calls that are prepared already."""
+    """Enough of `connectors.contract.Connector` for calls that are prepared already. `lends`: it lends access tokens, at TOKEN_PATH."""
 
     name = "psp"
     manifest = MANIFEST
 
+    def __init__(self, *, lends: bool = False) -> None:
+        self.lends = lends
+
+    def sign_in(self, credentials: Mapping[str, str]) -> HttpRequest | None:
+        headers = (("authorization", f"Basic {credentials.get('api_key')}"),)
+        return HttpRequest(method="POST", path=TOKEN_PATH, headers=headers, body=b"") if self.lends else None
+
+    def signed_in(self, response: HttpResponse, *, at: datetime) -> AccessToken | None:
+        token = response.header("token")
+        if response.status != 200 or token is None:
+            return None
+        return AccessToken(value=token, expires_at=at + timedelta(seconds=float(response.header("lent") or "0")))
+
     def request(self, call: PreparedCall, *, psp_key: str | None, credentials: Mapping[str, str]) -> HttpRequest:
-        return HttpRequest(method=call.method, path=call.path, headers=(("idempotency-key", psp_key or ""),), body=b"")
+        headers = (("idempotency-key", psp_key or ""), ("authorization", f"Bearer {credentials.get('access_token')}"))
+        return HttpRequest(method=call.method, path=call.path, headers=headers, body=b"")
 
     def read(self, subject: object, call: PreparedCall, response: HttpResponse, *, source: Source, at: datetime) -> Evidence:
         unknown = Unknown(failure=failure(ErrorClass.UNKNOWN_OUTCOME, response.status))
@@ -205,6 +221,7 @@ class ConnectorWorld:
 
     def __init__(self, limits: ConnectorLimits, admission_limits: AdmissionLimits, *, remembered: bool = True) -> None:
         self.wire = Wire()
+        self.lends = False
         self.key_seconds = 3600.0
         self.limits = limits
         self.changes: list[Changed] = []
@@ -230,16 +247,17 @@ class ConnectorWorld:
             admission.remembered = True
 
         self.actor = ConnectorActor(
-            connector=cast(Connector, MadeUp()),
+            connector=cast(Connector, MadeUp(lends=self.lends)),
             network=self.wire,
             base_url="https://psp.example",
-            credentials={},
+            credentials={"api_key": "the_secret"},
             limits=self.limits,
             admission=self.admission,
             remember=remember,
             write_circuits=write_circuits,
             clock=WorldClock(),
             process=NoCrash(),
+            token_margin_seconds=TOKEN_MARGIN_SECONDS,
             deliver=self._deliver,
             observe=lambda name, evidence: None,
             refused=lambda name, refused: self.refused.append(refused),
@@ -308,10 +326,11 @@ class ConnectorWorld:
 
 @asynccontextmanager
 async def connector(
-    *, limits: ConnectorLimits = CONNECTOR_LIMITS, admission: AdmissionLimits = LIMITS, **budget: float
+    *, limits: ConnectorLimits = CONNECTOR_LIMITS, admission: AdmissionLimits = LIMITS, lends: bool = False, **budget: float
 ) -> AsyncIterator[ConnectorWorld]:
     """A running connector; further arguments change its retry budget. Raises what it died of."""
     world = ConnectorWorld(limits, replaced(admission, budget=replaced(admission.budget, **budget)))
+    world.lends = lends
     async with trio.open_nursery() as nursery:
         life = world.begin(nursery)
         yield world

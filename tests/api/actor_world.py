@@ -19,16 +19,21 @@ from actors.connector import Execute
 from actors.directory import Directory
 from actors.dynamic import DynamicSupervisor
 from actors.office import Office
+from actors.router import Router
 from actors.surroundings import Surroundings
+from connectors.contract import Connector
 from connectors.registry import CONNECTORS
 from payorch.api.answering import Answering
-from payorch.api.contracts import option_checks
+from payorch.api.contracts import connectors_of
 from payorch.api.present import announcement_json, answer_json
 from payorch.domain import identifiers
+from payorch.domain.card_budget import CardBudget
 from payorch.domain.desk import Limits
 from payorch.domain.evolve import replay
 from payorch.domain.outcome import Approved, Evidence, Finding
 from payorch.domain.records import Payment
+from payorch.domain.rules import Plan, preferring
+from payorch.domain.success import Success, SuccessLimits
 from payorch.store.items import Answer, Append, Appended, ClaimLost, Result
 from tests.api.merchant_world import START, FakeClock, Life, World, new_id
 
@@ -37,8 +42,9 @@ LIMITS = Limits(
     action_deadline_seconds=900, action_looks_seconds=(60,), pending_deadline_seconds=3600, pending_looks_seconds=(60,),
     unknown_looks_seconds=(2, 5), unknown_budget_seconds=600, resync_budget_seconds=60, authorization_look_seconds=86400,
     operation_retry_seconds=(2, 5), operation_window_seconds=600, inquire_first_seconds=3.0,
-    early_tries=20, session_closings=3,
+    early_tries=20, session_closings=3, completions_per_attempt=3,
 )  # fmt: skip
+SUCCESS_LIMITS = SuccessLimits(half_life_seconds=3600, prior_success=9000, prior_weight=20, prior_latency_ms=800, kinds=1000)
 
 
 class FakeEntropy:
@@ -67,12 +73,23 @@ def charges(_: Execute) -> Finding:
 class Shared:
     """What the processes share: the journal with its claims, HTTP in front of the first of them, and a PSP that takes its time.
 
+    names: of the connectors, all of one kind, which builds the calls.
     psp: what it says to a call; None where it never answers. busy: raised to whoever hands a call to the connector. stored: each payment
     as every commit left it.
     """
 
-    def __init__(self, nursery: trio.Nursery, *, commit_seconds: float = 0.01, psp_seconds: float = 0.5) -> None:
-        self.store = World(connectors=option_checks({"stripe": CONNECTORS["stripe"]}))
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        *,
+        names: tuple[str, ...] = ("stripe",),
+        connector: Connector = CONNECTORS["stripe"],
+        commit_seconds: float = 0.01,
+        psp_seconds: float = 0.5,
+    ) -> None:
+        self.connectors = dict.fromkeys(names, connector)
+        self.store = World(connectors=connectors_of(self.connectors, self.connectors.values()))
+        self.routers: list[Router] = []
         self.store.write_answer = self.write  # type: ignore[method-assign, assignment]
         self.nursery = nursery
         self.commit_seconds = commit_seconds
@@ -98,6 +115,9 @@ class Shared:
         assert len(life.events) == item.expected_version
         life.events.extend(item.events)
         self.stored.append(item.payment)
+        for router in self.routers:
+            for event in item.events:
+                router.learn(item.payment, event)
         return Appended(1, item.answer is not None and self.store.store(item.answer))
 
     async def load(self, payment_id: str) -> Payment | None:
@@ -117,8 +137,15 @@ class Shared:
 class Platform:
     """One process: a supervisor with its payments, and the answering in front."""
 
-    def __init__(self, shared: Shared, *, mailbox_capacity: int) -> None:
+    def __init__(self, shared: Shared, *, mailbox_capacity: int, plan: Plan | None = None) -> None:
         self.shared = shared
+        self.router = Router(
+            plan or preferring(*shared.connectors),
+            {name: connector.manifest for name, connector in shared.connectors.items()},
+            success=Success(SUCCESS_LIMITS),
+            cards=CardBudget(cards=100),
+        )
+        shared.routers.append(self.router)
         self.clock = FakeClock()
         self.supervisor = DynamicSupervisor(
             name="payments", max_children=1000, intensity=1, period_seconds=60, report=shared.heard,
@@ -137,10 +164,11 @@ class Platform:
         self.shared.nursery.start_soon(self.shared.call, execute, self.directory.answered)
 
     def _surroundings(self) -> Surroundings:
-        stripe = CONNECTORS["stripe"]
+        connectors = self.shared.connectors
         office = Office(
-            clock=self.clock, entropy=FakeEntropy(), limits=LIMITS, connectors={"stripe": stripe}, manifests={"stripe": stripe.manifest},
-            preference=("stripe",), routing_version="1", unavailable=dict, return_url=lambda payment, attempt: "https://pay.test/r",
+            clock=self.clock, entropy=FakeEntropy(), limits=LIMITS, connectors=connectors,
+            manifests={name: connector.manifest for name, connector in connectors.items()}, router=self.router,
+            return_url=lambda payment, attempt: "https://pay.test/r",
         )  # fmt: skip
         return Surroundings(
             office=office, write=self.shared.write, load=self.shared.load, postbox=self, process=NoCrash(), present=answer_json,
@@ -150,10 +178,12 @@ class Platform:
 
 
 @asynccontextmanager
-async def platforms(count: int, *, mailbox_capacity: int = 128, **how: Any) -> AsyncIterator[tuple[Shared, list[Platform]]]:
+async def platforms(
+    count: int, *, mailbox_capacity: int = 128, plan: Plan | None = None, **how: Any
+) -> AsyncIterator[tuple[Shared, list[Platform]]]:
     async with trio.open_nursery() as nursery:
         shared = Shared(nursery, **how)
-        running = [Platform(shared, mailbox_capacity=mailbox_capacity) for _ in range(count)]
+        running = [Platform(shared, mailbox_capacity=mailbox_capacity, plan=plan) for _ in range(count)]
         shared.store.directory = running[0].directory
         for platform in running:
             nursery.start_soon(platform.supervisor.run)

@@ -232,7 +232,7 @@ class World:
             find_operation=self.find_operation,
             search=self.search,
             write_answer=lambda answer: self.write_answer(answer),  # a test may put another in its place
-            connectors=connectors if connectors is not None else {"stripe": check_options, "adyen": None},
+            connectors=connectors or Connectors(options={"stripe": check_options, "adyen": None}, methods={"card": True, "paypal": False}),
             parts=lambda: self.parts(),
             metrics=self.metrics,
             pepper=PEPPER,
@@ -247,7 +247,7 @@ class World:
             raise AssertionError("nobody is here to hear it")
 
         return NoticeSurroundings(
-            connectors={}, secrets={}, clock=self.clock, identifier=new_id, write=nothing, stored_digest=nothing,
+            connectors={}, secrets={}, certificates=nothing, clock=self.clock, identifier=new_id, write=nothing, stored_digest=nothing,
             seal=lambda content, _: content, hand_on=lambda _: None, body_limit_bytes=4096, body_deadline_seconds=5.0,
             metrics=self.metrics, log=self.log,
         )  # fmt: skip

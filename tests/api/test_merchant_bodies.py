@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,7 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.messages import Create
+from connectors.registry import CONNECTORS
 from payorch.api.calls import EXAMPLE_BODY
+from payorch.api.contracts import connectors_of, create_from
+from payorch.api.refusal import InvalidBody
+from payorch.domain.capability import MethodSupport
 from payorch.domain.intent import CaptureMode, Initiator, Intent
 from payorch.domain.money import EXPONENTS, Money
 from tests.api.merchant_world import KEY, World, charge, new_id
@@ -356,3 +362,40 @@ async def test_no_query_can_make_a_5xx(query: dict[str, str]) -> None:
 
 def test_the_example_is_json() -> None:
     assert msgspec.json.decode(written(EXAMPLE_BODY)) == EXAMPLE_BODY
+
+
+# --- what connectors offer --------------------------------------------------------------------------------------------------------------
+
+
+class Offering:
+    """A connector as far as bodies are held to it."""
+
+    def __init__(self, **methods: bool) -> None:
+        support = {name: MethodSupport(completes_without_us=True, needs_token=needed) for name, needed in methods.items()}
+        self.manifest = replace(CONNECTORS["stripe"].manifest, methods=support)
+
+    def check_options(self, given: Mapping[str, object]) -> list[str]:
+        return [f"there is no {name}" for name in given]
+
+
+def test_methods_are_those_that_connectors_offer_and_options_those_of_connectors_that_are_switched_on() -> None:
+    one, other = Offering(card=True, wallet=True), Offering(wallet=False, sofa=True)
+    known = connectors_of({"one": one}, [one, other])
+    assert known.methods == {"card": True, "wallet": False, "sofa": True}
+    assert set(known.options) == {"one"}
+
+    def refused(**changes: object) -> list[tuple[str, str]]:
+        try:
+            create_from(charge(**changes), known)
+        except InvalidBody as invalid:
+            return [(error.pointer, error.detail) for error in invalid.problem("req_1").errors]
+        return []
+
+    assert refused(payment_method={"type": "wallet"}) == []
+    assert refused(payment_method={"type": "card", "token": "t"}) == []
+    assert refused(payment_method={"type": "cash"}) == [
+        ("/payment_method/type", "No connector offers this method; there are: card, sofa, wallet.")
+    ]
+    assert refused(payment_method={"type": "sofa"}) == [("/payment_method/token", "This method needs a token, or tokens by connector.")]
+    assert refused(connector_options={"one": {"x": 1}}) == [("/connector_options/one", "there is no x")]
+    assert refused(connector_options={"other": {}}) == [("/connector_options/other", "There is no such connector; there are: one.")]

@@ -6,11 +6,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.child import TooManyChildren
 from actors.mailbox import ActorStopped, AskTimeout, MailboxFull
 from actors.messages import Message, ShopperReturned
-from payorch.api.shopper import return_url, returned_attempt
+from payorch.api.shopper import RETURNED_CHARACTERS, RETURNED_PARAMETERS, brought_back, return_url, returned_attempt
 from payorch.store.pool import DatabaseUnavailable
 from tests.api.merchant_world import RETURN_KEY, Life, World, an_intent, new_id
 
@@ -53,6 +55,39 @@ async def test_what_a_psp_adds_is_never_believed() -> None:
     added = "&redirect_status=succeeded&status=succeeded&token=EC-123&payment_intent=pi_other"
     answer = await world.call("GET", path_of(life) + added, key=None)
     assert urlsplit(answer.headers["Location"]).query.endswith("status=requires_action")
+
+
+async def test_what_the_browser_brings_is_handed_on_without_our_own_mark() -> None:
+    world = World()
+    life = waiting(world)
+    await world.call("GET", path_of(life) + "&redirectResult=X6%2B%2Fa&token=EC-123&redirectResult=second&token=third", key=None)
+    await world.call("POST", path_of(life) + "&a=1", key=None, form={"MD": "x", "PaRes": "long+value", "a": "2"})
+    first, second = world.messages
+    assert isinstance(first, ShopperReturned)
+    assert isinstance(second, ShopperReturned)
+    assert first.returned == {"redirectResult": "X6+/a", "token": "EC-123"}
+    assert second.returned == {"a": "1", "MD": "x", "PaRes": "long+value"}
+    assert "X6" not in repr(first)
+
+
+async def test_what_is_beyond_all_bounds_is_left_behind() -> None:
+    world = World()
+    life = waiting(world)
+    many = {f"name{number}": "v" for number in range(RETURNED_PARAMETERS + 5)}
+    long = "x" * RETURNED_CHARACTERS
+    for form in (many, {"long": long, "short": "y"}, {"almost": long[:-10], "short": "yy", "more": "z" * 10}):
+        answer = await world.call("POST", path_of(life), key=None, form=form)
+        assert answer.status_code == 303
+    kept = [one.returned for one in world.messages if isinstance(one, ShopperReturned)]
+    assert kept == [dict(list(many.items())[:RETURNED_PARAMETERS]), {"short": "y"}, {"almost": long[:-10]}]
+
+
+@given(st.lists(st.tuples(st.text(max_size=300), st.text(max_size=20_000))))
+def test_what_is_kept_of_anything_is_within_bounds_and_the_first_of_its_name(parameters: list[tuple[str, str]]) -> None:
+    kept = brought_back(parameters)
+    assert len(kept) <= RETURNED_PARAMETERS
+    assert sum(len(name) + len(value) for name, value in kept.items()) <= RETURNED_CHARACTERS
+    assert all((name, value) in parameters for name, value in kept.items())
 
 
 @pytest.mark.parametrize("make", ["none", "empty", "other key", "other payment", "other attempt", "cut", "longer", "unicode"])

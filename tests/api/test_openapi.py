@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from actors.messages import Forbidden
 from payorch.api.calls import CALLS, EXAMPLE_BODY
-from payorch.api.contracts import CreatePaymentBody, create_from
+from payorch.api.contracts import Connectors, CreatePaymentBody, create_from
 from payorch.api.openapi import openapi
 from payorch.api.present import operation_json, page_json, payment_json
 from payorch.api.timeline import timeline_json
@@ -144,5 +144,5 @@ async def test_whatever_an_operation_may_say_is_no_5xx(what: str, data: st.DataO
 @given(amount=st.integers(1, 10**12))
 def test_the_example_becomes_an_intent(amount: int) -> None:
     body = CreatePaymentBody.model_validate(dict(EXAMPLE_BODY) | {"amount": amount})
-    intent, confirm = create_from(dict(EXAMPLE_BODY) | {"amount": amount}, {})
+    intent, confirm = create_from(dict(EXAMPLE_BODY) | {"amount": amount}, Connectors(options={}, methods={"card": True}))
     assert (intent.amount.minor, confirm) == (body.amount, True)

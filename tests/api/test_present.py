@@ -21,7 +21,7 @@ from payorch.domain.intent import CaptureMode, Customer, PaymentMethod
 from payorch.domain.money import Money
 from payorch.domain.outcome import Approved, ConnectorDetail, Declined, Evidence, Failure, NetworkDetail, Source
 from payorch.domain.payment import PUBLIC_STATUS, AttemptState, Name, OperationState, State
-from payorch.domain.records import Hold, Operation, OperationKind, Origin
+from payorch.domain.records import Fence, Hold, Operation, OperationKind, Origin
 from tests.api.merchant_world import START, Life, a_method, an_intent, funds_failure, new_id
 
 CONTRACT = frozenset(
@@ -292,6 +292,12 @@ def test_every_event_can_be_told(name: Name) -> None:
         e.Resync: e.Resync(attempt_id=None, operation_id=operation.id, reason="again", next_action_at=START),
         e.DisputeOpened: e.DisputeOpened(dispute=a_dispute(life)),
         e.DisputeChange: e.DisputeChange(dispute=replace(a_dispute(life), status=DisputeStatus.WON)),
+        e.FenceOpened: e.FenceOpened(
+            attempt_id=life.attempt.id, fence=Fence(call=life.attempt.call, psp_key="secret_psp_key", prepared_at=START)
+        ),
+        e.Completion: e.Completion(
+            attempt_id=life.attempt.id, call=life.attempt.call, psp_key="secret_psp_key", psp_key_safe_until=START, next_action_at=START
+        ),
     }  # fmt: skip
     for kind in e.DATA[name]:
         event = e.Event(name=name, to=State.CAPTURED, at=START, actor="system", cause="x", data=data[kind])

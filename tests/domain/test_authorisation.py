@@ -89,6 +89,9 @@ def test_a_decline_goes_to_the_next_connector_only_where_its_class_allows(error_
     if POLICY[error_class].try_other:
         assert payment.state is State.AUTHORIZING
         assert [one.connector for one in payment.attempts] == ["strong", "eventual"]
+    elif error_class is ErrorClass.AUTHENTICATION_REQUIRED:
+        assert payment.state is State.AUTHORIZING
+        assert [one.connector for one in payment.attempts] == ["strong", "strong"]
     elif error_class in (ErrorClass.CUSTOMER_CANCELED, ErrorClass.EXPIRED):
         assert payment.state is State.CANCELED
         assert len(payment.attempts) == 1
@@ -241,7 +244,7 @@ def test_an_abandoned_challenge_is_closed_at_the_psp_where_a_call_can() -> None:
 
 def test_an_abandoned_challenge_that_cannot_be_closed_is_unknown() -> None:
     world = World()
-    payment = challenged(world, "eventual")
+    payment = challenged(world, "blind")
     world.later(seconds=HOUR)
     payment = world.answer(payment, CHALLENGE, Source.INQUIRY)
     assert payment.state is State.OUTCOME_UNKNOWN
@@ -260,7 +263,7 @@ def test_a_lost_outcome_that_turns_out_to_be_an_abandoned_challenge_is_closed() 
     assert world.answer_operation(payment, OperationKind.VOID, Approved()).state is State.CANCELED
 
 
-@pytest.mark.parametrize(("connector", "reference"), [("eventual", "psp_1"), ("strong", None)])
+@pytest.mark.parametrize(("connector", "reference"), [("blind", "psp_1"), ("strong", None)])
 def test_it_stays_unknown_where_its_session_cannot_be_closed(connector: str, reference: str | None) -> None:
     world = World()
     payment = world.answer(world.pay(connector=connector), LOST)

@@ -195,6 +195,16 @@ def test_where_both_agree_nothing_is_found(which: str) -> None:
     assert compare(payment, mirrored(payment), READ) == []
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_automatic_capture_may_have_the_name_of_its_attempt_and_comes_once(times: int) -> None:
+    """Some PSPs name what they capture by themselves as the attempt is named; a second one of that name is not ours."""
+    _, payment = charged()
+    (charge,) = mirrored(payment)
+    named = with_lines(charge, lambda line: replace(line, operation_reference=charge.our_reference))
+    doubled = more(named, Movement.CAPTURED, 2000, reference=charge.our_reference) if times > 1 else named
+    assert kinds(compare(payment, [doubled], READ))[:1] == ([Kind.OPERATION_NOT_OURS] if times > 1 else [])
+
+
 def kinds(findings: Sequence[Finding]) -> list[Kind]:
     return [one.kind for one in findings]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -126,6 +127,50 @@ def test_a_hint_to_a_payment_in_review_is_for_people_to_see() -> None:
     assert isinstance(seen, AttemptChange)
     assert seen.reason == "a notice of the PSP hints at what it does not show whole"
     assert (payment.state, payment.due_at) == (State.MANUAL_REVIEW, None)
+
+
+# --- which of the PSP's it is -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_notice_may_name_what_nobody_could_ask_for(lost: bool) -> None:
+    """It moves nothing: neither a call under way nor the search for its outcome. But now the PSP can be asked, and is."""
+    world = alone()
+    payment = world.answer(world.pay(), LOST) if lost else world.pay()
+    before, search = payment.state, payment.attempts[0].pursuit
+    payment = world.hear(payment, (first(payment), LOST), look_at=(first(payment),), psp_reference="psp_1", our_reference=first(payment))
+    assert (payment.state, payment.attempts[0].psp_reference) == (before, "psp_1")
+    if lost:
+        assert search is not None
+        assert world.looks(payment) == {first(payment): Means.INQUIRE}
+        assert world.weigh(payment, first(payment), CHARGED, Source.INQUIRY, psp_reference="psp_1").state is State.CAPTURED
+    else:
+        assert payment.unconfirmed
+        assert world.answer(payment, CHARGED, psp_reference="psp_1").state is State.CAPTURED
+
+
+@pytest.mark.parametrize("said", [{"psp_reference": "psp_2"}, {"psp_reference": "psp_2", "our_reference": "att_of_another"}, {}])
+def test_a_notice_names_only_what_is_ours_by_its_own_word(said: dict[str, Any]) -> None:
+    world = alone()
+    payment = world.answer(world.pay(), LOST)
+    assert world.hear(payment, (first(payment), LOST), **said) is payment
+
+
+def test_a_name_that_is_known_is_not_replaced() -> None:
+    world = alone()
+    payment = world.answer(world.pay(), LOST, psp_reference="psp_1")
+    assert world.hear(payment, (first(payment), LOST), psp_reference="psp_2", our_reference=first(payment)) is payment
+
+
+def test_an_operation_can_be_asked_about_too() -> None:
+    world = alone()
+    payment = charged(world)
+    payment = world.command(payment, lambda story: decide.refund(story, 500))
+    refund = payment.operations[-1]
+    assert world.hear(payment, look_at=(refund.id,)) is payment
+    payment = world.weigh(payment, refund.id, LOST)
+    payment = world.hear(payment, look_at=(refund.id,))
+    assert payment.operation(refund.id).next_action_at == world.at
 
 
 # --- searches -----------------------------------------------------------------------------------------------------------------------------

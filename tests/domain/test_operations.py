@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from payorch.domain import decide
@@ -10,11 +12,25 @@ from payorch.domain.desk import Story
 from payorch.domain.events import Correction, Resync
 from payorch.domain.intent import CaptureMode
 from payorch.domain.money import Money
-from payorch.domain.outcome import Approved, ErrorClass, Pending, Released, Source
+from payorch.domain.outcome import Approved, ErrorClass, GivenBack, Pending, Released, Source
 from payorch.domain.payment import AttemptState, Command, Name, OperationState, State
 from payorch.domain.proof import Means
 from payorch.domain.records import CancellationReason, OperationKind, Origin, Payment
-from tests.domain.worlds import ABSENT, CHALLENGE, CHARGED, DAY, LOST, MINUTE, NOT_SENT, World, declined, manifest, rejected
+from tests.domain.worlds import (
+    ABSENT,
+    CHALLENGE,
+    CHARGED,
+    DAY,
+    EUR_20,
+    LOST,
+    MANIFESTS,
+    MINUTE,
+    NOT_SENT,
+    World,
+    declined,
+    manifest,
+    rejected,
+)
 
 CAPTURE, VOID, REFUND = OperationKind.CAPTURE, OperationKind.VOID, OperationKind.REFUND
 GONE = declined(ErrorClass.EXPIRED)
@@ -506,6 +522,53 @@ def test_a_refund_goes_to_the_attempt_whose_money_it_gives_back() -> None:
     payment = world.answer_operation(voiding(world, payment), VOID, DONE)
     assert payment.attempts[0].state is AttemptState.VOIDED
     assert refunding(world, payment).operations[-1].attempt_id == first.id
+
+
+def by_capture() -> World:
+    return World(manifests={"strong": replace(MANIFESTS["strong"], refunds_by_capture=True)}, preference=("strong",))
+
+
+def test_a_refund_names_the_capture_of_which_most_is_left() -> None:
+    world = World()
+    payment = captured(world, 500)
+    payment = world.answer_operation(capturing(world, 700, payment=payment), CAPTURE, DONE)
+    small, large = (one.id for one in payment.operations)
+    named = []
+    for minor in (300, 150, 200):  # of 500 and 700; of 500 and 400; of 350 and 400
+        payment = refunding(world, payment, minor)
+        named.append(payment.operations[-1].capture_id)
+    assert named == [large, small, large]
+    payment = world.weigh(payment, payment.operations[-1].id, declined(ErrorClass.OPERATION_NOT_ALLOWED))
+    assert refunding(world, payment, 100).operations[-1].capture_id == large  # what failed gives its part free again
+
+
+def test_one_that_is_more_than_is_left_of_any_capture_is_refused_where_a_psp_takes_one_by_one() -> None:
+    world = by_capture()
+    payment = captured(world, 500)
+    payment = world.answer_operation(capturing(world, 700, payment=payment), CAPTURE, DONE)
+    for minor in (None, 701):
+        with pytest.raises(decide.Refused) as refused:
+            refunding(world, payment, minor)
+        assert refused.value.code == "capability_not_supported"
+        assert "at most 700 minor units" in refused.value.detail
+    payment = refunding(world, payment, 700)
+    assert refunding(world, payment, 500).refund_reserved_minor == 1200
+
+
+def test_what_took_the_money_by_itself_has_no_capture_to_name() -> None:
+    world = by_capture()
+    payment = refunding(world, world.answer(world.pay(), CHARGED, psp_reference="psp_1"))
+    assert payment.operations[-1].capture_id is None
+
+
+def test_a_refund_made_at_the_psp_is_of_the_only_capture_there_is() -> None:
+    world = by_capture()
+    payment = captured(world)
+    given = GivenBack(psp_reference="re_1", amount=Money(1500, "EUR"), finding=Approved())
+    told = {"captured": EUR_20, "refunded": given.amount, "refunds": (given,)}
+    payment = world.weigh(payment, payment.attempts[0].id, Approved(captured=True), Source.INQUIRY, **told)
+    assert payment.refunded_minor == 1500
+    assert refunding(world, payment, 500).operations[-1].capture_id == payment.operations[0].id
 
 
 def test_a_connector_that_refunds_once_is_asked_once() -> None:

@@ -19,10 +19,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from payorch.domain import decide, proof
+from payorch.domain.capability import Lookup
 from payorch.domain.compare import comparing
+from payorch.domain.completion import complete
 from payorch.domain.desk import Story
 from payorch.domain.disputes import DISPUTE_EDGES, DisputeReport, DisputeStage, DisputeStatus
-from payorch.domain.events import AttemptChange, AttemptOpened, Correction, Data, Event, HoldEnded, HoldSet, OperationOpened, Resync
+from payorch.domain.events import (
+    AttemptChange,
+    AttemptOpened,
+    Completion,
+    Correction,
+    Data,
+    Event,
+    HoldEnded,
+    HoldSet,
+    OperationOpened,
+    Resync,
+)
+from payorch.domain.fencing import fence
 from payorch.domain.intent import CaptureMode
 from payorch.domain.money import Money
 from payorch.domain.outcome import (
@@ -54,7 +68,7 @@ from payorch.domain.payment import (
 from payorch.domain.records import Attempt, Hold, Operation, OperationKind, Origin, Payment
 from payorch.domain.testimony import Statement, Testimony, weigh_testimony
 from payorch.domain.weigh import expire, nothing_to_ask, weigh
-from tests.domain.worlds import ACTION, BROKEN, LOST, NOT_SENT, Broken, World
+from tests.domain.worlds import ACTION, BROKEN, LOST, MANIFESTS, NOT_SENT, Broken, World, manifest
 
 CLASSES = (
     ErrorClass.SOFT_TRY_OTHER,
@@ -73,7 +87,7 @@ STEPS_SECONDS = (0.001, 1, 31, 61, 601, 901, 3601, 86401, 3 * 86400)
 # What an event out of OUTCOME_UNKNOWN into FAILED must stand on.
 PROOFS: dict[Name, tuple[type[Finding], ...]] = {
     Name.RESOLVED_DECLINED: (Declined, NotExecuted),
-    Name.RESOLVED_ABSENT_NO_RETRY: (Absent,),
+    Name.RESOLVED_ABSENT_NO_RETRY: (Absent, Pending),  # Pending: of a completing call, see `_check_proof`
 }
 LIVES_PER_BLOCK = 100
 SAME_BYTES = (Source.RESPONSE, Source.REPLAY)
@@ -94,8 +108,11 @@ class Life:
     def __init__(self, choose: Choose) -> None:
         self.choose = choose
         preference = list(choose(list(permutations(("strong", "eventual", "blind")))))
-        unbuildable = choose([(), (), (), (), (), ("eventual",), ("void",), ("capture",), ("strong", "eventual", "blind")])
-        self.world = World(preference=tuple(preference), unbuildable=set(unbuildable))
+        parts = ("eventual", "void", "capture", "completion", "fence")
+        unbuildable = choose([*[()] * 5, *[(one,) for one in parts], ("strong", "eventual", "blind")])
+        blind = manifest(lookup=Lookup.NONE, window_seconds=600, able=False, fence=True)
+        manifests = {**MANIFESTS, "blind": choose([MANIFESTS["blind"], blind])}
+        self.world = World(preference=tuple(preference), unbuildable=set(unbuildable), manifests=manifests)
         self.payment = self.world.create(capture=choose(list(CaptureMode)))
         self.asked: set[str] = set()  # attempts of which a notice made the PSP be asked, once, whatever their state
         if choose([True, True, True, True, False]):
@@ -106,7 +123,7 @@ class Life:
         """That many things happen, and then nobody says anything any more."""
         actions = (
             [self.success] * 6 + [self.answer] * 5 + [self.timer] * 5 + [self.ask] * 5 + [self.say] * 3 + [self.notice] * 4
-            + [self.time] * 2 + [self.capture_or_void] * 3
+            + [self.time] * 2 + [self.shopper] * 2 + [self.capture_or_void] * 3
             + [self.restart, self.hold, self.release, self.release, self.second_look, self.correction]
         )  # fmt: skip
         for _ in range(steps):
@@ -141,13 +158,27 @@ class Life:
         else:
             self._command(decide.void)
 
+    def shopper(self) -> None:
+        """He is sent away, does his part and comes back; or the PSP says so."""
+        attempt = self.payment.open_attempt
+        if attempt is None:
+            return
+        if attempt.state is AttemptState.PREPARED and self.choose((True, False)):
+            self._weigh(attempt.id, Evidence(source=Source.RESPONSE, finding=Pending(action=ACTION), at=self.world.at))
+        elif self.choose((True, False)):
+            self._complete(attempt, {"result": "r"})
+        else:
+            source = self.choose((Source.INQUIRY, Source.WEBHOOK))
+            self._weigh(attempt.id, Evidence(source=source, finding=Pending(ready=True), at=self.world.at))
+
     def finding(self) -> Finding:
         """Anything a PSP can say."""
         failure = Failure(error_class=self.choose(CLASSES), code="code", message="No.")
         return self.choose(  # type: ignore[no-any-return]
             [
-                Approved(captured=False), Approved(captured=True), Pending(), Pending(action=ACTION), Declined(failure=failure),
-                NotExecuted(failure=failure, sent=True), NOT_SENT, LOST, LOST, Released(expired=True), Released(expired=False), Absent(),
+                Approved(captured=False), Approved(captured=True), Pending(), Pending(action=ACTION), Pending(ready=True),
+                Declined(failure=failure), NotExecuted(failure=failure, sent=True), NOT_SENT, LOST, LOST, Released(expired=True),
+                Released(expired=False), Absent(),
             ]
         )  # fmt: skip
 
@@ -172,8 +203,9 @@ class Life:
         subject = self.choose([*self.payment.attempts, *self.payment.operations])
         listed = self.choose((None, None, None, (), self.listed(), self.listed()))
         total = sum(one.amount.minor for one in listed or () if isinstance(one.finding, Approved) and one.amount.currency == "EUR")
+        sources = [one for one in Source if one is not Source.FENCE or isinstance(subject, Attempt)]
         evidence = Evidence(
-            source=self.choose(list(Source)),
+            source=self.choose(sources),
             finding=self.finding(),
             at=self.world.at + timedelta(seconds=self.choose((0, 0, -10, 10))),
             psp_reference=self.choose((None, "psp_1")),
@@ -392,11 +424,34 @@ class Life:
                 case proof.Means.SEND:
                     found = NOT_SENT if isinstance(finding, (Absent, Released, Unknown)) else finding
                     self._weigh(look.subject_id, Evidence(source=Source.RESPONSE, finding=found, at=self.world.at))
-                case proof.Means.INQUIRE:
+                case proof.Means.COMPLETE if isinstance(before, Attempt) and self._complete(before, {}):
+                    pass
+                case proof.Means.FENCE if isinstance(before, Attempt) and self._fence(before):
+                    self._weigh(look.subject_id, Evidence(source=Source.FENCE, finding=finding, at=self.world.at))
+                case proof.Means.FENCE:
+                    self._keep(nothing_to_ask(self.payment, look.subject_id, self.world.desk()))
+                case proof.Means.INQUIRE | proof.Means.COMPLETE:
                     self._weigh(look.subject_id, Evidence(source=Source.INQUIRY, finding=finding, at=self.world.at))
             after = self._subject(look.subject_id)
             hot = after.next_action_at is not None and after.next_action_at <= self.world.at and after.state == before.state
-            assert not hot, f"looked at {look} and it is due again at once {self._tale()}"
+            ready = isinstance(after, Attempt) and after.ready and isinstance(before, Attempt) and not before.ready
+            assert not hot or ready, f"looked at {look} and it is due again at once {self._tale()}"
+
+    def _complete(self, attempt: Attempt, returned: dict[str, str]) -> bool:
+        story = Story(self.payment, self.world.desk())
+        done = complete(story, attempt, returned)
+        self._keep(story)
+        return done
+
+    def _fence(self, attempt: Attempt) -> bool:
+        payment = self.payment
+        legal = not decide.wanted(payment, self.world.desk()) or self.world.at >= attempt.psp_key_safe_until or attempt.fence is not None
+        assert legal, f"fenced while it is wanted and may be replayed {self._tale()}"
+        assert payment.state is State.OUTCOME_UNKNOWN, self._tale()
+        story = Story(payment, self.world.desk())
+        made = fence(story, attempt)
+        self._keep(story)
+        return made is not None
 
     def _subject(self, subject_id: str) -> Attempt | Operation:
         subjects: list[Attempt | Operation] = [*self.payment.attempts, *self.payment.operations]
@@ -418,13 +473,26 @@ class Life:
             assert not busy, f"a second attempt beside {busy}"
             assert event.at < (after.authorize_until or event.at)
             assert not before.cancel_requested
+        if (told := getattr(event.data, "evidence", None)) is not None and told.source is Source.FENCE and event.to is not before.state:
+            assert event.name is Name.SYNC_BUDGET_EXHAUSTED, self._tale()  # the answer to a fence proves nothing
+        if isinstance(event.data, AttemptOpened | Completion):
+            assert all(one.fence is None or one.state not in OPEN_ATTEMPT for one in before.attempts), self._tale()
+        if isinstance(event.data, Completion):
+            attempt = before.attempt(event.data.attempt_id)
+            assert attempt.state is AttemptState.ACTION_REQUIRED, self._tale()
+            assert not attempt.completing, f"a second call while one has no answer {self._tale()}"
+            assert event.at < (after.authorize_until or event.at)
+            assert not before.cancel_requested
+            assert before.hold is None
+            keys = [one.data.psp_key for one in self.world.events if isinstance(one.data, Completion)]
+            assert event.data.psp_key not in (*keys, *(one.id for one in after.attempts)), self._tale()
         if isinstance(event.data, OperationOpened) and event.data.operation.origin is not Origin.PROVIDER:  # I3
             if event.data.operation.kind is OperationKind.CAPTURE:
                 assert after.captured_minor + after.capture_reserved_minor <= after.authorized_minor, self._tale()
             if event.data.operation.kind is OperationKind.REFUND:
                 assert after.refunded_minor + after.refund_reserved_minor <= after.captured_minor, self._tale()
         if before.state is State.OUTCOME_UNKNOWN and after.state is State.FAILED:
-            self._check_proof(event)
+            self._check_proof(before, event)
         for dispute in before.disputes:
             then, told = dispute.status, after.dispute(dispute.id).status
             assert told is then or told in DISPUTE_EDGES[then], self._tale()
@@ -436,11 +504,14 @@ class Life:
                 assert evidence is not None, "an unknown operation failed without evidence"
                 assert not isinstance(evidence.finding, Unknown)
 
-    def _check_proof(self, event: Event) -> None:
+    def _check_proof(self, before: Payment, event: Event) -> None:
         assert isinstance(event.data, AttemptChange)
         evidence = event.data.evidence
         assert evidence is not None
         assert isinstance(evidence.finding, PROOFS[event.name]), self._tale()
+        if isinstance(evidence.finding, Pending):
+            assert evidence.source is Source.INQUIRY
+            assert before.attempt(event.data.attempt_id).completing
         if isinstance(evidence.finding, NotExecuted):
             assert evidence.finding.sent
             assert evidence.source in SAME_BYTES

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from payorch.domain import decide
+from payorch.domain.capability import Lookup
 from payorch.domain.events import AttemptChange, HoldEnded, HoldSet, OperationChange
 from payorch.domain.intent import CaptureMode
 from payorch.domain.money import Money
@@ -23,6 +24,7 @@ from tests.domain.worlds import (
     NOT_SENT,
     World,
     declined,
+    manifest,
     rejected,
 )
 
@@ -199,7 +201,7 @@ def test_the_turn_that_is_known_is_not_told_again() -> None:
 
 
 def test_a_turn_whose_time_is_over_is_not_gone_back_to() -> None:
-    world = World(preference=("eventual",))
+    world = World(preference=("eventual",), manifests={"eventual": manifest(lookup=Lookup.EVENTUAL)})
     payment = at_action(world)
     while payment.state is State.REQUIRES_ACTION:
         world.to_next_timer(payment)

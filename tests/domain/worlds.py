@@ -18,7 +18,6 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 from payorch.domain import decide, proof
 from payorch.domain.capability import Lookup, Manifest, MethodSupport
@@ -44,8 +43,9 @@ from payorch.domain.outcome import (
     Unknown,
 )
 from payorch.domain.payment import Name, State
-from payorch.domain.records import Operation, OperationKind, Payment, PreparedCall
-from payorch.domain.routing import route
+from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
+from payorch.domain.routing import Decision, route
+from payorch.domain.rules import asked, draw_of, preferring
 from payorch.domain.testimony import Statement, Testimony, weigh_testimony
 from payorch.domain.weigh import expire, weigh
 
@@ -74,6 +74,7 @@ LIMITS = Limits(
     inquire_first_seconds=3,
     early_tries=20,
     session_closings=3,
+    completions_per_attempt=3,
 )
 
 _CURRENCIES = frozenset({"EUR", "JPY"})
@@ -87,6 +88,7 @@ def manifest(
     window_seconds: int = DAY,
     able: bool = True,
     key_max_length: int = 64,
+    fence: bool = False,
 ) -> Manifest:
     """A connector's promises, in the terms that matter to the domain. `able`: partial and multiple captures and refunds."""
     return Manifest(
@@ -96,7 +98,7 @@ def manifest(
         replays_errors=True,
         lookup=lookup,
         lookup_lag_seconds=0 if lookup is Lookup.NONE else 30,
-        cancel_by_reference=False,
+        cancel_by_reference=fence,
         http_429_means_not_executed=True,
         methods={"card": MethodSupport(completes_without_us=completes_without_us)},
         currencies=_CURRENCIES,
@@ -172,10 +174,16 @@ class World:
             limits=self.limits,
             manifests=self.manifests,
             identifier=lambda prefix: f"{prefix}_{next(self.numbers):026d}",
-            route=partial(route, manifests=self.manifests, preference=self.preference, unavailable={}, version="1"),
+            route=self._route,
             prepare=self._prepare,
             prepare_operation=self._prepare_operation,
+            prepare_completion=self._prepare_completion,
+            prepare_fence=self._prepare_fence,
         )
+
+    def _route(self, payment: Payment) -> Decision:
+        question = asked(payment.intent, merchant_id=payment.merchant_id, draw=draw_of(payment.id), at=self.at)
+        return route(question, preferring(*self.preference), self.manifests)
 
     def later(self, *, seconds: float = 0) -> datetime:
         """Moves the clock on."""
@@ -309,6 +317,17 @@ class World:
             return Unbuildable(reason=f"{connector} cannot say this")
         return PreparedCall(method="POST", path="/payments", content_type="application/json", body=f'{{"reference":"{attempt_id}"}}')
 
+    def _prepare_completion(self, payment: Payment, attempt: Attempt, returned: Mapping[str, str]) -> PreparedCall | None:
+        if "completion" in self.unbuildable:
+            return None
+        result = returned.get("result", "")
+        return PreparedCall(method="POST", path="/completions", body=f'{{"reference":"{attempt.id}","result":"{result}"}}')
+
+    def _prepare_fence(self, attempt: Attempt) -> PreparedCall | None:
+        if "fence" in self.unbuildable:
+            return None
+        return PreparedCall(method="POST", path="/fences", body=f'{{"reference":"{attempt.id}"}}')
+
     def _prepare_operation(self, payment: Payment, operation: Operation) -> PreparedCall | Unbuildable:
         if operation.kind in self.unbuildable:
             return Unbuildable(reason=f"no {operation.kind} here")
@@ -318,6 +337,7 @@ class World:
 _SOURCE = {
     proof.Means.REPLAY: Source.REPLAY,
     proof.Means.WAIT: Source.INQUIRY,
+    proof.Means.FENCE: Source.FENCE,
     proof.Means.LOST: Source.RESPONSE,
     proof.Means.SEND: Source.RESPONSE,
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.stack import QUICK, Stack
+from tests.e2e.stack import FIRST, QUICK, Stack, routed
 
 _numbers = itertools.count(1)
 
@@ -41,16 +41,35 @@ def patience(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def make_stack(open_folder: Path) -> Iterator[Callable[..., Stack]]:
-    """Makes a stack that is not started yet; gone after the test, whatever became of it."""
+    """Makes a stack that is not started yet; gone after the test, whatever became of it. Its payments go to one PSP unless a setting says
+    otherwise."""
     made: list[Stack] = []
 
     def make(**settings: str) -> Stack:
-        made.append(Stack(open_folder / f"e2e-{next(_numbers)}", {**QUICK, **settings}))
+        made.append(Stack(open_folder / f"e2e-{next(_numbers)}", {**QUICK, **routed(FIRST), **settings}))
         return made[-1]
 
     yield make
     for stack in made:
         stack.clear()
+
+
+@pytest.fixture(scope="module")
+def lasting(open_folder: Path) -> Iterator[Callable[..., Stack]]:
+    """Makes and starts a stack for all tests of a module, with payments routed as its settings say, or as shipped. No fault of the
+    platform's own may be in its log in the end."""
+    made: list[Stack] = []
+
+    def make(**settings: str) -> Stack:
+        made.append(Stack(open_folder / f"e2e-{next(_numbers)}", {**QUICK, **settings}))
+        trio.run(made[-1].start)
+        return made[-1]
+
+    yield make
+    complaints = [line for stack in made if stack.folder.exists() for line in stack.tracebacks()]
+    for stack in made:
+        stack.clear()
+    assert complaints == []
 
 
 @pytest.fixture
@@ -65,7 +84,7 @@ def rough(make_stack: Callable[..., Stack]) -> Iterator[Stack]:
 def shared(open_folder: Path) -> Iterator[Stack]:
     """One running stack for all tests that leave it as they found it: a healthy PSP which tells nothing by itself, and running."""
     short = {"PAYORCH_HTTP__HEADER_DEADLINE_SECONDS": "5", "PAYORCH_HTTP__BODY_DEADLINE_SECONDS": "5"}
-    stack = Stack(open_folder / f"e2e-{next(_numbers)}", {**QUICK, **short}, hears=False)
+    stack = Stack(open_folder / f"e2e-{next(_numbers)}", {**QUICK, **routed(FIRST), **short}, hears=False)
     try:
         trio.run(stack.start)
         yield stack

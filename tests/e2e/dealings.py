@@ -15,6 +15,8 @@ from typing import Any, Final
 import httpx2
 import trio
 
+from connectors.registry import CONNECTORS
+
 ACCEPTED: Final = frozenset({200, 201, 202})
 REFUSED: Final = frozenset({"operation_not_allowed", "capability_not_supported", "amount_exceeds_capturable", "amount_exceeds_refundable"})
 """Why a merchant may be told no, for good and without any effect."""
@@ -22,7 +24,12 @@ LONGEST_PAUSE_SECONDS: Final = 0.3
 PATHS: Final = {"capture": "captures", "void": "voids", "refund": "refunds", "cancel": "cancel"}
 LISTS: Final = {"capture": "captures", "void": "voids", "refund": "refunds"}
 
-SEVERAL_CAPTURES: Final = {"connector_options": {"stripe": {"request_multicapture": "if_available"}}, "capture": "manual"}
+SEVERAL_CAPTURES: Final = {
+    "connector_options": {
+        name: dict(one.manifest.several_captures_options) for name, one in CONNECTORS.items() if one.manifest.several_captures_options
+    },
+    "capture": "manual",
+}
 """What a creation needs for captures that leave the rest open."""
 
 

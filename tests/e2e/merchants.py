@@ -34,12 +34,13 @@ class Order:
 class Market:
     """Merchants at one stack. `trade` until cancelled or told to stop; then `settle` makes them ask until each of them knows."""
 
-    def __init__(self, stack: Stack, seed: int, clients: int = CLIENTS, *, business: bool = False) -> None:
-        """`business`: the merchants do not stop at the payment, they capture, void and refund."""
+    def __init__(self, stack: Stack, seed: int, clients: int = CLIENTS, *, business: bool = False, wallet: bool = False) -> None:
+        """`business`: the merchants do not stop at the payment, they capture, void and refund. `wallet`: some shoppers have one."""
         self._stack = stack
         self._seed = seed
         self._clients = clients
         self._business = business
+        self._wallet = wallet
         self._stopped = False
         self.orders: list[Order] = []
         self.wishes: list[Wish] = []
@@ -90,6 +91,8 @@ class Market:
             count += 1
             key = f"m{self._seed}-{number}-{count}"
             one = Order(key=key, body=_body(key, dice, several=self._business and dice.random() < 0.4))
+            if self._wallet and dice.random() < 0.05:
+                one.body["payment_method"] = {"type": "paypal"}
             self.orders.append(one)
             twice = dice.random() < 0.15
             async with trio.open_nursery() as nursery:  # some press the button twice

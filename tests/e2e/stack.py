@@ -1,4 +1,4 @@
-"""A whole platform of a test's own: `payorch up` as a real process, with its PostgreSQL and its PSP, to be killed and started anew.
+"""A whole platform of a test's own: `payorch up` as a real process, with its PostgreSQL and its PSPs, to be killed and started anew.
 
 Every process is signalled by its own number only. What the platform says goes to files in the stack's folder, so that nothing blocks on a
 pipe and everything it said can be searched afterwards. Not here: merchants, and what must hold (`merchants`, `books`).
@@ -23,6 +23,7 @@ import httpx2
 import psycopg
 import trio
 
+from connectors.registry import CONNECTORS
 from payorch import psp_process
 from payorch.folders import is_held
 from payorch.store import embedded
@@ -35,21 +36,34 @@ READY: Final = "Ctrl-C stops everything"
 
 QUICK_LOOKS_SECONDS: Final = (1, 2, 3, 4, 5, 3600)
 """Several soon, since a busy machine loses the answers of some, and after them none within any test."""
+QUICK_CALLS: Final[Mapping[str, str]] = {
+    "READ_TIMEOUT_SECONDS": "1.5",
+    "TOTAL_TIMEOUT_SECONDS": "2",
+    "LEAST_CALL_SECONDS": "0.5",
+    "CIRCUIT_OPEN_SECONDS": "1",
+    "CIRCUIT_LONGEST_OPEN_SECONDS": "3",
+    "LOOKUP_CIRCUIT_OPEN_SECONDS": "1",
+    "LOOKUP_CIRCUIT_LONGEST_OPEN_SECONDS": "2",
+}
 QUICK: Final[Mapping[str, str]] = {
     "PAYORCH_PAYMENTS__UNKNOWN_LOOKS_SECONDS": ",".join(map(str, QUICK_LOOKS_SECONDS)),
     "PAYORCH_PAYMENTS__OPERATION_RETRY_SECONDS": "1,2,3",
     "PAYORCH_PAYMENTS__PENDING_LOOKS_SECONDS": "1,2,3,4,5,6,8,60,3600",
-    "PAYORCH_CONNECTORS__STRIPE__READ_TIMEOUT_SECONDS": "1.5",
-    "PAYORCH_CONNECTORS__STRIPE__TOTAL_TIMEOUT_SECONDS": "2",
-    "PAYORCH_CONNECTORS__STRIPE__LEAST_CALL_SECONDS": "0.5",
-    "PAYORCH_CONNECTORS__STRIPE__CIRCUIT_OPEN_SECONDS": "1",
-    "PAYORCH_CONNECTORS__STRIPE__CIRCUIT_LONGEST_OPEN_SECONDS": "3",
-    "PAYORCH_CONNECTORS__STRIPE__LOOKUP_CIRCUIT_OPEN_SECONDS": "1",
-    "PAYORCH_CONNECTORS__STRIPE__LOOKUP_CIRCUIT_LONGEST_OPEN_SECONDS": "2",
+    **{f"PAYORCH_CONNECTORS__{psp.upper()}__{name}": value for psp in CONNECTORS for name, value in QUICK_CALLS.items()},
     "PAYORCH_HTTP__ANSWER_WITHIN_SECONDS": "1.5",
     "PAYORCH_PAYMENTS__INQUIRE_FIRST_SECONDS": "1",
+    "PAYORCH_ROUTING__SCORE__EXPLORATION_SHARE": "0",
 }
-"""Patience cut short, so that a lost answer is noticed and looked into within the time of a test. The order of things is as shipped."""
+"""Patience cut short, so that a lost answer is noticed and looked into within the time of a test, and no payment goes elsewhere by chance.
+The order of things is as shipped."""
+
+FIRST: Final = "stripe"
+"""The PSP that is meant where a test does not say which."""
+
+
+def routed(*connectors: str) -> dict[str, str]:
+    """The setting under which payments go to these, in this order of preference."""
+    return {"PAYORCH_ROUTING__DEFAULT": ",".join(connectors)}
 
 
 def environment(more: Mapping[str, str]) -> dict[str, str]:
@@ -110,7 +124,7 @@ class Stack:
     provoked: set[str] = field(default_factory=set)
     """Payments of which a test made the platform complain."""
     hears: bool = True
-    """Whether its PSP sends webhooks. Without them everything that was lost has to be found out by asking."""
+    """Whether its PSPs send webhooks. Without them everything that was lost has to be found out by asking."""
 
     # --- its life
 
@@ -222,6 +236,12 @@ class Stack:
         async with self.client() as client:
             return await client.post(path, json=body or {}, headers={"idempotency-key": key})
 
+    async def surely(self, path: str, key: str, body: Mapping[str, Any]) -> httpx2.Response:
+        """The same until it is answered: a busy machine's database may pause the platform, which says so with a 503."""
+        while (answer := await self.post(path, key, body)).status_code in (409, 503) and "retry-after" in answer.headers:  # noqa: ASYNC110  (another process: there is nothing to wait on)
+            await trio.sleep(POLL_SECONDS)
+        return answer
+
     async def until_ready(self, within_seconds: float = WITHIN_SECONDS) -> None:
         """Waits until /readyz says so."""
         with trio.fail_after(within_seconds):
@@ -256,73 +276,71 @@ class Stack:
         except httpx2.TransportError:
             return 0
 
-    # --- its PSP
+    # --- its PSPs
 
-    async def fault(self, fault: str, **more: Any) -> None:
-        """Breaks the PSP."""
-        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
-            (await client.post(f"{self._control}/_faults", json={"fault": fault, **more})).raise_for_status()
+    async def fault(self, fault: str, psp: str = FIRST, **more: Any) -> None:
+        """Breaks a PSP."""
+        await self._control("POST", psp, "_faults", json={"fault": fault, **more})
 
-    async def struck(self) -> None:
+    async def struck(self, psp: str = FIRST) -> None:
         """Waits until every fault that was to hit a number of times has."""
-        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
-            with trio.fail_after(WITHIN_SECONDS):
-                while (await client.get(f"{self._control}/_faults")).json()["faults"]:  # noqa: ASYNC110
-                    await trio.sleep(POLL_SECONDS)
+        with trio.fail_after(WITHIN_SECONDS):
+            while (await self._control("GET", psp, "_faults"))["faults"]:  # noqa: ASYNC110  (as above)
+                await trio.sleep(POLL_SECONDS)
 
-    async def heal(self) -> None:
-        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
-            (await client.delete(f"{self._control}/_faults")).raise_for_status()
+    async def heal(self, *psps: str) -> None:
+        """Makes these well, or all."""
+        for psp in psps or CONNECTORS:
+            await self._control("DELETE", psp, "_faults")
 
     async def silence(self) -> None:
-        """The PSP sends no webhooks any more."""
-        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
-            (await client.post(f"{self._control}/_webhooks", json={"url": None})).raise_for_status()
+        """The PSPs send no webhooks any more."""
+        for psp in CONNECTORS:
+            await self._control("POST", psp, "_webhooks", json={"url": None})
 
-    async def hooks(self) -> dict[str, int]:
+    async def hooks(self, psp: str = FIRST) -> dict[str, int]:
         """What became of the PSP's webhooks: owed, delivered, waiting, ..."""
-        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
-            counts: dict[str, int] = (await client.get(f"{self._control}/_webhooks")).raise_for_status().json()["counts"]
-            return counts
+        counts: dict[str, int] = (await self._control("GET", psp, "_webhooks"))["counts"]
+        return counts
 
     async def until_told(self, within_seconds: float = WITHIN_SECONDS) -> None:
-        """Waits until the PSP has nothing more to tell, and all of it is settled here."""
+        """Waits until no PSP has anything more to tell, and all of it is settled here."""
 
         async def told() -> bool:
-            if (await self.hooks())["waiting"]:
-                return False
+            for psp in CONNECTORS:
+                if (await self.hooks(psp))["waiting"]:
+                    return False
             return not await self.rows("SELECT 1 FROM payorch.inbox WHERE next_try_at IS NOT NULL LIMIT 1")
 
         await eventually(told, within_seconds)
 
     async def charges(self) -> list[dict[str, Any]]:
-        """Every payment in the PSP's own books, with what it holds and took."""
+        """Every payment in the PSPs' own books, with what it holds and took, and whose it is (`psp`)."""
         return (await self.ledger())[0]
 
     async def ledger(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """The PSP's own books: every payment with its totals, and every single movement of money in the order of happening."""
-        found: dict[str, dict[str, Any]] = {}
+        """The PSPs' own books: every payment with its totals, and every single movement of money, each PSP's in the order of happening."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
         entries: list[dict[str, Any]] = []
-        since: int | None = 0
-        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
+        for psp in CONNECTORS:
+            since: int | None = 0
             while since is not None:
-                page = (await client.get(f"{self._control}/_ledger", params={"since": since})).raise_for_status().json()
-                found.update({one["payment"]: one for one in page["payments"]})
-                entries += page["entries"]
+                page = await self._control("GET", psp, "_ledger", params={"since": since})
+                found.update({(psp, one["payment"]): {**one, "psp": psp} for one in page["payments"]})
+                entries += [{**one, "psp": psp} for one in page["entries"]]
                 since = page["next_since"]
         return list(found.values()), entries
 
-    async def requests(self) -> dict[str, int]:
+    async def requests(self, psp: str = FIRST) -> dict[str, int]:
         """How many requests have reached the PSP since its start, by kind."""
-        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
-            counts: dict[str, int] = (await client.get(f"{self._control}/_requests")).raise_for_status().json()["requests"]
-            return counts
+        counts: dict[str, int] = (await self._control("GET", psp, "_requests"))["requests"]
+        return counts
 
-    @property
-    def _control(self) -> str:
+    async def _control(self, method: str, psp: str, path: str, **more: Any) -> Any:
         # The control port answers also while the PSP refuses connections.
         bound = json.loads((self.folder / psp_process.BOUND).read_text())
-        return f"{bound['control']}/stripe"
+        async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=WITHIN_SECONDS) as client:
+            return (await client.request(method, f"{bound['control']}/{psp}/{path}", **more)).raise_for_status().json()
 
     # --- its database
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
 import trio
 
-from tests.e2e.stack import WITHIN_SECONDS, Stack, order, payorch
+from connectors.simulated import SIMULATED
+from tests.e2e.stack import WITHIN_SECONDS, Stack, eventually, order, payorch
 
 
 async def test_the_banner_and_the_credentials(healthy: Stack) -> None:
@@ -30,7 +33,7 @@ async def test_the_banner_and_the_credentials(healthy: Stack) -> None:
     assert stat.S_IMODE(healthy.folder.stat().st_mode) == 0o700
     assert known["merchant_key"].startswith("mk_test_")
     assert [one["role"] for one in known["operators"].values()] == ["operator", "approver"]
-    assert set(known["webhook_secrets"]) == set(known["simulators"]) == {"stripe"}
+    assert set(known["webhook_secrets"]) == set(known["simulators"]) == set(SIMULATED)
     for path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/docs"):
         assert await healthy.status_of(path) == 200, path
     # An operator's token is not a merchant's key: 403, not 401.
@@ -159,3 +162,37 @@ async def doctor_and_settings(healthy: Stack, tmp_path: Path) -> None:
     nowhere = await payorch("audit", "verify", "--data-dir", str(tmp_path))
     assert nowhere.code == 1
     assert "holds no local stack" in nowhere.err
+
+
+async def test_rules_are_read_anew_by_a_running_platform(make_stack: Callable[..., Stack], tmp_path: Path) -> None:
+    rules = tmp_path / "routing.toml"
+    rules.write_text('[[rules]]\nname = "first"\nprefer = ["stripe"]\n')
+    stack = make_stack(PAYORCH_CONFIG_DIR=str(tmp_path))
+    await stack.start()
+
+    async def rule_of(key: str) -> str:
+        made = (await stack.pay(key)).json()
+        [choice] = [one["routing"] for one in (await stack.get(f"/v1/payments/{made['id']}/timeline")).json()["data"] if one["routing"]]
+        return str(choice["rule"])
+
+    at = ("--data-dir", str(stack.folder))
+    assert await rule_of("rules-1") == "first"
+    rules.write_text('[[rules]]\nname = "second"\nprefer = ["stripe"]\n')
+    ran = await payorch("routing", "reload", *at, PAYORCH_CONFIG_DIR=str(tmp_path))
+    assert (ran.code, await rule_of("rules-2")) == (0, "second"), ran.err
+    rules.write_text('[[rules]]\nname = "third"\nprefer = ["nobody"]\n')
+    stack.signal(signal.SIGHUP)
+    await eventually(lambda: holds("routing.reload_refused" in stack.log.read_text()))
+    assert await rule_of("rules-3") == "second"
+    rules.write_text('[[rules]]\nname = "fourth"\nprefer = ["stripe"]\n')
+    stack.signal(signal.SIGHUP)
+    await eventually(lambda: holds(stack.log.read_text().count("routing.reloaded") == 2))
+    assert await rule_of("rules-4") == "fourth"
+    compared = await payorch("routing", "simulate", "--json", *at, **stack.settings)
+    assert (compared.data["payments"], compared.data["same_rules"], compared.data["differing"]) == (4, 1, 0)
+    assert compared.data["before"]["rules"] == {"first": 1, "second": 2, "fourth": 1}
+    assert (await payorch("audit", "verify", *at)).code == 0
+
+
+async def holds(what: bool) -> bool:
+    return what

@@ -43,8 +43,10 @@ class Sale:
 class Traffic:
     """Shoppers who come at a steady pace, whatever becomes of those before them."""
 
-    def __init__(self, stack: Stack, name: str, per_second: float) -> None:
+    def __init__(self, stack: Stack, name: str, per_second: float, **members: Any) -> None:
+        """`members` of each order, beside the usual."""
         self._stack = stack
+        self._members = members
         self._name = name
         self._pause = 1 / per_second
         self._stopped = False
@@ -64,7 +66,7 @@ class Traffic:
 
     async def _sell(self, client: httpx2.AsyncClient) -> None:
         key = f"{self._name}-{len(self.sales)}"
-        sale = Sale(order=Order(key=key, body=order(key)), begun=trio.current_time())
+        sale = Sale(order=Order(key=key, body=order(key, **self._members)), begun=trio.current_time())
         self.sales.append(sale)
         answer = await Asker(client, self.seen, self.problems).ask("/v1/payments", sale.order.body, key)
         sale.answered, sale.payment = trio.current_time(), answer.json()
@@ -74,12 +76,12 @@ class Traffic:
     def between(self, since: float, until: float) -> list[Sale]:
         return [sale for sale in self.sales if since <= sale.begun < until]
 
-    async def well_again(self, since: float) -> float:
-        """Waits until the newest payments succeed one after the other; when the first of that row was answered."""
+    async def well_again(self, since: float, status: str = "succeeded") -> float:
+        """Waits until the newest payments come to that one after the other; when the first of that row was answered."""
         with trio.fail_after(WITHIN_SECONDS):
             while True:
                 newest = [sale for sale in self.sales if sale.begun >= since and sale.answered is not None][-WELL_AGAIN:]
-                if len(newest) == WELL_AGAIN and all(sale.payment["status"] == "succeeded" for sale in newest):
+                if len(newest) == WELL_AGAIN and all(sale.payment["status"] == status for sale in newest):
                     return newest[0].answered or 0.0
                 await trio.sleep(0.05)
 

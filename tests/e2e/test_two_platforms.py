@@ -11,9 +11,10 @@ import httpx2
 import pytest
 import trio
 
+from connectors.registry import CONNECTORS
 from tests.e2e import books
 from tests.e2e.merchants import Market
-from tests.e2e.stack import POLL_SECONDS, WITHIN_SECONDS, Stack, end_of, environment, payorch
+from tests.e2e.stack import FIRST, POLL_SECONDS, WITHIN_SECONDS, Stack, end_of, environment, payorch
 from tests.own_ports import own_port
 
 
@@ -30,6 +31,7 @@ async def serve(stack: Stack, port: int) -> subprocess.Popen[bytes]:
     known = stack.credentials
     more = {
         **stack.settings,
+        **{f"PAYORCH_CONNECTORS__{name.upper()}__ENABLED": "false" for name in CONNECTORS if name != FIRST},
         "PAYORCH_DATABASE_URL": (await stack.cluster()).conninfo(),
         "PAYORCH_SECRET_KEY": (stack.folder / "secret.key").read_text().strip(),
         "PAYORCH_HTTP__PORT": str(port),

@@ -20,7 +20,7 @@ from payorch.system import SystemClock
 from tests.e2e import books
 from tests.e2e.merchants import Market
 from tests.e2e.receivers import Receiver, receiving
-from tests.e2e.stack import Stack, eventually, order, payorch
+from tests.e2e.stack import WITHIN_SECONDS, Stack, eventually, order, payorch
 
 PROVE: Final = os.environ.get("PROVE") == "1"
 MUTATIONS: Final = 100_000 if PROVE else 3_000
@@ -312,7 +312,8 @@ async def test_kills_between_storing_and_applying_and_between_sending_and_markin
             market.stop()
         await rough.heal()
         await books.check(rough, market.orders, market.wishes)
-        await rough.until_told()
+        # The simulator doubles its pause with each try that meets nobody: after long deaths the last one is minutes off.
+        await rough.until_told(3 * WITHIN_SECONDS)
         await _told_of_everything(rough, receiver, "/well", "/flaky")
     assert receiver.wrong == []
     states = await rough.rows("SELECT DISTINCT state FROM payorch.inbox")

@@ -67,6 +67,8 @@ class Endpoints:
         receiver.exchanging.add(endpoint["url"])
         heard = await self._until_done(partial(self._runtime.post, path, {}, "rotation"))
         receiver.exchanging.discard(endpoint["url"])
+        if endpoint["url"] not in receiver.secrets:
+            receiver.unseen[endpoint["url"]] = self._world.now()
         receiver.secrets[endpoint["url"]] = (heard.json["secret"], *receiver.secrets.get(endpoint["url"], ()))
         self._world.note("endpoint", "secret exchanged")
 

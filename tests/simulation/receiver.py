@@ -34,7 +34,8 @@ _ANSWERS: Final = {Mishap.FAILS: 500, Mishap.LATER: 429}
 
 class Receiver:
     """kept: what was taken, by URL and id: the body. secrets: by URL, the newest first; without one nothing is taken. exchanging:
-    URLs of which a newer secret may be in force already, whose answer has not come.
+    URLs of which a newer secret may be in force already, whose answer has not come. unseen: by URL, until when a secret was in force whose
+    answer never came: what was signed by then and is still on its way cannot be verified by anybody.
     """
 
     def __init__(self, world: World) -> None:
@@ -43,6 +44,7 @@ class Receiver:
         self.kept: dict[str, dict[str, bytes]] = {url: {} for url in URLS}
         self.secrets: dict[str, tuple[str, ...]] = {}
         self.exchanging: set[str] = set()
+        self.unseen: dict[str, datetime] = {}
         self._by: dict[tuple[str, str], int] = {}
         self._verified = 0
         self._was_gone = False
@@ -102,7 +104,8 @@ class Receiver:
         try:
             signing.verify(secrets, headers=headers, body=body, at=world.now())
         except signing.SignatureRefused as refused:
-            if url not in self.exchanging:
+            unseen = self.unseen.get(url)
+            if url not in self.exchanging and (unseen is None or int(headers[signing.TIMESTAMP]) > unseen.timestamp()):
                 world.accuse(f"W2: a message to {url} is not to be believed: {refused}")
             return False
         if msgspec.json.decode(body)["id"] != headers[signing.ID]:

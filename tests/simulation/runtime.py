@@ -88,6 +88,7 @@ def settings_for(world: World, *, sweep_seconds: float) -> Settings:
             "inbox.sweep_seconds": BEHIND * sweep_seconds,
             "inbox.housekeeping_seconds": 10 * BEHIND * sweep_seconds,
             "deliveries.sweep_seconds": BEHIND * sweep_seconds,
+            "routing.reload_seconds": 10 * BEHIND * sweep_seconds,
             "actors.restart_intensity": 1000,
         },
         overrides_from="the simulation",

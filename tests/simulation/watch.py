@@ -55,6 +55,7 @@ SOUND: Final[dict[str, str]] = {
     ),
     "M7: one PSP key stands in two rows": (
         "SELECT psp_key FROM (SELECT psp_key FROM payorch.attempts UNION ALL"
+        " SELECT fence_key FROM payorch.attempts WHERE fence_key IS NOT NULL UNION ALL"
         " SELECT psp_key FROM payorch.operations WHERE psp_key IS NOT NULL) AS keys GROUP BY psp_key HAVING count(*) > 1"
     ),
     "S2: a view is not where its journal is": (

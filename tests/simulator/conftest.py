@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -23,8 +23,12 @@ class Server:
     """A running process of simulators."""
 
     process: subprocess.Popen[str]
-    stripe: str
+    urls: Mapping[str, str]
     control: str
+
+    @property
+    def stripe(self) -> str:
+        return self.urls["stripe"]
 
     def kill(self) -> None:
         """kill -9."""
@@ -58,7 +62,7 @@ def _start(folder: Path | str, port_base: int = 0) -> Server:
         output.close()
         raise AssertionError(f"the simulators ended with {process.wait()} before they said where they listen")
     said: dict[str, Any] = json.loads(line)
-    return Server(process, said["simulators"]["stripe"], said["control"])
+    return Server(process, said["simulators"], said["control"])
 
 
 @pytest.fixture

@@ -407,7 +407,8 @@ def test_kill_9_loses_neither_the_charge_nor_its_key(start: Start, tmp_path: Pat
 def test_sigterm_ends_it_in_good_order(start: Start, tmp_path: Path) -> None:
     server = start(tmp_path)
     written = json.loads((tmp_path / "simulators.json").read_text())
-    assert written == {"simulators": {"stripe": server.stripe}, "control": server.control, "pid": server.process.pid}
+    assert written.pop("anchor").startswith("-----BEGIN CERTIFICATE-----")
+    assert written == {"simulators": dict(server.urls), "control": server.control, "pid": server.process.pid}
     pay(server.stripe, "k1")
     assert server.stop() == 0
     with pytest.raises(OSError, match=r"."):

@@ -18,9 +18,9 @@ from payorch.domain.disputes import Dispute, DisputeStage, DisputeStatus
 from payorch.domain.evolve import evolve
 from payorch.domain.intent import CaptureMode, Intent, PaymentMethod
 from payorch.domain.money import Money
-from payorch.domain.outcome import Approved, Declined, ErrorClass, Evidence, Failure, Source
+from payorch.domain.outcome import Approved, Declined, ErrorClass, Evidence, Failure, NextAction, Pending, Source
 from payorch.domain.payment import AttemptState, Name, OperationState, State
-from payorch.domain.records import Attempt, Operation, OperationKind, Origin, Payment, PreparedCall
+from payorch.domain.records import Attempt, Fence, Operation, OperationKind, Origin, Payment, PreparedCall
 from payorch.domain.routing import Decision
 from payorch.store.driver import Connection, Session
 from payorch.store.items import Answer, Append, Claim, OutboxRow
@@ -201,6 +201,28 @@ class Story:
         """Commit 2: the PSP holds the money."""
         change = e.AttemptChange(attempt_id=self.attempt.id, state=AttemptState.AUTHORIZED, evidence=self.evidence(Approved()))
         return self.step((Name.PROVIDER_AUTHORIZED, State.AUTHORIZED, change), answer=answer, outbox=outbox)
+
+    def wants_action(self) -> Append:
+        """Commit 2: the shopper's turn."""
+        action = NextAction(url="https://psp.example/challenge")
+        evidence = Evidence(source=Source.RESPONSE, finding=Pending(action=action), at=self.at, psp_reference="pi_1", money_reference="m_1")
+        change = e.AttemptChange(attempt_id=self.attempt.id, state=AttemptState.ACTION_REQUIRED, evidence=evidence, next_action_at=self.at)
+        return self.step((Name.PROVIDER_ACTION_REQUIRED, State.REQUIRES_ACTION, change))
+
+    def completed(self) -> Append:
+        """Commit 3: the call that finishes it."""
+        call = PreparedCall(method="POST", path="/v1/finish", content_type="application/json", body="{}")
+        safe, timer = self.at + timedelta(hours=48), self.at + timedelta(seconds=30)
+        completion = e.Completion(
+            attempt_id=self.attempt.id, call=call, psp_key=f"{self.attempt.id}_2", psp_key_safe_until=safe, next_action_at=timer
+        )
+        return self.step((Name.ACTION_RETURNED, State.AUTHORIZING, completion))
+
+    def fenced(self) -> Append:
+        """The call that keeps it from ever holding money."""
+        call = PreparedCall(method="POST", path="/cancels", body="{}")
+        fence = Fence(call=call, psp_key=f"{self.attempt.id}_fence", prepared_at=self.at)
+        return self.step((Name.FENCE_PREPARED, self.now.state, e.FenceOpened(attempt_id=self.attempt.id, fence=fence)))
 
     def decline(self) -> tuple[Name, State, e.Data]:
         failure = Failure(error_class=ErrorClass.SOFT_TRY_OTHER, code="declined", message="no")

@@ -96,8 +96,6 @@ async def test_the_application_deletes_nothing(database: Database, table: str) -
     [
         "UPDATE payments SET amount = 1",
         "UPDATE payments SET merchant_id = id",
-        "UPDATE attempts SET psp_key = 'x'",
-        "UPDATE attempts SET call_body = 'x'",
         "UPDATE attempts SET amount = 1",
         "UPDATE operations SET psp_key = 'x'",
         "UPDATE outbox SET body = '{}'",
@@ -121,6 +119,51 @@ async def test_the_application_deletes_nothing(database: Database, table: str) -
 async def test_the_application_changes_only_what_it_must(database: Database, statement: str) -> None:
     async with connected(database.app) as app:
         await refused(app, statement)
+
+
+@pytest.mark.parametrize("role", ["app", "owner"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "psp_key = 'x'",
+        "psp_key_safe_until = now()",
+        "call_method = 'GET'",
+        "call_path = '/x'",
+        "call_content_type = NULL",
+        "call_body = 'x'",
+        "call_body = 'x', state = 'SENT'",
+        "call_body = 'x', psp_key = 'x', state = 'AUTHORIZED'",
+    ],
+)
+async def test_a_call_that_may_be_on_the_wire_stays_as_it_was_committed(database: Database, role: str, change: str) -> None:
+    async with journal_on(database.app) as journal:
+        await journal.write([Story().sent()])
+    async with connected(getattr(database, role)) as connection:
+        await refused(connection, f"UPDATE payorch.attempts SET {change}")
+
+
+async def test_after_the_shoppers_turn_another_call_takes_its_place_under_another_key(database: Database) -> None:
+    async with journal_on(database.app) as journal, connected(database.app) as app:
+        story = Story()
+        await journal.write([story.sent()])
+        await journal.write([story.wants_action()])
+        await refused(app, "UPDATE payorch.attempts SET call_body = 'x', state = 'SENT'")
+        await journal.write([story.completed()])
+        rows = await rows_of(app, "SELECT psp_key, call_path, call_body, state FROM payorch.attempts")
+        assert rows == [(f"{story.attempt.id}_2", "/v1/finish", "{}", "SENT")]
+        await refused(app, "UPDATE payorch.attempts SET psp_key = 'x', state = 'SENT'")
+
+
+async def test_a_fence_is_committed_once(database: Database) -> None:
+    async with journal_on(database.app) as journal, connected(database.app) as app:
+        story = Story()
+        await journal.write([story.sent()])
+        await journal.write([story.fenced()])
+        rows = await rows_of(app, "SELECT fence_key, fence_method, fence_path, fence_content_type, fence_body, state FROM payorch.attempts")
+        assert rows == [(f"{story.attempt.id}_fence", "POST", "/cancels", None, "{}", "PREPARED")]
+        await journal.write([story.authorized()])
+        await refused(app, "UPDATE payorch.attempts SET fence_body = 'x'")
+        await refused(app, "UPDATE payorch.attempts SET fence_key = NULL, fence_method = NULL, fence_path = NULL, fence_body = NULL")
 
 
 async def test_months_are_there_ahead_and_a_payment_lies_in_its_own(database: Database) -> None:

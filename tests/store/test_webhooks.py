@@ -145,9 +145,9 @@ async def test_marks_until_it_is_settled(journal: Journal, connection: Connectio
 
 
 async def test_payments_are_found_by_the_psps_ids_then_by_ours(journal: Journal, connection: Connection) -> None:
-    one, other, refunding = Story(), Story(connector="psp_two"), Story()
-    await journal.write([one.sent(), other.sent(), refunding.sent()])
-    await journal.write([one.authorized(), other.authorized(), refunding.authorized()])
+    one, other, refunding, wallet = Story(), Story(connector="psp_two"), Story(), Story()
+    await journal.write([one.sent(), other.sent(), refunding.sent(), wallet.sent()])
+    await journal.write([one.authorized(), other.authorized(), refunding.authorized(), wallet.wants_action()])
     await journal.write([refunding.capture_requested(1999), one.noted()])
     ref = partial(Reference, connector="psp_one")
     intent, attempt, capture = one.attempt.psp_reference, other.attempt.id, refunding.now.operations[0].id
@@ -160,10 +160,13 @@ async def test_payments_are_found_by_the_psps_ids_then_by_ours(journal: Journal,
             ref(refers=Refers(ours=(capture,))),
             ref(refers=Refers(ours=(attempt,))),  # of another connector
             ref(connector="psp_two", refers=Refers(ours=(attempt,))),
+            ref(refers=Refers(psp=("m_1",), ours=(refunding.attempt.id,))),  # its id of what holds the money
+            ref(connector="psp_two", refers=Refers(psp=("m_1",))),
             ref(refers=Refers()),
         ],
     )
-    assert found == [one.payment_id, refunding.payment_id, refunding.payment_id, None, other.payment_id, None]
+    own = [one.payment_id, refunding.payment_id, refunding.payment_id, None, other.payment_id]
+    assert found == [*own, wallet.payment_id, None, None]
     assert refunding.now.operations[0].state is OperationState.REQUESTED
 
 
