@@ -4,14 +4,15 @@ A connector turns what the domain wants into a `PreparedCall` (stored, byte for 
 `HttpRequest` at the moment of sending (adding authentication and the PSP's idempotency header, which are never stored), and turns the
 PSP's `HttpResponse` into `Evidence`. What a PSP posts to us it takes apart in two steps: `receive` says whether the bytes are the PSP's and
 which notices are in them, so that they can be stored and acknowledged, and `testify` says later what a stored notice means for the payment
-that it is about. What a connector can do is its manifest: data, not methods that raise.
+that it is about. The PSP's settlement reports it reads line by line into the domain's records. What a connector can do is its manifest:
+data, not methods that raise.
 
 Not here: sending (the connector actor), retrying, choosing between connectors; storing notices and finding their payments (the inbox).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -21,6 +22,7 @@ from payorch.domain.intent import Intent
 from payorch.domain.money import Money
 from payorch.domain.outcome import Evidence, Source
 from payorch.domain.records import Attempt, Operation, Payment, PreparedCall
+from payorch.domain.settlement import ReportItem
 from payorch.domain.testimony import Testimony
 
 
@@ -239,4 +241,13 @@ class Connector(Protocol):
 
     def shown(self, content: bytes) -> str:
         """A notice's bytes as people may see them, JSON text: what is on the PSP's list, and nothing else. Never raises on any bytes."""
+        ...
+
+    def settlement(self, chunks: Iterable[bytes]) -> Iterator[ReportItem]:
+        """The lines of a settlement report and what it states of itself, in the order of the file, of which no more is held than a line.
+
+        chunks: the file's bytes, cut anywhere. A line that cannot be understood is a BadRow, and so is the rest of a file that breaks off
+        in the middle of a line. Columns are found by the names in the header, in any order; those that are not known are passed over.
+        Raises NotAReport, before the first item, for bytes that are no report of this PSP's; nothing else on any bytes.
+        """
         ...
