@@ -182,7 +182,20 @@ PSP_LISTS: Final = {
 """Files in which two lines of a PSP name it: the import, and the entry."""
 PSP_ROOMS: Final = frozenset(
     {
-        *("answers", "connector", "declines", "dialect", "manifest", "money", "notices", "objects", "options", "redaction", "requests"),
+        *(
+            "answers",
+            "connector",
+            "declines",
+            "dialect",
+            "dialect_settlement",
+            "manifest",
+            "money",
+            "notices",
+            "objects",
+            "options",
+            "redaction",
+            "requests",
+        ),
         *("signatures", "simulation", "testimony", "verdicts"),
     }
 )

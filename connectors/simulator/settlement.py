@@ -36,6 +36,8 @@ PATH: Final = "/_settlements"
 MOST_BOOKINGS: Final = 250_000
 """Of one day: a quarter of a gigabyte, and seconds in which the simulator does nothing else. Longer reports are for `rehearsed`."""
 
+FIRST_DAY: Final = date(1970, 1, 2)
+"""Times are counted from the day before, somewhere."""
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _DAY: Final = timedelta(days=1)
 _LAST_MOMENT: Final = timedelta(seconds=1)
@@ -65,8 +67,9 @@ def answer(
         return json_response(400, {"error": f"a settlement report is of a day: {PATH}/YYYY-MM-DD"}), state
     dialect.due(ledger, now)  # what happens by itself is booked when it was due
     terms = reporting.terms
-    if day > terms.day_of(now):
-        return json_response(404, {"error": f"{day} has not begun yet in {terms.zone}"}), state
+    if not FIRST_DAY <= day <= terms.day_of(now):
+        why = "is before all books" if day < FIRST_DAY else f"has not begun yet in {terms.zone}"
+        return json_response(404, {"error": f"{day} {why}"}), state
     if (many := ledger.reported.count(terms.begins(day), terms.ends(day))) > MOST_BOOKINGS:
         return json_response(413, {"error": f"{day} has {many} bookings; a report holds {MOST_BOOKINGS} at most"}), state
     told, after = reported(ledger, terms, state, day, now)
