@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import httpx2
 
-from connectors.simulator.faults import WEBHOOK_FAULTS
+from connectors.simulator.faults import SETTLEMENT_FAULTS, WEBHOOK_FAULTS
 from payorch import psp_process
 from payorch.wording import aligned
 
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 _ANSWER_WITHIN_SECONDS: Final = 5.0  # a process on this machine that only looks into its memory
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(s|m|h)?", re.ASCII)
-_ABOUT: Final[Mapping[str, str]] = {"refuse": "connections", **{kind.value: "webhooks" for kind in WEBHOOK_FAULTS}}
+_ABOUT: Final[Mapping[str, str]] = {
+    "refuse": "connections",
+    **{kind.value: "webhooks" for kind in WEBHOOK_FAULTS},
+    **{kind.value: "settlement bookings" for kind in SETTLEMENT_FAULTS},
+}
 """What a fault is of, where that is not requests."""
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -42,8 +46,8 @@ class ChaosRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """A fault to be: on which share of requests, connections or webhooks, for how long or how often, and of which operation where it is
-    of requests; `seconds` are the fault's own."""
+    """A fault to be: on which share of requests, connections, webhooks or bookings, for how long or how often, and of which operation where
+    it is of requests; `seconds` are the fault's own."""
 
     fault: str
     rate: float = 1.0

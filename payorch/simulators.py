@@ -3,9 +3,9 @@
 h11 on trio without a framework, because a fault is a matter of bytes and connections: a refused port is a closed one, a reset is a real
 RST, a hang never answers. Each PSP's books live in one SQLite file in the data folder and survive a kill at any moment.
 
-    every simulator's port      the PSP's API; /_health, /_faults, /_ledger, /_dashboard, /_webhooks, and /_requests: how many came since
-                                the start
-    the control port            the same six for all: /<name>/_faults and so on; it still answers while a simulator refuses connections
+    every simulator's port      the PSP's API; /_health, /_faults, /_ledger, /_dashboard, /_webhooks, /_settlements, and /_requests: how
+                                many came since the start
+    the control port            the same seven for all: /<name>/_faults and so on; it still answers while a simulator refuses connections
 
 Loopback only; not for production. Not here: what a PSP answers (its dialect), which fault hits (`connectors.simulator.faults`), sending
 webhooks (`payorch.simulator_webhooks`).
@@ -33,7 +33,7 @@ import trio
 
 from connectors.contract import HttpRequest, HttpResponse
 from connectors.simulated import SIMULATED
-from connectors.simulator import control, dashboard, faults, webhooks
+from connectors.simulator import control, dashboard, faults, settlement, webhooks
 from connectors.simulator.dialect import Dialect, Settings
 from connectors.simulator.faults import DRIP_PIECES, HEALTHY, After, Before, FaultKind, FaultState, RequestKind, Verdict
 from connectors.simulator.ledger import Ledger
@@ -188,7 +188,12 @@ class Simulator:
             if target == webhooks.PATH:
                 return webhooks.answer(self.ledger, request, self._clock.now())
             return dashboard.answer(self.ledger, self.dialect, request, self._clock.now())
-        response, state = control.answer(self.ledger, self.faults, request, target, self._clock.now())
+        if target.startswith(settlement.PATH):
+            self.deliverer.wake()
+            reporting, now = SIMULATED[self.name].settlement, self._clock.now()
+            response, state = settlement.answer(self.ledger, self.dialect, reporting, self.faults, request, target, now)
+        else:
+            response, state = control.answer(self.ledger, self.faults, request, target, self._clock.now())
         if state is not self.faults:
             self.set_faults(state)
         return response

@@ -182,8 +182,8 @@ PSP_LISTS: Final = {
 """Files in which two lines of a PSP name it: the import, and the entry."""
 PSP_ROOMS: Final = frozenset(
     {
-        *("answers", "connector", "declines", "dialect", "manifest", "money", "notices", "objects", "options", "redaction", "requests"),
-        *("settlement", "signatures", "simulation", "testimony", "verdicts"),
+        *("answers", "connector", "declines", "dialect", "dialect_settlement", "manifest", "money", "notices", "objects", "options"),
+        *("redaction", "requests", "settlement", "signatures", "simulation", "testimony", "verdicts"),
     }
 )
 """What there is in every PSP's folder, under that name, so that the tenth is readable because the first was."""

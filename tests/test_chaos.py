@@ -90,6 +90,16 @@ def test_webhooks_can_be_broken_as_well(payorch: Run) -> None:
     ]
 
 
+def test_settlement_reports_can_be_broken_too(payorch: Run) -> None:
+    missing = payorch("stripe", "settlement-missing", "--rate", "0.25", "--for", "24h")
+    assert "stripe: settlement_missing hits 0.25 of settlement bookings, until " in missing.out
+    assert "all settlement bookings, 1 times" in payorch("stripe", "settlement-bad-row", "--count", "1").out
+    scoped = payorch("stripe", "settlement-shifted", "--operation", "refund")
+    assert scoped.code == 1
+    assert scoped.err == "payorch: stripe: settlement_shifted is about settlement reports, not requests: it has no scope\n"
+    assert [one["fault"] for one in payorch("--json").data["faults"]["stripe"]] == ["settlement_missing", "settlement_bad_row"]
+
+
 def test_a_psp_that_refuses_everything_can_still_be_mended(payorch: Run, simulators: Simulators) -> None:
     assert "all connections, until it is lifted" in payorch("stripe", "refuse").out
     with pytest.raises(httpx2.ConnectError):

@@ -76,6 +76,7 @@ def win(call: Call, payment: Payment, dispute: Operation) -> None:
         return
     payment.facts["withdrawn"] -= dispute.amount
     call.ledger.save(payment)
+    call.ledger.reported.reinstate(payment, dispute, call.now)
     _tell(call, "CHARGEBACK_REVERSED", payment, dispute)
 
 
@@ -97,6 +98,7 @@ def run_out(call: Call, payment: Payment, dispute: Operation) -> None:
 def _charge_back(call: Call, payment: Payment, dispute: Operation) -> None:
     payment.facts["withdrawn"] += dispute.amount
     call.ledger.save(payment)
+    call.ledger.reported.withdraw(payment, dispute, call.now)
     _tell(call, "NOTIFICATION_OF_CHARGEBACK", payment, dispute)
     _tell(call, "CHARGEBACK", payment, dispute)
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from connectors.adyen.dialect import AdyenDialect
+from connectors.adyen.dialect_settlement import SETTLEMENT
 from connectors.simulator.dialect import Simulation
 
 
@@ -20,4 +21,5 @@ SIMULATION: Final = Simulation(
     dialect=AdyenDialect,
     credentials=MappingProxyType({"account": "PayorchECOM", "api_key": "test_simulated"}),
     webhook_secret=_webhook_secret,
+    settlement=SETTLEMENT,
 )

@@ -138,6 +138,7 @@ def _move(call: Call, payment: Payment, dispute: Operation, *, sign: int) -> Non
     it = next(it for it in payment.facts["captures"] if it["id"] == dispute.facts["capture"])
     it["withdrawn"] += sign * dispute.amount
     call.save(payment)
+    (call.ledger.reported.withdraw if sign > 0 else call.ledger.reported.reinstate)(payment, dispute, call.now)
 
 
 def _end(call: Call, payment: Payment, dispute: Operation, outcome: str, status: OperationStatus) -> None:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from connectors.paypal.dialect import PaypalDialect
+from connectors.paypal.dialect_settlement import SETTLEMENT
 from connectors.simulator.dialect import Simulation
 
 _LETTERS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
@@ -24,4 +25,5 @@ SIMULATION: Final = Simulation(
     credentials=MappingProxyType({"account": "test_simulated", "api_key": "simulated"}),  # it takes any client that says it is for tests
     webhook_secret=_webhook_id,
     certified=True,
+    settlement=SETTLEMENT,
 )

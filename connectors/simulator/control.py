@@ -1,6 +1,7 @@
 """The simulators' own endpoints: how they are (`/_health`), what goes wrong (`/_faults`), what really happened (`/_ledger`).
 
-Pure: faults in, faults out. Not here: acting faults out (`payorch.simulators`), `/_dashboard` (`dashboard`), `/_webhooks` (`webhooks`).
+Pure: faults in, faults out. Not here: acting faults out (`payorch.simulators`), `/_dashboard` (`dashboard`), `/_webhooks` (`webhooks`),
+`/_settlements` (`settlement`).
 
     GET /_faults                       those in force, and the kinds there are
     POST /_faults                      {"fault", "rate"?, "for_seconds"?, "count"?, "scope"?, "seconds"?}
@@ -21,7 +22,7 @@ from connectors.simulator.faults import FaultKind, FaultState
 from connectors.simulator.ledger import Ledger
 from connectors.simulator.records import line, summary
 
-PATHS: Final = ("/_health", "/_faults", "/_ledger", "/_requests", "/_dashboard", "/_webhooks")
+PATHS: Final = ("/_health", "/_faults", "/_ledger", "/_requests", "/_dashboard", "/_webhooks", "/_settlements")
 LEDGER_PAGE: Final = 1000
 """How many entries one answer holds, at most and unless asked for fewer."""
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
 from connectors.contract import HttpRequest, HttpResponse
+from connectors.simulator.bookings import Reporting, SimulatedFee
 from connectors.simulator.faults import HEALTHY, Malformed, RequestKind, Verdict
 from connectors.simulator.ledger import Ledger
 from connectors.simulator.records import Notification, Payment
@@ -114,13 +115,19 @@ class Simulation:
 
     credentials: what the platform shows it, by the names of `payorch.sections.ConnectorSettings`; it takes them and they open nothing else.
     webhook_secret: a secret of the form that this PSP's webhooks are signed with, out of random bytes. certified: webhooks are signed with
-    a key that has a certificate (`Settings.signing_key`), which the platform has to be able to fetch and to trust.
+    a key that has a certificate (`Settings.signing_key`), which the platform has to be able to fetch and to trust. settlement: its reports.
     """
 
     dialect: Callable[[Settings], Dialect]
     credentials: Mapping[str, str] = field(repr=False)
     webhook_secret: Callable[[bytes], str]
+    settlement: Reporting
     certified: bool = False
+
+    @property
+    def fees(self) -> tuple[SimulatedFee, ...]:
+        """Its list prices, by which its settlement reports are made: the platform can be told them. The first that fits holds."""
+        return self.settlement.terms.fees
 
 
 _HTML: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"

@@ -1,10 +1,11 @@
 """What goes wrong at a simulated PSP, and when: faults as data, and one pure decision per request.
 
 `decide(state, kind, rng, now)` says what happens before and after a request is processed. The HTTP server acts it out on sockets, the
-deterministic simulation acts it out in memory. Faults are not durable: a restarted PSP is a healthy one.
+deterministic simulation acts it out in memory. Faults are not durable: a restarted PSP is a healthy one. What they did to a settlement
+report is: that stands in the books.
 
-Not here: sockets and sleeping (`payorch.simulators`), what a PSP's own error looks like (its dialect), what befalls a webhook
-(`webhook_faults` decides it by the same state), settlement faults (they come with settlement reports, and are refused until then).
+Not here: sockets and sleeping (`payorch.simulators`), what a PSP's own error looks like (its dialect), what befalls a webhook or a line of
+a settlement report (`webhook_faults` and `settlement_faults` decide it by the same state).
 """
 
 from __future__ import annotations
@@ -75,11 +76,20 @@ class FaultKind(StrEnum):
     WEBHOOKS_DUPLICATED = "webhooks_duplicated"
     WEBHOOKS_REORDERED = "webhooks_reordered"
     WEBHOOKS_FORGED = "webhooks_forged"
+    SETTLEMENT_MISSING = "settlement_missing"
+    SETTLEMENT_EXTRA = "settlement_extra"
+    SETTLEMENT_DOUBLED = "settlement_doubled"
+    SETTLEMENT_SHIFTED = "settlement_shifted"
+    SETTLEMENT_WRONG_AMOUNT = "settlement_wrong_amount"
+    SETTLEMENT_WRONG_FEE = "settlement_wrong_fee"
+    SETTLEMENT_BAD_ROW = "settlement_bad_row"
 
 
 WEBHOOK_FAULTS: Final = frozenset(kind for kind in FaultKind if kind.startswith("webhooks_"))
 """They befall what the PSP sends by itself; no request meets them."""
-REQUEST_FAULTS: Final = tuple(kind for kind in FaultKind if kind not in WEBHOOK_FAULTS)
+SETTLEMENT_FAULTS: Final = frozenset(kind for kind in FaultKind if kind.startswith("settlement_"))
+"""They befall bookings when a day is reported, and stay with them."""
+REQUEST_FAULTS: Final = tuple(kind for kind in FaultKind if kind not in WEBHOOK_FAULTS | SETTLEMENT_FAULTS)
 
 
 class Before(StrEnum):
@@ -226,7 +236,7 @@ def decide(state: FaultState, kind: RequestKind, rng: Rng, now: datetime) -> tup
 
 def _applies(fault: Fault, kind: RequestKind) -> bool:
     # Refusing is about connections and nothing else is: a connection carries requests of every kind.
-    if fault.kind in WEBHOOK_FAULTS or (fault.kind is FaultKind.REFUSE) != (kind is RequestKind.CONNECT):
+    if fault.kind not in REQUEST_FAULTS or (fault.kind is FaultKind.REFUSE) != (kind is RequestKind.CONNECT):
         return False
     return fault.scope is None or fault.scope is kind
 
@@ -273,6 +283,8 @@ def add(state: FaultState, asked: Mapping[str, Any], now: datetime) -> tuple[Fau
         raise FaultRefused("refuse is about connections: it has no scope")
     if fault.kind in WEBHOOK_FAULTS and fault.scope is not None:
         raise FaultRefused(f"{fault.kind} is about webhooks, not requests: it has no scope")
+    if fault.kind in SETTLEMENT_FAULTS and fault.scope is not None:
+        raise FaultRefused(f"{fault.kind} is about settlement reports, not requests: it has no scope")
     kept = live(state, now)
     return fault, replace(kept, faults=(*kept.faults, fault), next_id=fault.id + 1)
 

@@ -38,6 +38,7 @@ from connectors.simulator.records import (
     milliseconds,
     moment,
 )
+from connectors.simulator.reported import Reported
 from connectors.simulator.rows import read_answer, read_entry, read_operation, read_payment, write_payment
 from connectors.simulator.schema import CHANGE_PAYMENT, LATER, MAKE_PAYMENT, SCHEMA_VERSION, TABLES
 
@@ -76,6 +77,7 @@ class Ledger:
         self._next_due = self._first_timer()
         self._last_payment = self._last_number()
         self.outbox = Outbox(self._database)
+        self.reported = Reported(self._database)
         # Written when the transaction ends, or when something is read: most payments are made and changed in one request.
         self._made: list[Payment] = []
         self._changed: dict[int, Payment] = {}
@@ -201,14 +203,7 @@ class Ledger:
         rows = self._read(
             f"SELECT payment.* FROM payment{sources} WHERE number < ? AND number > ? AND created_at >= ? AND created_at <= ?"
             f" ORDER BY number {'ASC' if after is not None else 'DESC'} LIMIT ?",
-            (
-                *values,
-                _NEVER if before is None else before,
-                after or 0,
-                first or 0,
-                _NEVER if last is None else last,
-                limit + 1,
-            ),
+            (*values, _NEVER if before is None else before, after or 0, first or 0, _NEVER if last is None else last, limit + 1),
         ).fetchall()
         return _page([read_payment(row) for row in rows], limit, backwards=after is not None)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 DELIVERIES: Final = """
 CREATE TABLE delivery (
@@ -19,6 +19,22 @@ CREATE TABLE delivery (
 CREATE INDEX delivery_waiting ON delivery (next_at, number) WHERE state = 'waiting';
 """
 """`number` is the notification's. `faults`: which befell it, with spaces between. `believed`: forged copies that were taken for true."""
+
+SETTLEMENTS: Final = """
+CREATE TABLE withdrawal (
+    number INTEGER PRIMARY KEY, dispute TEXT NOT NULL, payment TEXT NOT NULL, amount INTEGER NOT NULL CHECK (amount <> 0),
+    at INTEGER NOT NULL
+);
+CREATE INDEX withdrawal_at ON withdrawal (at);
+CREATE INDEX withdrawal_dispute ON withdrawal (dispute);
+CREATE INDEX entry_at ON entry (at);
+CREATE TABLE settlement_day (
+    date TEXT PRIMARY KEY, entries INTEGER NOT NULL, withdrawals INTEGER NOT NULL, left_over BLOB
+) WITHOUT ROWID;
+CREATE TABLE settlement_fault (booking TEXT PRIMARY KEY, date TEXT NOT NULL, kind TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX settlement_fault_date ON settlement_fault (date);
+"""
+"""`amount`: below zero where a dispute took it. `entries`, `withdrawals`: the last numbers when the day was last reported."""
 
 TABLES: Final = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -58,8 +74,9 @@ CREATE TABLE notification (
     body BLOB NOT NULL
 );
 {DELIVERIES}
+{SETTLEMENTS}
 """
-LATER: Final[Mapping[int, str]] = MappingProxyType({1: DELIVERIES})
+LATER: Final[Mapping[int, str]] = MappingProxyType({1: f"{DELIVERIES}{SETTLEMENTS}", 2: SETTLEMENTS})
 """What a ledger of an older format lacks, by its format: a developer's payments outlive a new version."""
 
 MAKE_PAYMENT: Final = "INSERT INTO payment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"

@@ -1,8 +1,8 @@
 """Stripe's disputes: opened by the shopper's bank, answered by the merchant, won, lost; and inquiries, which may become one.
 
 A dispute takes its amount from the merchant's balance at Stripe when it is opened, and gives it back when it is won. What the charge has
-captured and refunded stays as it is. An inquiry (`warning_*`) takes nothing. Stripe's fee for a dispute is not here: fees come with
-settlement reports. Not here: who disputes and when (`dialect_dashboard`, `dialect_time`), looking (`dialect_reads`).
+captured and refunded stays as it is. An inquiry (`warning_*`) takes nothing. Stripe's fee for a dispute is not here: it stands in the
+settlement report (`dialect_settlement`). Not here: who disputes and when (`dialect_dashboard`, `dialect_time`), looking (`dialect_reads`).
 """
 
 from __future__ import annotations
@@ -249,6 +249,7 @@ def _move(call: Call, payment: Payment, dispute: Operation, *, sign: int) -> Non
     """Between the merchant's balance and the bank; the charge knows how much of it is gone."""
     dispute.facts["transactions"].append({"sign": sign, "at": unix(call.now)})
     call.ledger.save_operation(dispute)
+    (call.ledger.reported.withdraw if sign < 0 else call.ledger.reported.reinstate)(payment, dispute, call.now)
     it = next(it for it in payment.facts["charges"] if it["id"] == dispute.facts["charge"])
     it["withdrawn"] = it.get("withdrawn", 0) - sign * dialect_money.to_wire(dispute.amount, payment.currency.lower())
     call.ledger.save(payment)

@@ -11,6 +11,7 @@ from typing import Final
 
 from connectors.simulator.dialect import Simulation
 from connectors.stripe.dialect import StripeDialect
+from connectors.stripe.dialect_settlement import SETTLEMENT
 
 
 def _webhook_secret(random: bytes) -> str:
@@ -21,4 +22,5 @@ SIMULATION: Final = Simulation(
     dialect=StripeDialect,
     credentials=MappingProxyType({"api_key": "sk_test_simulated"}),  # it takes any key that says it is for tests
     webhook_secret=_webhook_secret,
+    settlement=SETTLEMENT,
 )

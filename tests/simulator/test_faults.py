@@ -120,6 +120,7 @@ def test_a_port_is_closed_only_when_all_connections_are_refused_for_a_time() -> 
         {},
         {"fault": "settlement_rows_missing"},
         {"fault": "webhooks_lost", "scope": "capture"},
+        {"fault": "settlement_missing", "scope": "capture"},
         {"fault": ["refuse"]},
         {"fault": "slow", "rate": 1.1},
         {"fault": "slow", "rate": True},
