@@ -129,6 +129,8 @@ _Id: TypeAlias = tuple[str, int | None, str, MovementKind]
 _KEYS: Final = (Key.PSP_OPERATION, Key.OUR_OPERATION, Key.PSP_PAYMENT, Key.OUR_OPERATION)
 _OPERATION, _OURS, _PAYMENT, _LAST, _RELATIVE, _NOTHING = range(6)
 _NOT_YET: Final = frozenset(str(state) for state in OPEN_ATTEMPT | OPEN_OPERATION)
+_ASKED_FOR: Final = frozenset({MovementKind.CAPTURE, MovementKind.REFUND})
+"""What we ask PSPs for, so that our books can deny it. Disputes and reversals are the PSP's to tell, and a line that does is news."""
 _WITHOUT_LINE: Final = (None, SettlementState.PENDING)
 _HOLDS: Final = str(AttemptState.AUTHORIZED)
 _OPERATIONS_TAKE: Final = frozenset({_HOLDS, str(AttemptState.VOIDED)})
@@ -248,7 +250,7 @@ def _standing(candidate: Candidate, taken: Collection[_Id]) -> _Standing:
         return _Standing.TAKEN
     if candidate.sequence is not None:
         return _Standing.FREE if candidate.settlement in _WITHOUT_LINE else _Standing.TAKEN
-    if candidate.unresolved or candidate.state in _NOT_YET:
+    if candidate.unresolved or candidate.state in _NOT_YET or candidate.kind not in _ASKED_FOR:
         return _Standing.UNRESOLVED
     return _Standing.HELD if candidate.state == _HOLDS else _Standing.OTHERWISE
 

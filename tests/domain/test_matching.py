@@ -217,6 +217,12 @@ def test_what_is_in_review_is_a_conflict_unless_it_is_unresolved() -> None:
     assert not judged(line(), unmoved("in_review", unresolved=True)).findings
 
 
+def test_a_dispute_that_was_only_a_warning_as_far_as_we_know_is_no_conflict() -> None:
+    warning = unmoved("opened", kind=MovementKind.CHARGEBACK, subject_id="dsp_1", psp_operation=("dp_1",))
+    verdict = judged(line(kind=RowKind.CHARGEBACK, gross=eur(-2000), psp_operation=("dp_1",)), warning)
+    assert (verdict.state, verdict.candidate, verdict.findings) == (RowState.EVIDENCE, warning, ())
+
+
 @pytest.mark.parametrize("kind", [RowKind.CHARGEBACK, RowKind.REFUND, RowKind.CAPTURE_REVERSED])
 def test_what_only_the_psp_did_to_a_payment_that_we_know_is_evidence(kind: RowKind) -> None:
     verdict = judged(line(kind=kind, gross=eur(-700), psp_operation=("dp_1",)), movement(settlement=SettlementState.SETTLED))

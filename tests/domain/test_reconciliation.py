@@ -106,6 +106,12 @@ def test_the_headline_is_gross_and_does_not_let_errors_offset_each_other() -> No
     assert told.open_findings == 3
 
 
+def test_a_line_whose_currency_nobody_could_read_keeps_the_day_open() -> None:
+    told = day(findings=[found(FindingKind.UNPARSEABLE, currency="XXX", gross=0, unknown=1, alone=True)])
+    assert (told.unknown, told.unexplained, told.gross_difference) == (1, (), eur(0))
+    assert may_close(told) is not None
+
+
 def test_what_people_explained_is_no_headline_and_stays_visible() -> None:
     told = day(findings=[found(state=state) for state in FindingState])
     assert told.gross_difference == eur(200)  # open and proposed
