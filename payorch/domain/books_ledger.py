@@ -99,7 +99,8 @@ def _expected(payment: Payment) -> Iterator[tuple[str, str, str, int]]:
 
 def _subjects(payment: Payment) -> dict[UUID, str]:
     """What a movement may be of. All stages of a dispute are one, the first: what one has taken the next one may give back."""
-    subjects = {uuid_of(one.id): one.id for one in (*payment.attempts, *payment.operations)}
+    children = [*(one.id for one in payment.attempts), *(one.id for one in payment.operations)]
+    subjects = {uuid_of(one): one for one in children}
     first: dict[tuple[str, str], str] = {}
     for dispute in payment.disputes:
         subjects[uuid_of(dispute.id)] = first.setdefault((dispute.attempt_id, dispute.psp_reference), dispute.id)
