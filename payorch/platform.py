@@ -35,6 +35,7 @@ from actors.loading import Loading
 from actors.mailbox import ActorStopped, MailboxFull, Ref
 from actors.office import Office
 from actors.recovery import Poisoned, RecoveryActor, WellAgain
+from actors.steps import moved
 from actors.supervisor import ChildSpec, DynamicSupervisor, Report, ReportKind, Strategy, Supervisor
 from actors.surroundings import Surroundings
 from connectors import registry
@@ -56,7 +57,7 @@ from payorch.ports import Network as NetworkPort
 from payorch.routes import ROUTING, Reload, Routes
 from payorch.sections import ConnectorSettings
 from payorch.settings import Settings
-from payorch.store import connector_reads, dispute_reads, identities, inbox_reads, reads
+from payorch.store import connector_reads, dispute_reads, identities, inbox_reads, ledger, reads
 from payorch.store.driver import Connection
 from payorch.store.items import Append, Item, Result
 from payorch.store.journal import Fenced, Journal
@@ -375,7 +376,9 @@ class Platform:
             raise
 
     async def _commit_story(self, before: Payment, story: Story) -> Result:
-        return await self.write(Append(payment=story.payment, expected_version=before.version, events=tuple(story.events)))
+        return await self.write(
+            Append(payment=story.payment, expected_version=before.version, events=tuple(story.events), movements=moved(before, story))
+        )
 
     def _make_api(self) -> QuartTrio:
         return make_app(
@@ -389,6 +392,7 @@ class Platform:
                 load_payment=lambda payment_id: self.read(reads.load_payment, payment_id),
                 load_payments=lambda payment_ids: self.read(reads.load_many, payment_ids),
                 load_events=lambda payment_id: self.read(reads.load_events, payment_id),
+                load_settlements=lambda payment_ids: self.read(ledger.settlement_states, payment_ids),
                 load_notices=lambda payment_id, limit: self.read(inbox_reads.notices_of, payment_id, limit=limit),
                 find_operation=lambda operation_id: self.read(reads.find_operation, operation_id),
                 search=lambda what, *, limit, after: self.read(reads.search, what, limit=limit, after=after),

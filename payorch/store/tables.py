@@ -238,6 +238,17 @@ DISPUTES: Final = Table(
     template=_upsert("disputes", "payment_id, id", "status amount reason respond_by updated_at"),
 )  # fmt: skip
 
+# Of the same statement as the event that moved the money: nobody can see the one without the other.
+MOVEMENTS: Final = Table(
+    rank=22,
+    name="movements",
+    columns=_columns(
+        payment_id=Uuids, sequence=Integers, subject_id=Uuids, merchant_id=Uuids, attempt_id=Uuids, connector=Texts, kind=Texts,
+        amount=Bigints, currency=Texts, debit=Texts, credit=Texts, at=Moments,
+    ),
+    template=_insert("movements"),
+)  # fmt: skip
+
 # Each event becomes a delivery for each endpoint of its merchant that wants it, in the same statement: none is forgotten, and nobody has to
 # follow the events to find out.
 _FAN_OUT: Final = (
