@@ -17,7 +17,7 @@ from actors import inbox
 from connectors.simulator.records import OperationKind, OperationStatus
 from payorch.domain import identifiers
 from payorch.domain.announcements import ANNOUNCEMENTS_PER_EVENT, BY_STATE
-from payorch.domain.disputes import DisputeStatus
+from payorch.domain.disputes import DisputeStage, DisputeStatus
 from payorch.domain.identifiers import uuid_of
 from payorch.domain.records import Payment
 from payorch.store import reads
@@ -28,6 +28,7 @@ from tests.simulation.world import World
 
 Row = dict[str, Any]
 
+_STAGES: Final = tuple(DisputeStage)
 _ENDS: Final[Mapping[OperationStatus, frozenset[DisputeStatus]]] = {
     OperationStatus.PENDING: frozenset({DisputeStatus.OPENED, DisputeStatus.CHALLENGED}),
     OperationStatus.SUCCEEDED: frozenset({DisputeStatus.WON, DisputeStatus.CANCELLED}),
@@ -178,7 +179,8 @@ def disputes(world: World, payment: Payment, theirs: Iterable[str], *, told: boo
     at_the_psp = {
         one.id: one for id in theirs for one in world.psp.ledger.operations(limit=MANY, payment=id, kind=OperationKind.DISPUTE).items
     }
-    ours = {one.psp_reference: one for one in payment.disputes}  # the latest stage of each
+    # The latest stage of each, by its place in a dispute's life: of an earlier one we may have been told later.
+    ours = {one.psp_reference: one for one in sorted(payment.disputes, key=lambda one: _STAGES.index(one.stage))}
     world.seen.update(f"end:dispute {one.status}" for one in ours.values())
     assert ours.keys() <= at_the_psp.keys(), f"W1: {payment.id} has disputes that the PSP knows nothing of"
     if not told:
