@@ -16,6 +16,7 @@ from payorch.domain.disputes import Dispute
 from payorch.domain.events import Event
 from payorch.domain.payment import AttemptState
 from payorch.domain.records import Attempt, Operation, Payment
+from payorch.store.reconciliation_items import DayRow, FindingRow
 
 
 class Claim(Struct, frozen=True, kw_only=True, gc=False):
@@ -262,7 +263,7 @@ class OperatorTokenRevoked(Struct, frozen=True, kw_only=True, gc=False):
 
 
 IdentityRow: TypeAlias = MerchantRow | MerchantKeyRow | OperatorRow | OperatorTokenRow | MerchantKeyRevoked | OperatorTokenRevoked
-EntryRow: TypeAlias = IdentityRow | Endpoint | Delivery | NoticeMark | DeadLetter
+EntryRow: TypeAlias = IdentityRow | Endpoint | Delivery | NoticeMark | DeadLetter | FindingRow | DayRow
 
 
 class Entry(Struct, frozen=True, kw_only=True, gc=False):
@@ -289,6 +290,8 @@ CONNECTOR_STREAM = "connector"
 DEAD_LETTER_STREAM = "dead_letter"
 ENDPOINT_STREAM = "webhook_endpoint"
 ROUTING_STREAM = "routing"
+FINDING_STREAM = "finding"
+RECONCILIATION_STREAM = "reconciliation"
 STREAMS = {
     PAYMENT_STREAM: "pay",
     "merchant": "mer",
@@ -300,6 +303,8 @@ STREAMS = {
     "batch": "bat",
     CONNECTOR_STREAM: "con",
     ROUTING_STREAM: "rtg",
+    FINDING_STREAM: "fnd",
+    RECONCILIATION_STREAM: "rcd",
 }
 """stream -> the prefix of the identifiers of its members."""
 
