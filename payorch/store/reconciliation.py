@@ -232,10 +232,11 @@ JOIN payorch.movements AS m ON m.payment_id = f.payment_id AND m.sequence = f.se
     AND m.settlement <> 'pending' AND m.batch_id IS NULL
     AND m.at >= $1::timestamp AT TIME ZONE whose.zone AND m.at < ($1::timestamp + interval '1 day') AT TIME ZONE whose.zone
 """
-"""Those of one day ($1) of these connectors ($2, with their zones $3): still awaited (there is an index of them), or found to be missing."""
+"""Of one day ($1) of these connectors ($2, with their zones $3): still awaited (there is an index of them), or found to be missing."""
 
 _MOVEMENTS: Final = f"""
-SELECT m.payment_id, m.sequence, m.subject_id, m.connector, m.currency, m.settlement, m.kind, m.amount, m.at, {SUBJECT_PREFIX.format(of="m")}
+SELECT m.payment_id, m.sequence, m.subject_id, m.connector, m.currency, m.settlement, m.kind, m.amount, m.at,
+       {SUBJECT_PREFIX.format(of="m")}
 FROM ({UNREPORTED}) AS m
 WHERE ($4::text IS NULL OR m.currency = $4) AND ($5::text IS NULL OR m.settlement = $5)
     AND (m.payment_id, m.sequence, m.subject_id) > ($6, $7, $8)

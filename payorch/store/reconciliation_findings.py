@@ -1,4 +1,4 @@
-"""Findings of reconciliation: reading them, and the changes that explain one. Each change is an entry of the journal with the finding's row.
+"""Findings of reconciliation: reading them, and the changes that explain one, each an entry of the journal with the finding's row.
 
 Not here: which explanations there are and what each means (`payorch.domain.reconciliation`), finding anything (`settlements`), what else an
 explanation changes (`reconciliation_links`).
@@ -78,7 +78,8 @@ async def of_lines(connection: Connection, lines: Sequence[tuple[str, int]]) -> 
     found: dict[tuple[str, int], list[FindingRow]] = {}
     for row in await all_rows(connection, query, [batches, numbers]):
         one = _finding(row)
-        assert one.batch_id is not None and one.line is not None, "they were asked for by both"
+        assert one.batch_id is not None, "it was asked for by its batch"
+        assert one.line is not None, "and by its line"
         found.setdefault((one.batch_id, one.line), []).append(one)
     return found
 
@@ -97,8 +98,8 @@ def changed(finding: FindingRow, name: str, detail: Mapping[str, str | None]) ->
 
 _SELECT: Final = f"""
 SELECT id, connector, currency, day, kind, state, detail, amount_currency, found_at, version, expected, actual, difference, batch_id, line,
-       payment_id, sequence, subject_id, suggestions::text, dead_letter_id, proposed_action, proposed_detail::text, proposed_by, proposed_at,
-       resolved_by, resolved_at, resolution, {SUBJECT_PREFIX.format(of="f")}
+       payment_id, sequence, subject_id, suggestions::text, dead_letter_id, proposed_action, proposed_detail::text, proposed_by,
+       proposed_at, resolved_by, resolved_at, resolution, {SUBJECT_PREFIX.format(of="f")}
 FROM payorch.reconciliation_findings AS f
 """
 
