@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import IO, Any, Final, Protocol, final
+from typing import Any, Final, Protocol, final
 
 import msgspec
 from quart import Response, request
@@ -22,7 +22,7 @@ from payorch.api.reading import Reader, json_response, query_of, text, whole
 from payorch.api.reconciliation_views import Report, days_view, piece_view, report_view
 from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import HttpLimits
-from payorch.api.uploads import TakeFile
+from payorch.api.uploads import Pieces
 from payorch.domain.money import EXPONENTS
 from payorch.domain.settlement import NotAReport, SettlementState
 from payorch.ports import Clock
@@ -38,9 +38,9 @@ MOST_DAYS: Final = 92
 
 
 class ImportReport(Protocol):
-    """Reads a report into the database: `payorch.settlements`. `file` is at its beginning. Raises NotAReport."""
+    """Reads a report into the database: `payorch.settlements`. Raises NotAReport, and whatever the pieces raise, before it is stored."""
 
-    def __call__(self, connector: str, file: IO[bytes], *, name: str, by: str, cause: str) -> Awaitable[Report]: ...
+    def __call__(self, connector: str, pieces: Pieces, *, name: str, by: str, cause: str) -> Awaitable[Report]: ...
 
 
 class ListPieces(Protocol):
@@ -134,16 +134,15 @@ class ReconciliationApi:
         """`uploads` is in front of this route and answers in its place; here the framework learns that there is such a path."""
         raise AssertionError("a report came past the way in for files")
 
-    async def uploaded(self, connector: str, query: bytes, knock: Knock, take: TakeFile) -> Said:
+    async def uploaded(self, connector: str, query: bytes, knock: Knock, pieces: Pieces) -> Said:
         """A settlement report (`uploads.Run`): 201, or 200 where these very bytes are known. Raises Refusal."""
         who = await self._door.operator(knock, Role.OPERATOR)
         if connector not in self._around.zones:
             raise not_found()
         asked = self._asked(query, _REPORT_READERS)
         name = asked.get("name", f"upload of {self._clock.now().date().isoformat()}")
-        file = await take()
         try:
-            report = await self._around.import_report(connector, file, name=name, by=who.actor, cause=knock.request_id)
+            report = await self._around.import_report(connector, pieces, name=name, by=who.actor, cause=knock.request_id)
         except NotAReport as wrong:
             detail = f"This is not a settlement report of {connector}: {wrong}. Nothing of it was taken and no money moved."
             raise Refusal(Code.VALIDATION_FAILED, detail=detail, errors=[FieldError(pointer="", detail=str(wrong))]) from None

@@ -7,7 +7,6 @@ findings themselves (`reconciliation_findings`), whether any of this may be done
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Final
 
 from psycopg.types.numeric import Int4
@@ -91,12 +90,12 @@ async def payment_of(connection: Connection, subject_id: str) -> str | None:
     return identifiers.text("pay", rows[0][0]) if rows else None
 
 
-async def booked_on(connection: Connection, batch_id: str, number: int) -> date | None:
-    """The day of that line."""
+async def payment_of_line(connection: Connection, batch_id: str, number: int) -> str | None:
+    """The payment that a line was matched with or is evidence for; None where it is nobody's."""
     rows = await all_rows(
-        connection, "SELECT booked_on FROM payorch.settlement_rows WHERE batch_id = $1 AND line = $2", [uuid_of(batch_id), Int4(number)]
+        connection, "SELECT payment_id FROM payorch.settlement_rows WHERE batch_id = $1 AND line = $2", [uuid_of(batch_id), Int4(number)]
     )
-    return rows[0][0] if rows else None
+    return identifiers.text("pay", rows[0][0]) if rows and rows[0][0] is not None else None
 
 
 _LINE: Final = f"SELECT connector, state, {READ_COLUMNS} FROM payorch.settlement_rows WHERE batch_id = $1 AND line = $2 FOR UPDATE"
