@@ -41,6 +41,7 @@ from payorch.domain.settlement import (
     Tie,
 )
 from payorch.ports import Clock, Entropy
+from payorch.settings import Settings
 from payorch.store import reconciliation_lock, settlement_batches, settlement_candidates, settlements
 from payorch.store.driver import Connection
 from payorch.store.pool import Trouble, trouble_of
@@ -77,6 +78,15 @@ class Rules:
     chunk_rows: int
     plan: Plan | None = None
     zone: tzinfo = UTC
+
+
+def rules(settings: Settings, connector: str) -> Rules:
+    """What imports of that connector's reports go by, as configured: fees as routing expects them, by all that [[fees]] say."""
+    return Rules(
+        policy=settings.reconciliation.policy(),
+        chunk_rows=settings.reconciliation.chunk_rows,
+        plan=settings.routing.plan([connector]),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

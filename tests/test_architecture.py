@@ -55,6 +55,7 @@ MAY_IMPORT_EVERYTHING: Final = (
     "payorch.cli_desk",
     "payorch.cli_findings",
     "payorch.cli_days",
+    "payorch.cli_reconciliation",
     "payorch.local",
     "payorch.__main__",
 )
