@@ -1,4 +1,5 @@
-"""What one step of a payment writes, as one item for the journal: its events, the children they changed, what merchants are told of them.
+"""What one step of a payment writes, as one item for the journal: its events, the children they changed, the money they moved, what
+merchants are told of them.
 
 Pure but for the ids of announcements. Not here: committing it (`transaction`), which events are announced (`payorch.domain.announcements`).
 """
@@ -11,6 +12,7 @@ from actors.surroundings import Surroundings
 from payorch.domain.announcements import ANNOUNCEMENTS_PER_EVENT, announcements
 from payorch.domain.desk import Story
 from payorch.domain.disputes import Dispute
+from payorch.domain.movements import Movement, movements
 from payorch.domain.records import Attempt, Operation, Payment
 from payorch.store.items import Answer, Append, Claim, NoticeMark, OutboxRow
 
@@ -35,11 +37,21 @@ def append_of(
         attempts=_changed(payment.attempts, before.attempts if before is not None else ()),
         operations=_changed(payment.operations, before.operations if before is not None else ()),
         disputes=_changed(payment.disputes, before.disputes if before is not None else ()),
+        movements=moved(before, story),
         claim=claim,
         answer=answer,
         outbox=_announced(before, story, around),
         notice=notice,
     )
+
+
+def moved(before: Payment | None, story: Story) -> tuple[Movement, ...]:
+    """The money that the story moved, each event's in its place."""
+    found: list[Movement] = []
+    for event, payment in zip(story.events, story.after, strict=True):
+        found += movements(before, payment, event)
+        before = payment
+    return tuple(found)
 
 
 def _announced(before: Payment | None, story: Story, around: Surroundings) -> tuple[OutboxRow, ...]:

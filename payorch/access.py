@@ -7,7 +7,6 @@ while the platform runs. Not here: who may ask (whoever can reach the database a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, final
 
 from payorch import keys
@@ -17,20 +16,11 @@ from payorch.ports import Clock, Entropy
 from payorch.store import entries, identities
 from payorch.store.driver import Connection
 from payorch.store.entries import Change
-from payorch.store.identities import Merchant, MerchantKey, Operator
+from payorch.store.identities import Merchant, MerchantKey, Operator, OperatorToken, Role
 from payorch.store.items import Entry, MerchantKeyRow, MerchantRow, OperatorRow, OperatorTokenRow, Result
 
 PEPPER_PURPOSE: Final = "api-keys"
 """What the key for digests is derived for; the platform checks presented keys with the same."""
-
-
-class Role(StrEnum):
-    """What an operator may do; each may do what the ones before it may."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    APPROVER = "approver"
-    ADMIN = "admin"
 
 
 class NotFound(Exception):
@@ -127,13 +117,22 @@ class Registrar:
 
     async def opens(self, text: str) -> bool:
         """Whether this merchant key or operator token is known, live, and made under this master key."""
+        return await self._opened(text) is not None
+
+    async def operator_of(self, text: str) -> OperatorToken | None:
+        """Whose operator token this is, with its role; None where it opens nothing, or is a merchant's key."""
+        stored = await self._opened(text)
+        return stored if isinstance(stored, OperatorToken) else None
+
+    async def _opened(self, text: str) -> MerchantKey | OperatorToken | None:
         try:
             key = keys.parse(text)
         except keys.KeyMalformed:
-            return False
+            return None
         look = identities.merchant_key if key.kind is KeyKind.MERCHANT else identities.operator_token
         stored = await look(self._connection, key.lookup_id)
-        return stored is not None and stored.is_live(self._clock.now()) and keys.matches(key, stored.digest, self._pepper)
+        live = stored is not None and stored.is_live(self._clock.now()) and keys.matches(key, stored.digest, self._pepper)
+        return stored if live else None
 
     def _new_id(self, prefix: str) -> str:
         return identifiers.text(prefix, self._entropy.identifier())

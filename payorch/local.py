@@ -44,11 +44,12 @@ from payorch.simulator_settings import connector_overrides, simulated_connectors
 from payorch.store import embedded
 from payorch.store.driver import Connection
 from payorch.store.embedded import Cluster
+from payorch.store.identities import Role
 from payorch.store.pool import DatabaseUnavailable
 from payorch.system import SeededFractions, SystemClock, SystemEntropy
 
 MERCHANT: Final = "Demo shop"
-OPERATORS: Final[Mapping[str, access.Role]] = {"olga": access.Role.OPERATOR, "amir": access.Role.APPROVER}
+OPERATORS: Final[Mapping[str, Role]] = {"olga": Role.OPERATOR, "amir": Role.APPROVER}
 """Two people, so that four eyes can be tried: the first asks, the second approves."""
 
 # The simulators' ports come after the API's, so that several stacks on one machine stay apart and keep their addresses.
@@ -342,7 +343,7 @@ async def _new_demo_key(registrar: access.Registrar) -> access.Granted:
     return await registrar.add_merchant_key(merchant.id, KeyMode.TEST)
 
 
-async def _new_operator_token(registrar: access.Registrar, name: str, role: access.Role) -> access.Granted:
+async def _new_operator_token(registrar: access.Registrar, name: str, role: Role) -> access.Granted:
     operator = await registrar.operator_named(name)
     if operator is None:
         return await registrar.add_operator(name, name, role, KeyMode.TEST)

@@ -35,6 +35,7 @@ from actors.loading import Loading
 from actors.mailbox import ActorStopped, MailboxFull, Ref
 from actors.office import Office
 from actors.recovery import Poisoned, RecoveryActor, WellAgain
+from actors.steps import moved
 from actors.supervisor import ChildSpec, DynamicSupervisor, Report, ReportKind, Strategy, Supervisor
 from actors.surroundings import Surroundings
 from connectors import registry
@@ -375,7 +376,9 @@ class Platform:
             raise
 
     async def _commit_story(self, before: Payment, story: Story) -> Result:
-        return await self.write(Append(payment=story.payment, expected_version=before.version, events=tuple(story.events)))
+        return await self.write(
+            Append(payment=story.payment, expected_version=before.version, events=tuple(story.events), movements=moved(before, story))
+        )
 
     def _make_api(self) -> QuartTrio:
         return make_app(

@@ -124,10 +124,15 @@ def disputed_minor(disputes: Iterable[Dispute], captured: Money) -> int:
 
     A warning takes nothing. A dispute in another currency takes all: nobody here can say how much of ours that is.
     """
+    taken = taking(disputes)
+    return sum(one.amount.minor if one.amount.currency == captured.currency else captured.minor for one in taken)
+
+
+def taking(disputes: Iterable[Dispute]) -> list[Dispute]:
+    """Those that have taken money and not given it back: of each dispute the latest stage, where that is open or lost and no warning."""
     latest: dict[tuple[str, str], Dispute] = {}
     for one in disputes:
         key = (one.attempt_id, one.psp_reference)
         if key not in latest or _STAGES.index(one.stage) > _STAGES.index(latest[key].stage):
             latest[key] = one
-    taken = [one for one in latest.values() if one.stage is not DisputeStage.PRE_DISPUTE and one.status not in WITH_THE_MERCHANT]
-    return sum(one.amount.minor if one.amount.currency == captured.currency else captured.minor for one in taken)
+    return [one for one in latest.values() if one.stage is not DisputeStage.PRE_DISPUTE and one.status not in WITH_THE_MERCHANT]

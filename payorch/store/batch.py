@@ -35,6 +35,7 @@ from payorch.store.items import (
     OutboxRow,
     is_exclusive,
 )
+from payorch.store.movement_rows import movement
 from payorch.store.rows import NULL, Row, Table, bigint, boolean, integer, learned_words, moment, raw, uuid, words
 
 _PAYMENT_STREAM: Final = words(PAYMENT_STREAM)
@@ -214,6 +215,7 @@ def _changes(item: Append, payment_id: bytes, merchant_id: bytes) -> list[tuple[
     made += [(tables.ATTEMPTS, _attempt(one, payment_id)) for one in ordered]
     made += [(tables.OPERATIONS, _operation(one, payment_id)) for one in item.operations]
     made += [(tables.DISPUTES, _dispute(one, payment_id, merchant_id)) for one in item.disputes]
+    made += [(tables.MOVEMENTS, movement(one)) for one in item.movements]
     made += [(tables.OUTBOX, _outbox(one, item.payment, payment_id, merchant_id)) for one in item.outbox]
     return made
 
@@ -224,7 +226,7 @@ def _check(item: Append) -> None:
     if payment.version - item.expected_version != len(events_):
         raise ValueError("the events do not lead from the expected version to the payment's")
     if not events_:
-        if item.attempts or item.operations or item.disputes or item.outbox:
+        if item.attempts or item.operations or item.disputes or item.movements or item.outbox:
             raise ValueError("a payment changes by events only")
     elif events_[-1].to is not payment.state:
         raise ValueError("the payment is not in the state of its last event")
@@ -233,6 +235,9 @@ def _check(item: Append) -> None:
     claim = item.claim
     if claim is not None and (claim.payment_id != payment.id or claim.merchant_id != payment.merchant_id):
         raise ValueError("the claim is another payment's or merchant's")
+    for one in item.movements:
+        if one.payment_id != payment.id or not item.expected_version < one.sequence <= payment.version:
+            raise ValueError("money moves by one of the step's own events only")
     for attempt in item.attempts:
         # Only where we cause it: a bound on what we ask for must not keep an answer from being written.
         if attempt.state is AttemptState.PREPARED and attempt.amount > payment.intent.amount:

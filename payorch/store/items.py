@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from payorch.domain.disputes import Dispute
 from payorch.domain.events import Event
+from payorch.domain.movements import Movement
 from payorch.domain.payment import AttemptState
 from payorch.domain.records import Attempt, Operation, Payment
 from payorch.store.reconciliation_items import DayRow, FindingRow
@@ -201,8 +202,8 @@ class Append(Struct, frozen=True, kw_only=True, gc=False):
     """One payment's step: its events, with everything that follows from them.
 
     payment: as it is afterwards. expected_version: before the first event; the events are numbered from there. attempts, operations,
-    disputes: those that the events made or changed. notice: the PSP's notice that this step settles. No events: nothing of the payment
-    changes, and only a claim, an answer or a mark is written.
+    disputes: those that the events made or changed. movements: of money, by the events. notice: the PSP's notice that this step settles.
+    No events: nothing of the payment changes, and only a claim, an answer or a mark is written.
     """
 
     payment: Payment
@@ -211,6 +212,7 @@ class Append(Struct, frozen=True, kw_only=True, gc=False):
     attempts: tuple[Attempt, ...] = ()
     operations: tuple[Operation, ...] = ()
     disputes: tuple[Dispute, ...] = ()
+    movements: tuple[Movement, ...] = ()
     claim: Claim | None = None
     answer: Answer | None = None
     outbox: tuple[OutboxRow, ...] = ()

@@ -238,6 +238,17 @@ DISPUTES: Final = Table(
     template=_upsert("disputes", "payment_id, id", "status amount reason respond_by updated_at"),
 )  # fmt: skip
 
+# Of the same statement as the event that moved the money: nobody can see the one without the other.
+MOVEMENTS: Final = Table(
+    rank=22,
+    name="movements",
+    columns=_columns(
+        payment_id=Uuids, sequence=Integers, subject_id=Uuids, merchant_id=Uuids, attempt_id=Uuids, connector=Texts, kind=Texts,
+        amount=Bigints, currency=Texts, debit=Texts, credit=Texts, at=Moments,
+    ),
+    template=_insert("movements"),
+)  # fmt: skip
+
 # Whoever changes a finding or a day has read it before, under the lock of reconciliation. A version that does not follow the one that is
 # there is no version at all, which the table's own check refuses: nothing of the entry is written then.
 _NEXT_VERSION: Final = ", version = CASE {table}.version WHEN excluded.version - 1 THEN excluded.version ELSE 0 END"

@@ -9,6 +9,7 @@ the shortest life that breaks a promise; a seeded generator makes them in the ot
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import permutations
@@ -39,6 +40,7 @@ from payorch.domain.events import (
 from payorch.domain.fencing import fence
 from payorch.domain.intent import CaptureMode
 from payorch.domain.money import Money
+from payorch.domain.movements import Movement, MovementKind, movements
 from payorch.domain.outcome import (
     Absent,
     Approved,
@@ -114,6 +116,7 @@ class Life:
         manifests = {**MANIFESTS, "blind": choose([MANIFESTS["blind"], blind])}
         self.world = World(preference=tuple(preference), unbuildable=set(unbuildable), manifests=manifests)
         self.payment = self.world.create(capture=choose(list(CaptureMode)))
+        self.movements: list[Movement] = []
         self.asked: set[str] = set()  # attempts of which a notice made the PSP be asked, once, whatever their state
         if choose([True, True, True, True, False]):
             self._command(decide.confirm)
@@ -461,8 +464,22 @@ class Life:
         before = self.payment
         for event, after in zip(story.events, story.after, strict=True):
             self._check_step(before, event, after)
+            self.movements += movements(before, after, event)
             before = after
+            self._check_movements(after)
         self.payment = self.world.kept(story)
+
+    def _check_movements(self, payment: Payment) -> None:
+        """M4: whatever it was that happened, the double entries say what the payment says."""
+        sums: Counter[MovementKind] = Counter()
+        for one in self.movements:
+            sums[one.kind] += one.amount.minor
+        of = MovementKind
+        assert sums[of.CAPTURE] - sums[of.CAPTURE_REVERSED] == payment.captured_minor, self._tale()
+        assert sums[of.REFUND] - sums[of.REFUND_REVERSED] == payment.refunded_minor, self._tale()
+        if all(one.amount.currency == payment.intent.amount.currency for one in payment.disputes):
+            assert sums[of.CHARGEBACK] - sums[of.CHARGEBACK_REVERSED] == payment.disputed_minor, self._tale()
+        assert len({(one.sequence, one.subject_id) for one in self.movements}) == len(self.movements), self._tale()
 
     def _check_step(self, before: Payment, event: Event, after: Payment) -> None:
         assert after.version == before.version + 1

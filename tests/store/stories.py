@@ -18,6 +18,7 @@ from payorch.domain.disputes import Dispute, DisputeStage, DisputeStatus
 from payorch.domain.evolve import evolve
 from payorch.domain.intent import CaptureMode, Intent, PaymentMethod
 from payorch.domain.money import Money
+from payorch.domain.movements import Movement, movements
 from payorch.domain.outcome import Approved, Declined, ErrorClass, Evidence, Failure, NextAction, Pending, Source
 from payorch.domain.payment import AttemptState, Name, OperationState, State
 from payorch.domain.records import Attempt, Fence, Operation, OperationKind, Origin, Payment, PreparedCall
@@ -112,8 +113,10 @@ class Story:
         """The step of these events; what they changed is found by comparing."""
         before = self.payment
         new = [e.Event(name=name, to=to, at=self.at, actor=actor, cause="req_1", data=data) for name, to, data in happened]
+        moved: list[Movement] = []
         for event in new:
-            self.payment = evolve(self.payment, event)
+            last, self.payment = self.payment, evolve(self.payment, event)
+            moved += movements(last, self.payment, event)
         self.happened += new
         self.at += timedelta(milliseconds=7)
         old = () if before is None else (*before.attempts, *before.operations)
@@ -124,6 +127,7 @@ class Story:
             attempts=tuple(one for one in self.now.attempts if one not in old),
             operations=tuple(one for one in self.now.operations if one not in old),
             disputes=tuple(one for one in self.now.disputes if before is None or one not in before.disputes),
+            movements=tuple(moved),
             claim=claim,
             answer=answer,
             outbox=outbox,

@@ -22,7 +22,7 @@ _APPEND_ONLY = [
     "DELETE FROM journal_head",
     "TRUNCATE journal_head",
 ]
-_PARTITIONED = ("journal", "payments", "attempts", "operations", "outbox", "deliveries", "disputes")
+_PARTITIONED = ("journal", "payments", "attempts", "operations", "outbox", "deliveries", "disputes", "movements")
 _WHOLE = (
     "idempotency_keys", "merchants", "merchant_keys", "operators", "operator_tokens", "inbox", "webhook_endpoints", "dead_letters",
 )  # fmt: skip
@@ -65,7 +65,7 @@ async def test_not_even_with_triggers_switched_off_for_the_session(database: Dat
 async def test_every_partition_is_protected_by_itself_also_one_made_later(database: Database) -> None:
     months = [START.replace(year=2031, month=5), START.replace(year=2031, month=6), START.replace(year=2071)]
     async with connected(database.owner) as owner:
-        assert await rows_of(owner, "SELECT ensure_partitions('2031-05-01', 2)") == [(2 * 7,)]
+        assert await rows_of(owner, "SELECT ensure_partitions('2031-05-01', 2)") == [(2 * 8,)]
         async with journal_on(database.app) as journal:
             await journal.write([Story(at=at).sent() for at in months])
         partitions = await journal_partitions(owner)
@@ -105,6 +105,8 @@ async def test_the_application_deletes_nothing(database: Database, table: str) -
         "UPDATE deliveries SET event_id = payment_id",
         "UPDATE dead_letters SET subject = '{}'",
         "UPDATE disputes SET psp_reference = 'x'",
+        "UPDATE movements SET amount = 1",
+        "UPDATE movements SET credit = 'x'",
         "UPDATE idempotency_keys SET payment_id = merchant_id",
         "UPDATE idempotency_keys SET fingerprint = ''",
         "UPDATE merchant_keys SET digest = ''",
@@ -179,7 +181,7 @@ async def test_months_are_there_ahead_and_a_payment_lies_in_its_own(database: Da
             assert not await rows_of(owner, f"SELECT FROM {table}_default")
         # What `payorch migrate` asks for each time: one month back, thirteen ahead.
         ahead = "SELECT ensure_partitions((now() AT TIME ZONE 'UTC' - interval '1 month')::date, 15)"
-        assert await rows_of(owner, ahead) == [(12 * 7,)]
+        assert await rows_of(owner, ahead) == [(12 * 8,)]
         assert await rows_of(owner, ahead) == [(0,)]
 
 
@@ -188,8 +190,8 @@ async def test_a_month_that_came_too_early_stays_in_the_default_partition(databa
     story = Story(at=START.replace(year=2040, month=2))
     async with journal_on(database.app) as journal, connected(database.owner) as owner:
         await journal.write([story.sent()])
-        # Of that month, `operations`, `outbox`, `deliveries` and `disputes` hold nothing yet.
-        assert await rows_of(owner, "SELECT ensure_partitions('2040-02-01', 1)") == [(4,)]
+        # Of that month, `operations`, `outbox`, `deliveries`, `disputes` and `movements` hold nothing yet.
+        assert await rows_of(owner, "SELECT ensure_partitions('2040-02-01', 1)") == [(5,)]
         assert len(await journal.write([story.authorized(outbox=(story.outbox(1),))])) == 1
         assert await rows_of(owner, "SELECT count(*) FROM journal") == [(5,)]
 

@@ -1,0 +1,323 @@
+"""Finding what the lines of a settlement report may be about: the movements, attempts, operations and disputes of the payments that they
+name, as matching takes them; and what has the amount of a line that names nothing of ours.
+
+A line's payment is found by the PSP's ids and ours, as with notices, and everything of that payment at that PSP is a candidate. A few
+statements for as many lines as are given. Not here: which candidate it is (`payorch.domain.matching`), writing (`settlements`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Any, Final
+from uuid import UUID
+
+from psycopg.types.numeric import Int8
+
+from payorch.domain import identifiers
+from payorch.domain.identifiers import uuid_of
+from payorch.domain.matching import Candidate
+from payorch.domain.money import Money
+from payorch.domain.movements import MovementKind
+from payorch.domain.payment import OPEN_ATTEMPT, OPEN_OPERATION
+from payorch.domain.settlement import OF_PAYMENTS, RowKind, SettlementRow, SettlementState
+from payorch.store import inbox_reads
+from payorch.store.driver import Connection
+from payorch.store.inbox_reads import Reference, Refers
+from payorch.store.query import all_rows
+
+LARGEST_SUGGESTION: Final = 1_000
+"""Movements that are looked at for suggestions to the lines of one chunk: people are shown five for a line, and a list of thousands of equal
+amounts helps nobody."""
+
+_K = MovementKind
+_REVERSAL: Final = {_K.CAPTURE: _K.CAPTURE_REVERSED, _K.REFUND: _K.REFUND_REVERSED, _K.CHARGEBACK: _K.CHARGEBACK_REVERSED}
+_MOVED_BY: Final = {"capture": _K.CAPTURE, "refund": _K.REFUND}
+_PREFIX: Final = {"capture": "cap", "refund": "ref"}
+_OPEN: Final = frozenset({*OPEN_ATTEMPT, *OPEN_OPERATION})
+
+
+async def payments_of(connection: Connection, connector: str, rows: Sequence[SettlementRow]) -> list[str | None]:
+    """For each line the payment that it is about, by the ids that it names: None where nobody here has any of them."""
+    about = [
+        Reference(connector, Refers(psp=(*row.psp_operation, *row.psp_payment), ours=row.our_references))
+        if row.kind in OF_PAYMENTS
+        else Reference(connector, Refers())
+        for row in rows
+    ]
+    found = await inbox_reads.find_payments(connection, about)
+    rest = [n for n, payment in enumerate(found) if payment is None and (about[n].refers.psp or about[n].refers.ours)]
+    if rest:
+        by_id = await _by_rare_ids(connection, connector, [about[n].refers for n in rest])
+        for n in rest:
+            refers = about[n].refers
+            found[n] = next((by_id[id] for id in (*refers.psp, *refers.ours) if id in by_id), None)
+    return found
+
+
+async def _by_rare_ids(connection: Connection, connector: str, refers: Sequence[Refers]) -> dict[str, str]:
+    """By ids that a line hardly ever names alone: of disputes, and of payments of ours."""
+    theirs = sorted({id for one in refers for id in one.psp})
+    ours = sorted({id for one in refers for id in one.ours if id.startswith("pay_")})
+    rows = await all_rows(connection, _BY_DISPUTE, [theirs, connector])
+    found = {row[0]: identifiers.text("pay", row[1]) for row in rows}
+    if ours:
+        rows = await all_rows(connection, _BY_PAYMENT, [[uuid_of(id) for id in ours], connector])
+        found |= {id: id for id in (identifiers.text("pay", row[0]) for row in rows)}
+    return found
+
+
+async def candidates(
+    connection: Connection, connector: str, payments: Mapping[str, Iterable[RowKind]], *, zone: tzinfo = UTC
+) -> dict[str, list[Candidate]]:
+    """What of each payment a line may be: everything of it at that connector that has moved money or may have.
+
+    payments: each with the kinds of lines that name it. What nobody knows of yet is offered only where a line says it: that a movement came
+    back, or a dispute. zone: the PSP's, for the days.
+    """
+    if not payments:
+        return {}
+    ids = [uuid_of(id) for id in payments]
+    loaded: dict[UUID, _Payment] = defaultdict(_Payment)
+    for row in await all_rows(connection, _ATTEMPTS, [ids, connector]):
+        loaded[row[0]].attempts.append(row)
+    for row in await all_rows(connection, _OPERATIONS, [ids]):
+        loaded[row[0]].operations.append(row)
+    for row in await all_rows(connection, _DISPUTES, [ids]):
+        loaded[row[0]].disputes.append(row)
+    for row in await all_rows(connection, _MOVEMENTS, [ids, connector]):
+        loaded[row[0]].movements.append(row)
+    return {
+        payment_id: _Reading(payment_id, connector, zone, loaded[uuid]).candidates(frozenset(kinds)) if uuid in loaded else []
+        for uuid, (payment_id, kinds) in zip(ids, payments.items(), strict=True)
+    }
+
+
+async def alike(
+    connection: Connection, connector: str, rows: Sequence[SettlementRow], *, days: int, zone: tzinfo = UTC
+) -> dict[tuple[int, str], list[Candidate]]:
+    """By amount and currency of the lines, movements that are in no report yet, about the same date: as suggestions to people.
+
+    Those are pending, or people have been told that they are missing at the PSP.
+    """
+    amounts = sorted({abs(row.gross.minor) for row in rows})
+    if not amounts:
+        return {}
+    first = _beginning(min(row.booked_on for row in rows) - timedelta(days=days), zone)
+    last = _beginning(max(row.booked_on for row in rows) + timedelta(days=days + 1), zone)
+    currencies = sorted({row.gross.currency for row in rows})
+    parameters = [connector, first, last, [Int8(amount) for amount in amounts], currencies, Int8(LARGEST_SUGGESTION)]
+    found: dict[tuple[int, str], list[Candidate]] = defaultdict(list)
+    for row in [*await all_rows(connection, _ALIKE_PENDING, parameters), *await all_rows(connection, _ALIKE_MISSING, parameters)]:
+        payment_id, sequence, subject_id, kind, amount, currency, at = row
+        found[amount, currency].append(
+            Candidate(
+                payment_id=identifiers.text("pay", payment_id),
+                subject_id=identifiers.text(_prefix_of(kind), subject_id),
+                connector=connector,
+                kind=MovementKind(kind),
+                amount=Money(amount, currency),
+                day=at.astimezone(zone).date(),
+                state="",
+                sequence=sequence,
+                settlement=SettlementState.PENDING,
+            )
+        )
+    return found
+
+
+def _beginning(day: date, zone: tzinfo) -> datetime:
+    return datetime.combine(day, time(), tzinfo=zone)
+
+
+def _prefix_of(kind: str) -> str:
+    """Of a movement whose subject was not read: a chargeback is a dispute's, a refund an operation's; a capture may be an attempt's."""
+    return {"capture": "att", "refund": "ref", "chargeback": "dsp"}[kind.removesuffix("_reversed")]
+
+
+@dataclass(slots=True)
+class _Payment:
+    """What was read of one payment, as rows of the statements below."""
+
+    attempts: list[tuple[Any, ...]] = field(default_factory=list)
+    operations: list[tuple[Any, ...]] = field(default_factory=list)
+    disputes: list[tuple[Any, ...]] = field(default_factory=list)
+    movements: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """An attempt, operation or dispute with everything by which a line may name it."""
+
+    id: str
+    state: str
+    kind: MovementKind
+    amount: Money
+    at: datetime
+    psp_operation: tuple[str, ...]
+    psp_payment: tuple[str, ...]
+    our_references: tuple[str, ...]
+
+
+class _Reading:
+    """One payment's rows, as candidates."""
+
+    def __init__(self, payment_id: str, connector: str, zone: tzinfo, loaded: _Payment) -> None:
+        self._payment_id = payment_id
+        self._connector = connector
+        self._zone = zone
+        self._loaded = loaded
+        self._subjects: dict[UUID, _Subject] = {}
+
+    def candidates(self, kinds: frozenset[RowKind]) -> list[Candidate]:
+        self._read_subjects()
+        made = [self._of_movement(row) for row in self._loaded.movements]
+        moved = {row[2] for row in self._loaded.movements}
+        # An attempt whose money operations take is not what a line is about: its captures are.
+        by_operations = {row[2] for row in self._loaded.operations if row[3] == "capture"}
+        made += [
+            self._of_subject(subject, subject.kind, unresolved=subject.state in _OPEN)
+            for id, subject in self._subjects.items()
+            if id not in moved and id not in by_operations
+        ]
+        if not kinds <= _COMMON:
+            made += self._unheard_of(kinds)
+        return made
+
+    def _read_subjects(self) -> None:
+        attempts: dict[UUID, tuple[str, ...]] = {}
+        holding: dict[UUID, str | None] = {}
+        for _, id, state, amount, currency, psp_reference, money_reference, at in self._loaded.attempts:
+            names = _named(money_reference, psp_reference)
+            attempts[id], holding[id] = names, money_reference
+            text = identifiers.text("att", id)
+            self._subjects[id] = _Subject(text, state, _K.CAPTURE, Money(amount, currency), at, names, names, (text,))
+        captures: dict[UUID, list[str]] = defaultdict(list)
+        for _, _, attempt_id, kind, _, _, _, psp_reference, _ in self._loaded.operations:
+            if kind == "capture" and psp_reference is not None:
+                captures[attempt_id].append(psp_reference)
+        for _, id, attempt_id, kind, state, amount, currency, psp_reference, at in self._loaded.operations:
+            if attempt_id not in attempts:
+                continue  # of an attempt at another connector
+            moves = _MOVED_BY[kind]
+            text = identifiers.text(_PREFIX[kind], id)
+            if moves is _K.CAPTURE:
+                # Some PSPs have one object that holds the money and is captured: then that is the capture's own id as well.
+                names, about = _named(psp_reference, holding[attempt_id]), attempts[attempt_id]
+            else:
+                names, about = _named(psp_reference), _named(*attempts[attempt_id], *captures[attempt_id])
+            self._subjects[id] = _Subject(text, state, moves, Money(amount, currency), at, names, about, (text,))
+        for _, id, attempt_id, psp_reference, status, amount, currency, at in self._loaded.disputes:
+            if attempt_id in attempts:
+                about = _named(*attempts[attempt_id], *captures[attempt_id])
+                text = identifiers.text("dsp", id)
+                self._subjects[id] = _Subject(
+                    text, status, _K.CHARGEBACK, Money(amount, currency), at, _named(psp_reference), about, (text,)
+                )
+
+    def _of_movement(self, row: tuple[Any, ...]) -> Candidate:
+        _, sequence, subject_id, kind, amount, currency, at, settlement, reported = row
+        subject = self._subjects.get(subject_id)
+        return Candidate(
+            payment_id=self._payment_id,
+            subject_id=subject.id if subject is not None else identifiers.text(_prefix_of(kind), subject_id),
+            connector=self._connector,
+            kind=MovementKind(kind),
+            amount=Money(amount, currency),
+            day=self._day(at),
+            state=subject.state if subject is not None else "",
+            sequence=sequence,
+            # One that people have explained without any report, or that was found missing, is still to be reported.
+            settlement=SettlementState(settlement) if reported else SettlementState.PENDING,
+            psp_operation=subject.psp_operation if subject is not None else (),
+            psp_payment=subject.psp_payment if subject is not None else (),
+            our_references=subject.our_references if subject is not None else (),
+        )
+
+    def _of_subject(self, subject: _Subject, kind: MovementKind, *, unresolved: bool) -> Candidate:
+        return Candidate(
+            payment_id=self._payment_id,
+            subject_id=subject.id,
+            connector=self._connector,
+            kind=kind,
+            amount=subject.amount,
+            day=self._day(subject.at),
+            state=subject.state,
+            unresolved=unresolved,
+            psp_operation=subject.psp_operation,
+            psp_payment=subject.psp_payment,
+            our_references=subject.our_references,
+        )
+
+    def _unheard_of(self, kinds: frozenset[RowKind]) -> Iterable[Candidate]:
+        """What only the PSP can know: that a movement of ours came back, or a dispute that no notice told of."""
+        back = {(row[2], row[3]) for row in self._loaded.movements}
+        disputed = bool(self._loaded.disputes)
+        for _, _, subject_id, kind, *_ in self._loaded.movements:
+            reversal = _REVERSAL.get(MovementKind(kind))
+            subject = self._subjects.get(subject_id)
+            if reversal is None or subject is None:
+                continue
+            if RowKind(reversal.value) in kinds and (subject_id, reversal.value) not in back:
+                yield self._of_subject(subject, reversal, unresolved=True)
+            if kind == "capture" and RowKind.CHARGEBACK in kinds and not disputed:
+                yield self._of_subject(_unnamed(subject), _K.CHARGEBACK, unresolved=True)
+
+    def _day(self, at: datetime) -> date:
+        return at.astimezone(self._zone).date()
+
+
+_COMMON: Final = frozenset({RowKind.CAPTURE, RowKind.REFUND})
+
+
+def _unnamed(subject: _Subject) -> _Subject:
+    """The same for something about it that has no id here: only the payment and the amount can tell."""
+    return _Subject(subject.id, subject.state, subject.kind, subject.amount, subject.at, (), subject.psp_payment, ())
+
+
+def _named(*ids: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(id for id in ids if id is not None))
+
+
+# Each payment by the first column of a key, and each in the one partition that it lies in: joins one by one, as `settlements.PLANNING` wants.
+_ATTEMPTS: Final = """
+SELECT a.payment_id, a.id, a.state, a.amount, a.currency, a.psp_reference, a.money_reference, a.created_at
+FROM unnest($1::uuid[]) AS wanted (id) JOIN payorch.attempts AS a ON a.payment_id = wanted.id
+WHERE a.connector = $2 ORDER BY a.payment_id, a.id
+"""
+_OPERATIONS: Final = """
+SELECT o.payment_id, o.id, o.attempt_id, o.kind, o.state, o.amount, o.currency, o.psp_reference, o.created_at
+FROM unnest($1::uuid[]) AS wanted (id) JOIN payorch.operations AS o ON o.payment_id = wanted.id
+WHERE o.kind <> 'void' ORDER BY o.payment_id, o.id
+"""
+_DISPUTES: Final = """
+SELECT d.payment_id, d.id, d.attempt_id, d.psp_reference, d.status, d.amount, d.currency, d.created_at
+FROM unnest($1::uuid[]) AS wanted (id) JOIN payorch.disputes AS d ON d.payment_id = wanted.id ORDER BY d.payment_id, d.id
+"""
+_MOVEMENTS: Final = """
+SELECT m.payment_id, m.sequence, m.subject_id, m.kind, m.amount, m.currency, m.at, m.settlement, m.batch_id IS NOT NULL
+FROM unnest($1::uuid[]) AS wanted (id) JOIN payorch.movements AS m ON m.payment_id = wanted.id
+WHERE m.connector = $2 ORDER BY m.payment_id, m.sequence, m.subject_id
+"""
+_BY_DISPUTE: Final = """
+SELECT d.psp_reference, d.payment_id FROM payorch.disputes AS d
+JOIN payorch.attempts AS a ON a.payment_id = d.payment_id AND a.id = d.attempt_id
+WHERE d.psp_reference = ANY($1::text[]) AND a.connector = $2 ORDER BY d.payment_id DESC
+"""
+_BY_PAYMENT: Final = """
+SELECT DISTINCT a.payment_id FROM unnest($1::uuid[]) AS wanted (id) JOIN payorch.attempts AS a ON a.payment_id = wanted.id
+WHERE a.connector = $2
+"""
+_ALIKE: Final = """
+SELECT m.payment_id, m.sequence, m.subject_id, m.kind, m.amount, m.currency, m.at FROM {source}
+WHERE m.connector = $1 AND m.at >= $2 AND m.at < $3 AND m.amount = ANY($4::bigint[]) AND m.currency = ANY($5::text[])
+{further} ORDER BY m.at, m.payment_id, m.sequence, m.subject_id LIMIT $6
+"""
+_ALIKE_PENDING: Final = _ALIKE.format(source="payorch.movements AS m", further="AND m.settlement = 'pending'")
+_ALIKE_MISSING: Final = _ALIKE.format(
+    source="payorch.reconciliation_findings AS f JOIN payorch.movements AS m"
+    " ON m.payment_id = f.payment_id AND m.sequence = f.sequence AND m.subject_id = f.subject_id",
+    further="AND f.connector = $1 AND f.state IN ('open', 'proposed') AND f.kind = 'missing_at_psp' AND m.settlement <> 'pending'",
+)
