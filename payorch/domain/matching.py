@@ -5,8 +5,8 @@
     3. psp_payment     both are of the same payment, by an id of the PSP's or of ours, and have the same kind, amount and currency
 
 A stronger key decides alone: where its movement has a line already, this one is booked twice, and no weaker key is asked. Of several
-movements that a key leads to, one that has no line yet is taken. What has the same amount and about the same date is only ever suggested to
-people. One movement settles once, one line settles one movement, and the result does not depend on the order of lines or candidates.
+movements that a key leads to (captures of one charge), those of the line's amount are meant, and of them one that has no line yet. What has
+the same amount and about the same date is only ever suggested to people. One movement settles once, one line settles one movement, and the result does not depend on the order of lines or candidates.
 
 A line about something that has not moved, as far as we know, is evidence: its payment is to weigh it before it counts. So is one about a
 payment that we know, of a kind or amount that it has not: what only the PSP did (a chargeback, a refund made at its desk) is learned so.
@@ -41,9 +41,10 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     """Something of ours that a line may be about: a movement, or an attempt or operation that has not moved anything as far as we know.
 
     kind: what the line would have to be. subject_id: in the form in which it is sent to PSPs, so that it can be found among a line's
-    references. sequence, settlement: of the movement; None where nothing has moved. booked: a line was matched with it before. day: when it
-    moved (or was asked for), in the PSP's time zone. state: the subject's own, as our books have it. unresolved: nobody knows yet whether
-    it took effect. psp_operation, psp_payment, our_references: as in `SettlementRow`.
+    references. sequence, settlement: of the movement; None where nothing has moved. One that no line was matched with is PENDING here,
+    whatever people have said about its being missing: the line may still come. day: when it moved (or was asked for), in the PSP's time
+    zone. state: the subject's own, as our books have it. unresolved: nobody knows yet whether it took effect. psp_operation, psp_payment,
+    our_references: as in `SettlementRow`.
     """
 
     payment_id: str
@@ -56,7 +57,6 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     unresolved: bool = False
     sequence: int | None = None
     settlement: SettlementState | None = None
-    booked: bool = False
     psp_operation: tuple[str, ...] = ()
     psp_payment: tuple[str, ...] = ()
     our_references: tuple[str, ...] = ()
@@ -128,6 +128,7 @@ _Id: TypeAlias = tuple[str, int | None, str, MovementKind]
 _KEYS: Final = (Key.PSP_OPERATION, Key.OUR_OPERATION, Key.PSP_PAYMENT, Key.OUR_OPERATION)
 _OPERATION, _OURS, _PAYMENT, _LAST, _RELATIVE, _NOTHING = range(6)
 _NOT_YET: Final = frozenset(str(state) for state in OPEN_ATTEMPT | OPEN_OPERATION)
+_WITHOUT_LINE: Final = (None, SettlementState.PENDING)
 _HOLDS: Final = str(AttemptState.AUTHORIZED)
 _OPERATIONS_TAKE: Final = frozenset({_HOLDS, str(AttemptState.VOIDED)})
 """An attempt of such a state held money and took none by itself: a line that names it is rather about one of its captures."""
@@ -245,7 +246,7 @@ def _standing(candidate: Candidate, taken: Collection[_Id]) -> _Standing:
     if _id(candidate) in taken:
         return _Standing.TAKEN
     if candidate.sequence is not None:
-        return _Standing.TAKEN if candidate.booked or candidate.settlement is SettlementState.SETTLED else _Standing.FREE
+        return _Standing.FREE if candidate.settlement in _WITHOUT_LINE else _Standing.TAKEN
     if candidate.unresolved or candidate.state in _NOT_YET:
         return _Standing.UNRESOLVED
     return _Standing.HELD if candidate.state == _HOLDS else _Standing.OTHERWISE
@@ -295,7 +296,7 @@ class _Judge:
         candidate = option.candidate
         standing = _standing(candidate, self.taken)
         inexact, another = _inexact(row, candidate), option.tier == _PAYMENT and _another(row, candidate)
-        return (option.tier, option.place, standing, inexact, another, _near(row, candidate))
+        return (option.tier, option.place, inexact, standing, another, _near(row, candidate))
 
     def _matched(self, row: SettlementRow, option: _Option) -> Verdict:
         candidate, why, key = option.candidate, f"matched by {_by(row, option)}", _KEYS[option.tier]
