@@ -59,7 +59,7 @@ class Office:
         )
 
     def testimony(self, connector: str, kind: str, content: bytes, payment: Payment, *, at: datetime) -> Testimony:
-        """What a stored notice says about the payment: in its PSP's own language, or as a line of a settlement report, which is read already."""
+        """What a stored notice says about the payment: in its PSP's own language, or as a line of a settlement report."""
         if kind == SETTLEMENT_ROW:
             return testify_row(decode_row(content), payment, connector=connector, at=at)
         return self.connectors[connector].testify(content, payment, at=at)

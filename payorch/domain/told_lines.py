@@ -35,9 +35,8 @@ class Telling(StrEnum):
 
 
 class Standing(Struct, frozen=True, kw_only=True, gc=False):
-    """How things stand with a line. payment: the state of its payment, None where there is none. set_aside: nothing happens to it by itself.
-
-    tries: how often it was matched anew.
+    """How things stand with a line. payment: the state of its payment, None where there is none. set_aside: nothing happens to that by
+    itself. tries: how often the line was matched anew.
     """
 
     telling: Telling
@@ -64,6 +63,8 @@ class Next(Struct, frozen=True, kw_only=True, gc=False):
 
 def next_step(row: SettlementRow, verdict: Verdict, standing: Standing, tries_seconds: Sequence[int]) -> Next:
     """What to do with a line about a payment of ours, by what it comes to now (`match`)."""
+    if verdict.state is RowState.UNMATCHED:
+        return Next(step=Step.GIVE_UP, conflict=next(iter(verdict.findings), None))
     if verdict.state is not RowState.EVIDENCE:
         review = standing.payment is State.MANUAL_REVIEW and verdict.state is RowState.MATCHED
         return Next(step=Step.SETTLE, conflict=_conflict(row, "the payment is in review") if review else None)
