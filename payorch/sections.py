@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from payorch.domain.matching import Policy, Tolerance
+
 
 def listed(value: object) -> object:
     """`60,120,300` as the environment writes a list; `[60, 120, 300]` works there too."""
@@ -252,3 +254,33 @@ class ConnectorSettings(Section):
         """The secrets under which a delivery may be signed now: several, parted by blanks or commas, while one replaces another."""
         text = "" if self.webhook_secret is None else self.webhook_secret.get_secret_value()
         return tuple(text.replace(",", " ").split())
+
+
+class ToleranceSettings(Section):
+    """What of a difference between a report and our books is let pass at one connector in one currency, in minor units of it."""
+
+    connector: str = Field(min_length=1)
+    currency: str = Field(pattern="^[A-Z]{3}$")
+    amount_minor: int = Field(default=0, ge=0)
+    fee_minor: int = Field(default=0, ge=0)
+    accept_minor: int = Field(default=0, ge=0)
+
+
+class ReconciliationSettings(Section):
+    """Settlement reports and the daily close. `drop_folder`: empty where none is watched."""
+
+    chunk_rows: int = Field(ge=1, le=10_000)
+    report_limit_bytes: int = Field(ge=1024)
+    window_days: int = Field(ge=1, le=365)
+    suggest_days: int = Field(ge=0, le=31)
+    tolerances: tuple[ToleranceSettings, ...] = ()
+    close_hour: int = Field(ge=0, le=23)
+    drop_folder: str = ""
+
+    def policy(self) -> Policy:
+        """What of it matching goes by."""
+        tolerances = {
+            (one.connector, one.currency): Tolerance(amount_minor=one.amount_minor, fee_minor=one.fee_minor, accept_minor=one.accept_minor)
+            for one in self.tolerances
+        }
+        return Policy(tolerances=tolerances, suggest_days=self.suggest_days)

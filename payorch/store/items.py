@@ -156,6 +156,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, gc=False):
 class DeadLetterKind(StrEnum):
     WEBHOOK_IN = "webhook_in"
     WEBHOOK_OUT = "webhook_out"
+    SETTLEMENT_ROW = "settlement_row"
 
 
 class DeadLetterState(StrEnum):
@@ -167,8 +168,8 @@ class DeadLetterState(StrEnum):
 class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
     """What needs people. `id` follows from what died, so that it is the same letter when it dies again after a replay.
 
-    origin: the connector or the endpoint. subject: JSON, what a replay needs to know. reason_class: one word; fingerprint: the same for all
-    that failed alike. payload: redacted.
+    origin: the connector or the endpoint. subject: JSON, what a replay needs to know, or where it stands. reason_class: one word;
+    fingerprint: the same for all that failed alike. payload: redacted.
     """
 
     id: str
@@ -292,6 +293,7 @@ CONNECTOR_STREAM = "connector"
 DEAD_LETTER_STREAM = "dead_letter"
 ENDPOINT_STREAM = "webhook_endpoint"
 ROUTING_STREAM = "routing"
+BATCH_STREAM = "batch"
 FINDING_STREAM = "finding"
 RECONCILIATION_STREAM = "reconciliation"
 STREAMS = {
@@ -302,7 +304,7 @@ STREAMS = {
     "dispute": "dsp",
     DEAD_LETTER_STREAM: "dlq",
     ENDPOINT_STREAM: "whe",
-    "batch": "bat",
+    BATCH_STREAM: "bat",
     CONNECTOR_STREAM: "con",
     ROUTING_STREAM: "rtg",
     FINDING_STREAM: "fnd",

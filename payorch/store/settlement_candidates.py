@@ -8,7 +8,7 @@ statements for as many lines as are given. Not here: which candidate it is (`pay
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Final
@@ -22,18 +22,17 @@ from payorch.domain.matching import Candidate
 from payorch.domain.money import Money
 from payorch.domain.movements import MovementKind
 from payorch.domain.payment import OPEN_ATTEMPT, OPEN_OPERATION
-from payorch.domain.settlement import OF_PAYMENTS, RowKind, SettlementRow, SettlementState
+from payorch.domain.settlement import OF_PAYMENTS, SettlementRow, SettlementState
 from payorch.store import inbox_reads
 from payorch.store.driver import Connection
 from payorch.store.inbox_reads import Reference, Refers
 from payorch.store.query import all_rows
 
 LARGEST_SUGGESTION: Final = 1_000
-"""Movements that are looked at for suggestions to the lines of one chunk: people are shown five for a line, and a list of thousands of equal
-amounts helps nobody."""
+"""Movements that are looked at for suggestions to the lines of one chunk: of thousands of equal amounts a list helps nobody."""
 
 _K = MovementKind
-_REVERSAL: Final = {_K.CAPTURE: _K.CAPTURE_REVERSED, _K.REFUND: _K.REFUND_REVERSED, _K.CHARGEBACK: _K.CHARGEBACK_REVERSED}
+
 _MOVED_BY: Final = {"capture": _K.CAPTURE, "refund": _K.REFUND}
 _PREFIX: Final = {"capture": "cap", "refund": "ref"}
 _OPEN: Final = frozenset({*OPEN_ATTEMPT, *OPEN_OPERATION})
@@ -41,12 +40,7 @@ _OPEN: Final = frozenset({*OPEN_ATTEMPT, *OPEN_OPERATION})
 
 async def payments_of(connection: Connection, connector: str, rows: Sequence[SettlementRow]) -> list[str | None]:
     """For each line the payment that it is about, by the ids that it names: None where nobody here has any of them."""
-    about = [
-        Reference(connector, Refers(psp=(*row.psp_operation, *row.psp_payment), ours=row.our_references))
-        if row.kind in OF_PAYMENTS
-        else Reference(connector, Refers())
-        for row in rows
-    ]
+    about = [Reference(connector=connector, refers=_refers(row)) for row in rows]
     found = await inbox_reads.find_payments(connection, about)
     rest = [n for n, payment in enumerate(found) if payment is None and (about[n].refers.psp or about[n].refers.ours)]
     if rest:
@@ -55,6 +49,15 @@ async def payments_of(connection: Connection, connector: str, rows: Sequence[Set
             refers = about[n].refers
             found[n] = next((by_id[id] for id in (*refers.psp, *refers.ours) if id in by_id), None)
     return found
+
+
+def _refers(row: SettlementRow) -> Refers:
+    if row.kind not in OF_PAYMENTS:
+        return _NOBODY
+    return Refers(psp=(*row.psp_operation, *row.psp_payment), ours=row.our_references)
+
+
+_NOBODY: Final = Refers()
 
 
 async def _by_rare_ids(connection: Connection, connector: str, refers: Sequence[Refers]) -> dict[str, str]:
@@ -70,12 +73,11 @@ async def _by_rare_ids(connection: Connection, connector: str, refers: Sequence[
 
 
 async def candidates(
-    connection: Connection, connector: str, payments: Mapping[str, Iterable[RowKind]], *, zone: tzinfo = UTC
+    connection: Connection, connector: str, payments: Collection[str], *, zone: tzinfo = UTC
 ) -> dict[str, list[Candidate]]:
-    """What of each payment a line may be: everything of it at that connector that has moved money or may have.
+    """What of each of these payments a line may be: everything of it at that connector that has moved money or may have.
 
-    payments: each with the kinds of lines that name it. What nobody knows of yet is offered only where a line says it: that a movement came
-    back, or a dispute. zone: the PSP's, for the days.
+    zone: the PSP's, for the days.
     """
     if not payments:
         return {}
@@ -90,8 +92,8 @@ async def candidates(
     for row in await all_rows(connection, _MOVEMENTS, [ids, connector]):
         loaded[row[0]].movements.append(row)
     return {
-        payment_id: _Reading(payment_id, connector, zone, loaded[uuid]).candidates(frozenset(kinds)) if uuid in loaded else []
-        for uuid, (payment_id, kinds) in zip(ids, payments.items(), strict=True)
+        payment_id: _Reading(payment_id, connector, zone, loaded[uuid]).candidates() if uuid in loaded else []
+        for uuid, payment_id in zip(ids, payments, strict=True)
     }
 
 
@@ -171,19 +173,13 @@ class _Reading:
         self._loaded = loaded
         self._subjects: dict[UUID, _Subject] = {}
 
-    def candidates(self, kinds: frozenset[RowKind]) -> list[Candidate]:
+    def candidates(self) -> list[Candidate]:
         self._read_subjects()
         made = [self._of_movement(row) for row in self._loaded.movements]
         moved = {row[2] for row in self._loaded.movements}
         # An attempt whose money operations take is not what a line is about: its captures are.
         by_operations = {row[2] for row in self._loaded.operations if row[3] == "capture"}
-        made += [
-            self._of_subject(subject, subject.kind, unresolved=subject.state in _OPEN)
-            for id, subject in self._subjects.items()
-            if id not in moved and id not in by_operations
-        ]
-        if not kinds <= _COMMON:
-            made += self._unheard_of(kinds)
+        made += [self._of_subject(subject) for id, subject in self._subjects.items() if id not in moved and id not in by_operations]
         return made
 
     def _read_subjects(self) -> None:
@@ -193,7 +189,7 @@ class _Reading:
             names = _named(money_reference, psp_reference)
             attempts[id], holding[id] = names, money_reference
             text = identifiers.text("att", id)
-            self._subjects[id] = _Subject(text, state, _K.CAPTURE, Money(amount, currency), at, names, names, (text,))
+            self._subjects[id] = _Subject(text, state, _K.CAPTURE, Money(amount, currency), at, names, names, (text, self._payment_id))
         captures: dict[UUID, list[str]] = defaultdict(list)
         for _, _, attempt_id, kind, _, _, _, psp_reference, _ in self._loaded.operations:
             if kind == "capture" and psp_reference is not None:
@@ -208,14 +204,15 @@ class _Reading:
                 names, about = _named(psp_reference, holding[attempt_id]), attempts[attempt_id]
             else:
                 names, about = _named(psp_reference), _named(*attempts[attempt_id], *captures[attempt_id])
-            self._subjects[id] = _Subject(text, state, moves, Money(amount, currency), at, names, about, (text,))
+            ours = (text, self._subjects[attempt_id].id, self._payment_id)
+            self._subjects[id] = _Subject(text, state, moves, Money(amount, currency), at, names, about, ours)
         for _, id, attempt_id, psp_reference, status, amount, currency, at in self._loaded.disputes:
             if attempt_id in attempts:
                 about = _named(*attempts[attempt_id], *captures[attempt_id])
                 text = identifiers.text("dsp", id)
-                self._subjects[id] = _Subject(
-                    text, status, _K.CHARGEBACK, Money(amount, currency), at, _named(psp_reference), about, (text,)
-                )
+                ours = (text, self._subjects[attempt_id].id, self._payment_id)
+                names = _named(psp_reference)
+                self._subjects[id] = _Subject(text, status, _K.CHARGEBACK, Money(amount, currency), at, names, about, ours)
 
     def _of_movement(self, row: tuple[Any, ...]) -> Candidate:
         _, sequence, subject_id, kind, amount, currency, at, settlement, reported = row
@@ -229,59 +226,37 @@ class _Reading:
             day=self._day(at),
             state=subject.state if subject is not None else "",
             sequence=sequence,
-            # One that people have explained without any report, or that was found missing, is still to be reported.
-            settlement=SettlementState(settlement) if reported else SettlementState.PENDING,
+            settlement=SettlementState(settlement),
+            booked=reported,  # one that was found missing, or explained without a report, is still to be reported
             psp_operation=subject.psp_operation if subject is not None else (),
             psp_payment=subject.psp_payment if subject is not None else (),
             our_references=subject.our_references if subject is not None else (),
         )
 
-    def _of_subject(self, subject: _Subject, kind: MovementKind, *, unresolved: bool) -> Candidate:
+    def _of_subject(self, subject: _Subject) -> Candidate:
         return Candidate(
             payment_id=self._payment_id,
             subject_id=subject.id,
             connector=self._connector,
-            kind=kind,
+            kind=subject.kind,
             amount=subject.amount,
             day=self._day(subject.at),
             state=subject.state,
-            unresolved=unresolved,
+            unresolved=subject.state in _OPEN,
             psp_operation=subject.psp_operation,
             psp_payment=subject.psp_payment,
             our_references=subject.our_references,
         )
 
-    def _unheard_of(self, kinds: frozenset[RowKind]) -> Iterable[Candidate]:
-        """What only the PSP can know: that a movement of ours came back, or a dispute that no notice told of."""
-        back = {(row[2], row[3]) for row in self._loaded.movements}
-        disputed = bool(self._loaded.disputes)
-        for _, _, subject_id, kind, *_ in self._loaded.movements:
-            reversal = _REVERSAL.get(MovementKind(kind))
-            subject = self._subjects.get(subject_id)
-            if reversal is None or subject is None:
-                continue
-            if RowKind(reversal.value) in kinds and (subject_id, reversal.value) not in back:
-                yield self._of_subject(subject, reversal, unresolved=True)
-            if kind == "capture" and RowKind.CHARGEBACK in kinds and not disputed:
-                yield self._of_subject(_unnamed(subject), _K.CHARGEBACK, unresolved=True)
-
     def _day(self, at: datetime) -> date:
         return at.astimezone(self._zone).date()
-
-
-_COMMON: Final = frozenset({RowKind.CAPTURE, RowKind.REFUND})
-
-
-def _unnamed(subject: _Subject) -> _Subject:
-    """The same for something about it that has no id here: only the payment and the amount can tell."""
-    return _Subject(subject.id, subject.state, subject.kind, subject.amount, subject.at, (), subject.psp_payment, ())
 
 
 def _named(*ids: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(id for id in ids if id is not None))
 
 
-# Each payment by the first column of a key, and each in the one partition that it lies in: joins one by one, as `settlements.PLANNING` wants.
+# Each payment by the first column of a key, in the one partition that it lies in: joins one by one, as `settlements.planning` sees to.
 _ATTEMPTS: Final = """
 SELECT a.payment_id, a.id, a.state, a.amount, a.currency, a.psp_reference, a.money_reference, a.created_at
 FROM unnest($1::uuid[]) AS wanted (id) JOIN payorch.attempts AS a ON a.payment_id = wanted.id

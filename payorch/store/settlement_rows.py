@@ -165,10 +165,8 @@ async def copy_items(connection: Connection, table: str, some: Sequence[FindingR
 
 def read(values: Sequence[Any]) -> SettlementRow:
     """The line in a row of settlement_rows: its columns from `line` to `booked_at`, without the connector (`READ_COLUMNS`)."""
-    (
-        *(line, identity, kind, type_, booked_on, gross, currency, fee, net, net_currency),
-        *(psp_operation, psp_payment, our_references, rate, payout, booked_at),
-    ) = values
+    line, identity, kind, type_, booked_on, gross, currency, fee, net, net_currency, *ids, rate, payout, booked_at = values
+    psp_operation, psp_payment, our_references = (tuple(one.split()) for one in ids)
     return SettlementRow(
         line=line,
         identity=identity,
@@ -178,9 +176,9 @@ def read(values: Sequence[Any]) -> SettlementRow:
         gross=Money(gross, currency),
         fee=Money(fee, net_currency),
         net=Money(net, net_currency),
-        psp_operation=tuple(psp_operation.split()),
-        psp_payment=tuple(psp_payment.split()),
-        our_references=tuple(our_references.split()),
+        psp_operation=psp_operation,
+        psp_payment=psp_payment,
+        our_references=our_references,
         rate=rate,
         payout=payout,
         booked_at=utc(booked_at),

@@ -171,6 +171,9 @@ CREATE TABLE reconciliation_days (
     PRIMARY KEY (day, connector, currency)
 );
 
+-- A chargeback's line may name nothing but the dispute.
+CREATE INDEX disputes_psp_reference ON disputes (psp_reference);
+
 -- A line that cannot be read is a dead letter like any other.
 ALTER TABLE dead_letters DROP CONSTRAINT dead_letters_kind,
     ADD CONSTRAINT dead_letters_kind CHECK (kind IN ('webhook_in', 'webhook_out', 'settlement_row'));
