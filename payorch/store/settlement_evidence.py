@@ -26,12 +26,11 @@ from payorch.domain.told_lines import AWAITED, Next, Standing, Step, Telling, ne
 from payorch.store import entries, reconciliation_days, reconciliation_findings, reconciliation_lock, settlement_candidates
 from payorch.store.driver import Connection
 from payorch.store.entries import Change
-from payorch.store.items import Appended, Entry, NoticeState
+from payorch.store.items import BATCH_STREAM, Appended, Entry, NoticeState
 from payorch.store.query import all_rows, utc
 from payorch.store.reconciliation_items import FindingRow
 from payorch.store.settlement_rows import POSTING_COLUMNS, READ_COLUMNS, BookedLine, copy, postings_of, read
 
-BATCH_STREAM: Final = "batch"
 SYSTEM: Final = "system"
 
 Judge: TypeAlias = Callable[[SettlementRow, Sequence[Candidate]], Verdict]
