@@ -8,25 +8,29 @@ statements for as many lines as are given. Not here: which candidate it is (`pay
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Final
 from uuid import UUID
 
+from msgspec.structs import replace
 from psycopg.types.numeric import Int8
 
 from payorch.domain import identifiers
+from payorch.domain.events import Confirmation, Created, Event, UnreadableEvent, decode
 from payorch.domain.identifiers import uuid_of
 from payorch.domain.matching import Candidate
 from payorch.domain.money import Money
 from payorch.domain.movements import MovementKind
-from payorch.domain.payment import OPEN_ATTEMPT, OPEN_OPERATION
+from payorch.domain.payment import OPEN_ATTEMPT, OPEN_OPERATION, Name
+from payorch.domain.rules import Asked, asked, draw_of
 from payorch.domain.settlement import OF_PAYMENTS, SettlementRow, SettlementState
 from payorch.store import inbox_reads
 from payorch.store.driver import Connection
 from payorch.store.inbox_reads import Reference, Refers
-from payorch.store.query import all_rows
+from payorch.store.query import all_rows, utc
 
 LARGEST_SUGGESTION: Final = 1_000
 """Movements that are looked at for suggestions to the lines of one chunk: of thousands of equal amounts a list helps nobody."""
@@ -130,6 +134,29 @@ async def alike(
     return found
 
 
+async def questions(connection: Connection, payments: Collection[str]) -> dict[str, Asked]:
+    """What each of these payments asked of routing, by which a cost model knows what it is: without those that cannot be read."""
+    told: dict[UUID, dict[str, Event]] = defaultdict(dict)
+    for stream_id, name, at, actor, cause, body in await all_rows(connection, _ASKING, [[uuid_of(one) for one in payments], _ASKED]):
+        with suppress(UnreadableEvent):
+            told[stream_id][name] = decode(name=name, at=utc(at), actor=actor, cause=cause, body=body)
+    return {
+        identifiers.text("pay", id): _question(identifiers.text("pay", id), seen)
+        for id, seen in told.items()
+        if Name.PAYMENT_CREATED in seen
+    }
+
+
+def _question(payment_id: str, seen: Mapping[str, Event]) -> Asked:
+    born = seen[Name.PAYMENT_CREATED]
+    assert isinstance(born.data, Created), "an event's name says what is in it"
+    intent = born.data.intent
+    confirmed = seen.get(Name.CONFIRMED)
+    if confirmed is not None and isinstance(confirmed.data, Confirmation):
+        intent = replace(intent, method=confirmed.data.method)
+    return asked(intent, merchant_id=born.data.merchant_id, draw=draw_of(payment_id), at=born.at)
+
+
 def _beginning(day: date, zone: tzinfo) -> datetime:
     return datetime.combine(day, time(), tzinfo=zone)
 
@@ -226,8 +253,8 @@ class _Reading:
             day=self._day(at),
             state=subject.state if subject is not None else "",
             sequence=sequence,
-            settlement=SettlementState(settlement),
-            booked=reported,  # one that was found missing, or explained without a report, is still to be reported
+            # One that was found missing, or explained without a report, is still to be reported.
+            settlement=SettlementState(settlement) if reported else SettlementState.PENDING,
             psp_operation=subject.psp_operation if subject is not None else (),
             psp_payment=subject.psp_payment if subject is not None else (),
             our_references=subject.our_references if subject is not None else (),
@@ -275,6 +302,11 @@ _MOVEMENTS: Final = """
 SELECT m.payment_id, m.sequence, m.subject_id, m.kind, m.amount, m.currency, m.at, m.settlement, m.batch_id IS NOT NULL
 FROM unnest($1::uuid[]) AS wanted (id) JOIN payorch.movements AS m ON m.payment_id = wanted.id
 WHERE m.connector = $2 ORDER BY m.payment_id, m.sequence, m.subject_id
+"""
+_ASKED: Final = [Name.PAYMENT_CREATED.value, Name.CONFIRMED.value]
+_ASKING: Final = """
+SELECT j.stream_id, j.name, j.at, j.actor, j.cause, j.body::text
+FROM unnest($1::uuid[]) AS wanted (id) JOIN payorch.journal AS j ON j.stream_id = wanted.id WHERE j.name = ANY($2::text[])
 """
 _BY_DISPUTE: Final = """
 SELECT d.psp_reference, d.payment_id FROM payorch.disputes AS d
