@@ -6,7 +6,8 @@
 
 A stronger key decides alone: where its movement has a line already, this one is booked twice, and no weaker key is asked. Of several
 movements that a key leads to (captures of one charge), those of the line's amount are meant, and of them one that has no line yet. What has
-the same amount and about the same date is only ever suggested to people. One movement settles once, one line settles one movement, and the result does not depend on the order of lines or candidates.
+the same amount and about the same date is only ever suggested to people. One movement settles once, one line settles one movement, and the
+result does not depend on the order of lines or candidates.
 
 A line about something that has not moved, as far as we know, is evidence: its payment is to weigh it before it counts. So is one about a
 payment that we know, of a kind or amount that it has not: what only the PSP did (a chargeback, a refund made at its desk) is learned so.
