@@ -53,8 +53,8 @@ class ReconcilerLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcilerStatistics:
-    """Since the start: lines that payments were told of, that were settled, that were given up; reports that were taken from the folder; and
-    how often something went wrong that is a bug.
+    """Since the start: lines that payments were told of, that were settled, that were given up; reports that the folder had; and how often
+    something went wrong that is a bug.
     """
 
     told: int

@@ -1,14 +1,14 @@
-"""Lines of reports that wait for their payment, or for one to appear: reading them, and what becomes of one, in one transaction.
+"""Lines of reports that wait for their payment, or for one to appear: reading them, and writing what becomes of one.
 
-The line is matched anew under the lock of reconciliation, so that no import can take its movement meanwhile. Where that settles it, the line,
-its movement, its double entries, its findings and the record of all of it in the journal are written together; where not, only when it is
-looked at next. Not here: what is decided (`payorch.domain.told_lines`), telling its payment (the reconciler).
+The line is matched anew under the lock of reconciliation, so that no import can take its movement meanwhile. Where that settles it, all is
+written together: the line, its movement, its double entries, its findings and the record in the journal. Where not, only when it is looked
+at next. Not here: what is decided (`payorch.domain.told_lines`), telling its payment (the reconciler).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, Final, TypeAlias
@@ -28,6 +28,7 @@ from payorch.store.driver import Connection
 from payorch.store.entries import Change
 from payorch.store.items import BATCH_STREAM, Appended, Entry, NoticeState
 from payorch.store.query import all_rows, utc
+from payorch.store.reconciliation_findings import SUBJECT_PREFIX
 from payorch.store.reconciliation_items import FindingRow
 from payorch.store.settlement_rows import POSTING_COLUMNS, READ_COLUMNS, BookedLine, copy, postings_of, read
 
@@ -39,13 +40,14 @@ Judge: TypeAlias = Callable[[SettlementRow, Sequence[Candidate]], Verdict]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingLine:
-    """A line that is not settled. payment_id: of what it is about, as far as that is known. tries: how often it was looked at again."""
+    """A line that is not settled. payment_id, subject_id: what it is about, as far as that is known. tries: how often it was looked at."""
 
     batch_id: str
     connector: str
     row: SettlementRow
     state: RowState
     payment_id: str | None
+    subject_id: str | None
     tries: int
     next_try_at: datetime | None
 
@@ -57,9 +59,13 @@ class WaitingLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """How a line is looked at again. zone: the PSP's. tries_seconds: the pauses between looks, before it is given up."""
+    """How a line is looked at again. fee: what is wrong with the fee of one that is matched now, if anything. zone: the PSP's.
+
+    tries_seconds: the pauses between looks, before it is given up.
+    """
 
     judge: Judge
+    fee: Callable[[Connection, SettlementRow, Candidate], Awaitable[Finding | None]]
     zone: tzinfo
     tries_seconds: tuple[int, ...]
     at: datetime
@@ -78,7 +84,7 @@ async def due(connection: Connection, now: datetime, *, limit: int) -> list[Wait
     """Evidence whose time to be looked at has come, the longest overdue first."""
     rows = await all_rows(
         connection,
-        f"SELECT {_COLUMNS} FROM payorch.settlement_rows WHERE next_try_at <= $1 ORDER BY next_try_at, batch_id, line LIMIT $2",
+        f"SELECT {_COLUMNS} FROM payorch.settlement_rows AS r WHERE next_try_at <= $1 ORDER BY next_try_at, batch_id, line LIMIT $2",
         [now, Int8(limit)],
     )
     return [_line(row) for row in rows]
@@ -97,7 +103,7 @@ async def look_again(connection: Connection, line: WaitingLine, look: Look) -> L
             return None
         found = await all_rows(
             connection,
-            f"SELECT {_COLUMNS} FROM payorch.settlement_rows WHERE batch_id = $1 AND line = $2",
+            f"SELECT {_COLUMNS} FROM payorch.settlement_rows AS r WHERE batch_id = $1 AND line = $2",
             [uuid_of(line.batch_id), Int4(line.row.line)],
         )
         line = _line(found[0])
@@ -163,7 +169,8 @@ async def _settle(connection: Connection, line: WaitingLine, verdict: Verdict, c
     about = await _findings(connection, line)
     kept = [one for one in about if conflict is not None and one.kind is FindingKind.STATUS_CONFLICT]
     explained = [one for one in about if one.kind in AWAITED and one not in kept]
-    new = [*verdict.findings, *([conflict] if conflict is not None and not kept else [])]
+    fee = await look.fee(connection, line.row, candidate) if verdict.state is RowState.MATCHED else None
+    new = [*verdict.findings, *(one for one in (fee, conflict if not kept else None) if one is not None)]
     made = [_finding(line, one, candidate, look.at) for one in new]
     left = [one for one in about if one not in explained]
     await _change(connection, line, verdict.state, verdict, tries=line.tries)
@@ -300,9 +307,9 @@ def _finding(line: WaitingLine, found: Finding, candidate: Candidate | None, at:
         detail=found.detail,
         amount_currency=amount.currency,
         found_at=at,
-        expected=found.expected and found.expected.minor,
-        actual=found.actual and found.actual.minor,
-        difference=found.difference and found.difference.minor,
+        expected=None if found.expected is None else found.expected.minor,
+        actual=None if found.actual is None else found.actual.minor,
+        difference=None if found.difference is None else found.difference.minor,
         batch_id=line.batch_id,
         line=row.line,
         payment_id=candidate.payment_id if candidate is not None else line.payment_id,
@@ -332,10 +339,11 @@ def _because_of(line: WaitingLine) -> str:
 
 # --- reading ----------------------------------------------------------------------------------------------------------------------------
 
-_COLUMNS: Final = f"{READ_COLUMNS}, batch_id, connector, state, payment_id, tries, next_try_at"
-_QUALIFIED: Final = ", ".join(f"r.{name}" for name in _COLUMNS.split(", "))
+_COLUMNS: Final = f"{READ_COLUMNS}, batch_id, connector, state, payment_id, tries, next_try_at, {SUBJECT_PREFIX.format(of='r')}, subject_id"
 _UNMATCHED: Final = f"""
-SELECT f.id, {_QUALIFIED} FROM payorch.reconciliation_findings AS f
+SELECT f.id, {", ".join(f"r.{name}" for name in READ_COLUMNS.split(", "))}, r.batch_id, r.connector, r.state, r.payment_id, r.tries,
+    r.next_try_at, {SUBJECT_PREFIX.format(of="r")}, r.subject_id
+FROM payorch.reconciliation_findings AS f
 JOIN payorch.settlement_rows AS r ON r.batch_id = f.batch_id AND r.line = f.line
 WHERE f.state IN ('open', 'proposed') AND f.kind IN ('missing_here', 'status_conflict') AND ($1::uuid IS NULL OR f.id > $1)
     AND r.state = 'unmatched'
@@ -344,13 +352,14 @@ ORDER BY f.id LIMIT $2
 
 
 def _line(row: Sequence[Any]) -> WaitingLine:
-    *fields, batch_id, connector, state, payment_id, tries, next_try_at = row
+    *fields, batch_id, connector, state, payment_id, tries, next_try_at, prefix, subject_id = row
     return WaitingLine(
         batch_id=identifiers.text("bat", batch_id),
         connector=connector,
         row=read(fields),
         state=RowState(state),
         payment_id=None if payment_id is None else identifiers.text("pay", payment_id),
+        subject_id=None if subject_id is None else identifiers.text(prefix, subject_id),
         tries=tries,
         next_try_at=utc(next_try_at),
     )
