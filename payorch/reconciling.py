@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final, final
+from typing import Concatenate, Final, ParamSpec, TypeVar, final
 
 import msgspec
 import psycopg
@@ -37,22 +37,21 @@ from payorch.store.inbox_reads import Refers
 from payorch.store.items import Appended, Arrival, Item, Result
 from payorch.store.missing_movements import Window
 from payorch.store.pool import DatabaseUnavailable, Trouble, is_unavailable, trouble_of
+from payorch.store.reconciliation_closing import By, close_due_days
 from payorch.store.settlement_evidence import Look, Looked, WaitingLine
 from payorch.telemetry import Metrics
+from payorch.webhooks import INBOX
 
 RECONCILER: Final = "reconciler"
+_ANOTHER_TIME: Final = frozenset({Trouble.CONTENTION, Trouble.TIMED_OUT})
 _PIECE_BYTES: Final = 1 << 16
 _FIRST_TRY: Final = timedelta(seconds=1)
 """The inbox has it in hand at once; the row's own time is for what is lost on the way."""
 
-CloseDays = Callable[[str, date, datetime], Awaitable[None]]
-"""Closes what can be closed of a connector's days before that one."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = structlog.get_logger("payorch.reconciling")
-
-
-async def _nothing_to_close(connector: str, today: date, at: datetime) -> None:
-    """Where nobody closes days by the clock."""
 
 
 @final
@@ -74,11 +73,11 @@ class Reconciliation:
         tell: Callable[[str, object], None],
         seal: Callable[[bytes, str], bytes],
         plan: Callable[[], Plan],
-        close_days: CloseDays = _nothing_to_close,
     ) -> None:
         self._settings = settings.reconciliation
         self._connectors = connectors
         self._zones = {name: settings.connectors[name].zone() for name in connectors}
+        self._zone_names = {name: settings.connectors[name].settlement_time_zone for name in connectors}
         self._clock = clock
         self._entropy = entropy
         self._metrics = metrics
@@ -89,8 +88,6 @@ class Reconciliation:
         self._tell = tell
         self._seal = seal
         self._plan = plan
-        self._close_days = close_days
-        self._inbox = "inbox"
         self._shutdown_seconds = settings.actors.shutdown_seconds
 
     def child(self) -> ChildSpec:
@@ -129,15 +126,24 @@ class Reconciliation:
     def _trouble(about: str, error: Exception) -> None:
         log.error("reconciliation.trouble", about=about, error=type(error).__name__)
 
+    async def _ask(self, query: Callable[Concatenate[Connection, P], Awaitable[T]], *arguments: P.args, **named: P.kwargs) -> T:
+        """Runs that on a connection of the pool. That somebody else holds what it needs is as good as no database: another time."""
+        try:
+            return await self._read(query, *arguments, **named)
+        except psycopg.Error as error:
+            if trouble_of(error) in _ANOTHER_TIME:
+                raise DatabaseUnavailable(type(error).__name__) from error
+            raise
+
     # --- what the reconciler reads and writes
 
     async def due(self, now: datetime, *, limit: int) -> list[WaitingLine]:
         """As `settlement_evidence.due`."""
-        return await self._read(settlement_evidence.due, now, limit=limit)
+        return await self._ask(settlement_evidence.due, now, limit=limit)
 
     async def unmatched(self, *, after: str | None, limit: int) -> tuple[list[WaitingLine], str | None]:
         """As `settlement_evidence.unmatched`."""
-        return await self._read(settlement_evidence.unmatched, after=after, limit=limit)
+        return await self._ask(settlement_evidence.unmatched, after=after, limit=limit)
 
     async def look_again(self, line: WaitingLine) -> Looked | None:
         """As `settlement_evidence.look_again`."""
@@ -151,7 +157,7 @@ class Reconciliation:
             tries_seconds=self._settings.evidence_tries_seconds,
             at=self._clock.now(),
         )
-        return await self._read(settlement_evidence.look_again, line, look)
+        return await self._ask(settlement_evidence.look_again, line, look)
 
     async def _fee(self, connector: str, connection: Connection, row: SettlementRow, candidate: Candidate) -> Finding | None:
         """What is wrong with the fee of a line that was matched, by the cost model; as an import says it."""
@@ -170,7 +176,7 @@ class Reconciliation:
             raise AssertionError(f"a notice was not stored: {result}")
         if result.arrived:
             self._metrics.notices.labels(line.connector, "new").inc()
-            self._tell(self._inbox, pending)
+            self._tell(INBOX, pending)
 
     def _notice(self, line: WaitingLine) -> tuple[Arrival, Pending]:
         row, content, id, now = line.row, encode_row(line.row), self._identifier("ntc"), self._clock.now()
@@ -209,10 +215,14 @@ class Reconciliation:
         window = Window(connector=connector, zone=self._zones[connector], today=today, days=self._settings.window_days)
         raised: int | None = missing_movements.AT_ONCE
         while raised == missing_movements.AT_ONCE:
-            raised = await self._read(missing_movements.raise_findings, window, at=self._clock.now())
+            raised = await self._ask(missing_movements.raise_findings, window, at=self._clock.now())
         if raised is None:
             raise trio.TooSlowError  # somebody works on reports: the next look at the clock tries again
-        await self._close_days(connector, today, self._clock.now())
+        by = By(actor="system", cause=f"close of {today}", at=self._clock.now())
+        for one in await self._ask(close_due_days, {connector: self._zone_names[connector]}, by, window_days=self._settings.window_days):
+            log.info(
+                "reconciliation.day", day=one.day.isoformat(), connector=connector, currency=one.currency, closed=one.closed, why=one.why
+            )
 
     # --- the folder
 
@@ -246,6 +256,6 @@ class Reconciliation:
             except OSError as error:
                 raise Refused(f"the file cannot be read: {error.strerror}") from error
             except psycopg.Error as error:
-                if is_unavailable(error) or trouble_of(error) in (Trouble.CONTENTION, Trouble.TIMED_OUT):
+                if is_unavailable(error) or trouble_of(error) in _ANOTHER_TIME:
                     raise DatabaseUnavailable(type(error).__name__) from error
                 raise

@@ -192,7 +192,7 @@ async def _give_up(connection: Connection, line: WaitingLine, conflict: Finding 
         "line": str(line.row.line),
         "state": RowState.UNMATCHED.value,
         "payment": line.payment_id,
-        "why": conflict and conflict.detail,
+        "why": None if conflict is None else conflict.detail,
     }
     await _record(connection, line, "SettlementRowGivenUp", detail, list(map(_raised, made)), look)
 
