@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
@@ -52,6 +53,14 @@ def _certificate_host(host: str) -> str:
     return host.lower()
 
 
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError) as error:
+        raise ValueError('must be the name of a time zone, as in "Europe/Amsterdam" or "UTC"') from error
+    return name
+
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 WholeSeconds = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=1)]
@@ -60,6 +69,7 @@ Tokens = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 Schedule = Annotated[tuple[WholeSeconds, ...], Field(min_length=1), BeforeValidator(listed), AfterValidator(_rising)]
 Pauses = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(listed)]
 CertificateHost = Annotated[str, AfterValidator(_certificate_host)]
+TimeZone = Annotated[str, Field(min_length=1), AfterValidator(_time_zone)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
@@ -199,7 +209,7 @@ class DeliverySettings(Section):
 class ConnectorSettings(Section):
     """One PSP: where it is, how much at once, how long to wait, and when to leave it alone. The secrets come from the environment only.
 
-    account: the name under which the PSP knows us, for those that want it said beside the key.
+    account: the name under which the PSP knows us, for those that want it said beside the key. settlement_time_zone: by which it books.
     """
 
     enabled: bool
@@ -233,6 +243,7 @@ class ConnectorSettings(Section):
     retry_budget_patience_seconds: Seconds
     response_limit_bytes: int = Field(ge=1024)
     keep_alive_seconds: Seconds
+    settlement_time_zone: TimeZone
     certificate_hosts: Annotated[tuple[CertificateHost, ...], BeforeValidator(listed)] = ()
     certificate_anchors: str = ""
     certificate_name: str = Field(default="", max_length=253)
@@ -245,6 +256,10 @@ class ConnectorSettings(Section):
         secrets = {"api_key": self.api_key, "webhook_secret": self.webhook_secret}
         account = {} if self.account is None else {"account": self.account}
         return account | {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
+
+    def zone(self) -> ZoneInfo:
+        """By which the PSP tells its days apart."""
+        return ZoneInfo(self.settlement_time_zone)
 
     def anchors(self) -> bytes | None:
         """The trust anchors of the certificates that webhooks are signed with, PEM; None for those of the system. Raises OSError."""
@@ -276,6 +291,14 @@ class ReconciliationSettings(Section):
     tolerances: tuple[ToleranceSettings, ...] = ()
     close_hour: int = Field(ge=0, le=23)
     drop_folder: str = ""
+    evidence_tries_seconds: Schedule
+    sweep_seconds: Seconds
+    sweep_limit: Amount
+    unmatched_seconds: Seconds
+    folder_seconds: Seconds
+    clock_seconds: Seconds
+    stuck_seconds: Seconds
+    mailbox_capacity: Amount
 
     def policy(self) -> Policy:
         """What of it matching goes by."""

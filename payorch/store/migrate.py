@@ -4,7 +4,8 @@ them.
 Each `NNNN_name.sql` runs once, in number order, in one transaction together with the row that records it, as the
 owner role and with `search_path = payorch`. What has been applied is never edited: its checksum is compared each
 time, and the way to change something is another file. There is no way down. Statements that refuse a transaction
-(CREATE INDEX CONCURRENTLY) have no place here, nor has data work that takes minutes.
+(CREATE INDEX CONCURRENTLY) have no place here, nor has data work that takes minutes: that follows the files, page by
+page (`backfill`).
 
 Errors:
   MigrationFailed   a file's SQL failed, or the folder is not well numbered: nothing of that file was applied
@@ -25,6 +26,8 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
+from payorch.store import backfill
+from payorch.store.backfill import BackfillFailed
 from payorch.store.driver import Connection, Session
 from payorch.store.pool import is_connection_lost
 
@@ -98,7 +101,8 @@ async def migrate(
 
     Two programs that migrate at once take turns: the second waits at most `wait_within_seconds`, which is also the
     longest wait for any table lock, so that a migration does not queue the platform's statements up behind it.
-    `statement_within_seconds` bounds each file. `app_role` gets the right to see the schema and the list of
+    `statement_within_seconds` bounds each file. What a file leaves to be filled in for earlier payments is filled in after
+    the last one, however long that takes; who is interrupted calls again. `app_role` gets the right to see the schema and the list of
     migrations; all other grants are the migrations' own.
 
     Raises SchemaMismatch (newer, or edited), MigrationFailed, and psycopg.OperationalError when the database is away.
@@ -118,14 +122,15 @@ async def migrate(
         _refuse_foreign(applied, known)
         for migration in known[len(applied) :]:
             await _apply(connection, migration)
+        await _fill(connection)
         return list(known[len(applied) :])
     finally:
         await connection.close()
 
 
 async def check(connection: Connection, *, folder: Traversable | None = None) -> None:
-    """Raises SchemaMismatch unless exactly this program's migrations have been applied. Runs as the application
-    role."""
+    """Raises SchemaMismatch unless exactly this program's migrations have been applied, with everything they leave to be filled
+    in. Runs as the application role."""
     known = load(folder)
     found = await (await connection.execute("SELECT to_regclass('payorch.schema_migrations')::text")).fetchone()
     applied = await _applied(connection) if found and found[0] else ()
@@ -135,6 +140,18 @@ async def check(connection: Connection, *, folder: Traversable | None = None) ->
         raise SchemaMismatch(
             f"the database {has}; this program needs {known[-1]}. Run `payorch migrate` with the owner's URL, then start again"
         )
+    if await backfill.undone(connection):
+        raise SchemaMismatch(
+            "movements of money are not filled in yet for the payments that were there before: `payorch migrate` was interrupted."
+            " Run it again with the owner's URL until it ends, then start again"
+        )
+
+
+async def _fill(connection: Connection) -> None:
+    try:
+        await backfill.fill(connection)
+    except BackfillFailed as error:
+        raise MigrationFailed(str(error)) from error
 
 
 def _read(file: Traversable) -> Migration:

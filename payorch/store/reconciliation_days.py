@@ -1,8 +1,8 @@
-"""Days of reconciliation that were closed: reading them, and opening one again when the PSP books something on it afterwards.
+"""Days of reconciliation that were closed: reading them, and the records of closing one and of opening one again.
 
 A day that was closed said that everything on it is explained. A line that comes later says something new about it, so the day is open again
-by an entry of its own in the journal, in the transaction of that line. Not here: closing a day (`payorch.domain.reconciliation` says when
-that may be), what a day comes to.
+by an entry of its own in the journal, in the transaction of that line. People open one again for a reason. Not here: when a day may be
+closed (`payorch.domain.reconciliation`) and closing it (`reconciliation_closing`), what a day comes to (`reconciliation_sums`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from payorch.domain import identifiers
+from payorch.domain.reconciliation import DayFigures
 from payorch.store import entries
 from payorch.store.driver import Connection
 from payorch.store.entries import Change
@@ -49,16 +50,56 @@ async def reopenings(
 
 
 async def _reopening(connection: Connection, closed: DayRow, *, at: datetime, actor: str, cause: str, reason: str) -> Entry:
-    opened = msgspec.structs.replace(
-        closed, state=DayState.REOPENED, version=closed.version + 1, changed_at=at, changed_by=actor, reason=reason
-    )
-    stream_id = day_id(closed.connector, closed.currency, closed.day)
-    detail = {"day": closed.day.isoformat(), "connector": closed.connector, "currency": closed.currency, "reason": reason}
-    change = Change(stream=RECONCILIATION_STREAM, stream_id=stream_id, name="DayReopened", rows=(opened,), detail=detail)
-    sequence = await entries.next_sequence(connection, stream_id)
+    change = reopened(closed, at=at, by=actor, reason=reason)
+    sequence = await entries.next_sequence(connection, change.stream_id)
     return entries.entry_of(change, sequence=sequence, at=at, actor=actor, cause=cause)
 
 
+def reopened(closed: DayRow, *, at: datetime, by: str, reason: str) -> Change:
+    """The record of a day that is open again. The figures of its close stay with it, for people to compare."""
+    return _changed("DayReopened", closed, state=DayState.REOPENED, version=closed.version + 1, changed_at=at, changed_by=by, reason=reason)
+
+
+def closed(day: DayFigures, before: DayRow | None, *, at: datetime, by: str, reason: str) -> Change:
+    """The record of a day that is closed with these figures. before: how it was left, where it had been closed once."""
+    row = DayRow(
+        day=day.day,
+        connector=day.connector,
+        currency=day.currency,
+        state=DayState.CLOSED,
+        version=1 if before is None else before.version + 1,
+        figures=msgspec.json.encode(day),
+        changed_at=at,
+        changed_by=by,
+        reason=reason,
+    )
+    return _changed("DayClosed", row)
+
+
+def _changed(name: str, row: DayRow, **changes: Any) -> Change:
+    after = msgspec.structs.replace(row, **changes)
+    detail = {"day": after.day.isoformat(), "connector": after.connector, "currency": after.currency, "reason": after.reason}
+    if after.state is DayState.CLOSED:
+        detail["figures"] = after.figures.decode()  # the journal vouches for what was signed off
+    stream_id = day_id(after.connector, after.currency, after.day)
+    return Change(stream=RECONCILIATION_STREAM, stream_id=stream_id, name=name, rows=(after,), detail=detail)
+
+
+async def load(connection: Connection, day: date, connector: str, currency: str) -> DayRow | None:
+    """That day as it was left; None where it was never closed."""
+    rows = await all_rows(connection, f"{_SELECT} WHERE day = $1 AND connector = $2 AND currency = $3", [day, connector, currency])
+    return _day(rows[0]) if rows else None
+
+
+async def between(connection: Connection, since: date, until: date) -> list[DayRow]:
+    """The days of that span, both ends included, that were closed at some time, as they stand."""
+    return [_day(row) for row in await all_rows(connection, _BETWEEN, [since, until])]
+
+
+_SELECT: Final = """
+SELECT day, connector, currency, state, version, figures::text, changed_at, changed_by, reason FROM payorch.reconciliation_days
+"""
+_BETWEEN: Final = f"{_SELECT} WHERE day BETWEEN $1 AND $2 ORDER BY day, connector, currency"
 _CLOSED: Final = """
 SELECT old.day, old.connector, old.currency, old.state, old.version, old.figures::text, old.changed_at, old.changed_by, old.reason
 FROM unnest($2::date[], $3::text[]) AS wanted (day, currency)

@@ -28,6 +28,18 @@ CREATE TABLE movements (
 ) PARTITION BY RANGE (payment_id);
 CREATE INDEX movements_pending ON movements (connector, at) WHERE settlement = 'pending';
 
+-- What must be filled in once for payments of the time before a table, by a program that runs as the owner, page by page (`store/backfill`):
+-- how far that has come, by the payment's identifier. The platform does not start before it is done.
+CREATE TABLE backfills (
+    name     text PRIMARY KEY,
+    after_id uuid NOT NULL,
+    done_at  timestamptz(3)
+);
+INSERT INTO backfills (name, after_id, done_at)
+SELECT 'movements', '00000000-0000-0000-0000-000000000000', CASE WHEN EXISTS (SELECT FROM payments) THEN NULL ELSE now() END;
+-- A platform that still runs does not know of movements. What it went on to write would be money without one, so it is made to stop.
+UPDATE journal_head SET epoch = epoch + 1, writer = '00000000-0000-0000-0000-000000000000' WHERE EXISTS (SELECT FROM payments);
+
 -- A report, known by its content: the same bytes are read once. While it is being read, `lines_done` says how far that has come.
 CREATE TABLE settlement_batches (
     id          uuid PRIMARY KEY,
@@ -198,13 +210,17 @@ BEGIN
 END $$;
 
 SELECT ensure_partition('movements', 'movements_default', 'DEFAULT');
+-- Also where the payments of earlier months are.
+SELECT ensure_partitions(to_date(substr(payments.name, length('payments_') + 1), 'YYYY_MM'), 1)
+FROM (SELECT relname::text AS name FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+      WHERE inhparent = 'payments'::regclass AND relname ~ '^payments_[0-9]{4}_[0-9]{2}$' ORDER BY relname) AS payments;
 SELECT ensure_partitions((now() AT TIME ZONE 'UTC' - interval '1 month')::date, 3);
 
 -- ---- Rights of the application
 
 GRANT SELECT, INSERT ON movements, settlement_batches, settlement_rows, settlement_postings, reconciliation_findings, reconciliation_days
     TO payorch_app;
-GRANT SELECT ON ledger_lines TO payorch_app;
+GRANT SELECT ON ledger_lines, backfills TO payorch_app;
 GRANT UPDATE (settlement, batch_id, line, booked_on) ON movements TO payorch_app;
 GRANT UPDATE (state, lines_done, rows, bad_rows, repeated, findings, ties, imported_at) ON settlement_batches TO payorch_app;
 GRANT UPDATE (state, key, payment_id, sequence, subject_id, next_try_at, tries) ON settlement_rows TO payorch_app;
