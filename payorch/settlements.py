@@ -46,6 +46,8 @@ from payorch.store.settlement_batches import Batch, BatchState, Sum
 from payorch.store.settlement_rows import BookedLine
 from payorch.store.settlements import Chunk, Earlier, Who, Written
 
+__all__ = ["Imported", "Lease", "Parse", "Progress", "Report", "ReportRefused", "Rules", "import_report", "rules"]
+
 Lease: TypeAlias = Callable[[], AbstractAsyncContextManager[Connection]]
 Parse: TypeAlias = Callable[[Iterable[bytes]], Iterator[ReportItem]]
 """A connector's own `settlement`."""
