@@ -56,6 +56,7 @@ async def settlements_import(
     from connectors.registry import CONNECTORS
     from payorch import database, local, settlement_words
     from payorch import settlements as importing
+    from payorch.settlement_file import Report
     from payorch.system import SystemClock, SystemEntropy
 
     if connector not in CONNECTORS:
@@ -69,7 +70,7 @@ async def settlements_import(
         try:
             with (
                 _opened(file) as source,
-                importing.Report.of(name, _pieces(source), limit_bytes=settings.reconciliation.report_limit_bytes) as report,
+                Report.of(name, _pieces(source), limit_bytes=settings.reconciliation.report_limit_bytes) as report,
             ):
                 imported = await importing.import_report(
                     lambda: nullcontext(connection),

@@ -30,6 +30,7 @@ def data(imported: Imported) -> dict[str, Any]:
     """What came of an import, for programs."""
     return {
         "new": imported.new,
+        "changed": imported.changed,
         "resumed_after_line": imported.resumed_after or None,
         **report_data(imported.batch, imported.sums, imported.findings),
         "reopened": [{"day": day.isoformat(), "currency": currency} for day, currency in imported.reopened],
@@ -79,7 +80,7 @@ def batch_data(batch: Batch) -> dict[str, Any]:
 def text(imported: Imported) -> str:
     """What came of an import, for people."""
     batch = imported.batch
-    if not imported.new and not imported.resumed_after and batch.state is BatchState.IMPORTED:
+    if not imported.changed:
         return text_of_known(imported)
     begun = f" (from line {imported.resumed_after + 1:,} on: the rest was imported before)" if imported.resumed_after else ""
     lines = [
