@@ -131,7 +131,8 @@ async def _follow(connection: Connection, line: WaitingLine, payment_id: str | N
         case Step.TELL | Step.WAIT:
             if line.state is RowState.UNMATCHED and next_.step is Step.WAIT:
                 return Looked(step=next_.step, line=with_payment, state=line.state)  # it was told, and given up: a movement may still come
-            await _wait(connection, line, payment_id, look)
+            # The schedule begins when the payment is told.
+            await _wait(connection, line, payment_id, 0 if next_.step is Step.TELL else line.tries, look)
             return Looked(step=next_.step, line=with_payment, state=RowState.EVIDENCE)
 
 
@@ -197,14 +198,14 @@ async def _give_up(connection: Connection, line: WaitingLine, conflict: Finding 
     await _record(connection, line, "SettlementRowGivenUp", detail, list(map(_raised, made)), look)
 
 
-async def _wait(connection: Connection, line: WaitingLine, payment_id: str | None, look: Look) -> None:
+async def _wait(connection: Connection, line: WaitingLine, payment_id: str | None, tries: int, look: Look) -> None:
     """Evidence, to be looked at again. One that was about nothing of ours when it was read has found its payment."""
-    at = next_try(look.at, line.tries, look.tries_seconds)
+    at = next_try(look.at, tries, look.tries_seconds)
     await all_rows(
         connection,
         "UPDATE payorch.settlement_rows SET state = 'evidence', tries = $3, next_try_at = $4, payment_id = $5"
         " WHERE batch_id = $1 AND line = $2 RETURNING line",
-        [uuid_of(line.batch_id), Int4(line.row.line), Int4(line.tries + 1), at, None if payment_id is None else uuid_of(payment_id)],
+        [uuid_of(line.batch_id), Int4(line.row.line), Int4(tries + 1), at, None if payment_id is None else uuid_of(payment_id)],
     )
     if line.state is RowState.UNMATCHED:
         detail = {"line": str(line.row.line), "state": RowState.EVIDENCE.value, "payment": payment_id, "why": "its payment has appeared"}
