@@ -15,7 +15,7 @@ from payorch.api.uploads import Pieces
 from payorch.domain.settlement import NotAReport
 from payorch.ports import Clock, Entropy
 from payorch.settings import Settings
-from payorch.settlements import Lease, Report, ReportRefused, Rules, import_report
+from payorch.settlements import Lease, Report, ReportRefused, import_report, rules
 from payorch.store import identities, reconciliation, reconciliation_sums
 from payorch.store.items import Entry, Result
 from payorch.store.settlement_batches import Batch
@@ -28,17 +28,6 @@ SILENCE_SECONDS: Final = 30.0
 def zones(settings: Settings, connectors: Mapping[str, Connector]) -> dict[str, str]:
     """connector -> the time zone in which its PSP counts days, of all that are configured and known."""
     return {name: settings.connectors[name].settlement_time_zone for name in connectors if name in settings.connectors}
-
-
-def rules(settings: Settings, connector: str) -> Rules:
-    """What an import of that connector's reports goes by."""
-    ours = settings.reconciliation
-    return Rules(
-        policy=ours.policy(),
-        chunk_rows=ours.chunk_rows,
-        plan=settings.routing.plan(list(settings.enabled_connectors())),
-        zone=settings.connectors[connector].zone(),
-    )
 
 
 def report_view(batch: Batch, *, known: bool) -> ReportView:
