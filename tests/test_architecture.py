@@ -183,7 +183,7 @@ PSP_LISTS: Final = {
 PSP_ROOMS: Final = frozenset(
     {
         *("answers", "connector", "declines", "dialect", "manifest", "money", "notices", "objects", "options", "redaction", "requests"),
-        *("signatures", "simulation", "testimony", "verdicts"),
+        *("settlement", "signatures", "simulation", "testimony", "verdicts"),
     }
 )
 """What there is in every PSP's folder, under that name, so that the tenth is readable because the first was."""

@@ -6,11 +6,11 @@ Every method is pure. Not here: what any of them does in detail (the modules it 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final, final
 
-from connectors.adyen import answers, notices, options, requests, testimony
+from connectors.adyen import answers, notices, options, requests, settlement, testimony
 from connectors.adyen.manifest import MANIFEST, NAME
 from connectors.contract import (
     AccessToken,
@@ -27,6 +27,7 @@ from connectors.contract import (
 from payorch.domain.capability import Manifest
 from payorch.domain.outcome import Evidence, Source
 from payorch.domain.records import Attempt, Operation, Payment, PreparedCall
+from payorch.domain.settlement import ReportItem
 from payorch.domain.testimony import Testimony
 
 _PRINTABLE: Final = re.compile(r"[!-~]+")
@@ -134,6 +135,10 @@ class AdyenConnector:
     def shown(self, content: bytes) -> str:
         """A stored notification as people may see it; of what is none, its size. Never raises on any bytes."""
         return notices.shown(content)
+
+    def settlement(self, chunks: Iterable[bytes]) -> Iterator[ReportItem]:
+        """The lines of a settlement details report. Raises NotAReport before the first; nothing else on any bytes."""
+        return settlement.settlement(chunks)
 
 
 def _header_safe(value: str, what: str) -> str:

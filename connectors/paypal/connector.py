@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final, final
 
@@ -24,12 +24,13 @@ from connectors.contract import (
     NotSupported,
     OperationOrder,
 )
-from connectors.paypal import answers, notices, options, requests, signatures, testimony
+from connectors.paypal import answers, notices, options, requests, settlement, signatures, testimony
 from connectors.paypal.manifest import MANIFEST, NAME
 from connectors.paypal.objects import decode
 from payorch.domain.capability import Manifest
 from payorch.domain.outcome import Evidence, Source
 from payorch.domain.records import Attempt, Operation, Payment, PreparedCall
+from payorch.domain.settlement import ReportItem
 from payorch.domain.testimony import Testimony
 
 _PRINTABLE: Final = re.compile(r"[!-~]+")
@@ -157,6 +158,10 @@ class PaypalConnector:
     def shown(self, content: bytes) -> str:
         """A stored event as people may see it; of what is no event, its size. Never raises on any bytes."""
         return notices.shown(content)
+
+    def settlement(self, chunks: Iterable[bytes]) -> Iterator[ReportItem]:
+        """The lines of a settlement report (STL). Raises NotAReport before the first; nothing else on any bytes."""
+        return settlement.settlement(chunks)
 
 
 def _header_safe(value: str, what: str) -> str:

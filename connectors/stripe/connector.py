@@ -6,7 +6,7 @@ Every method is pure. Not here: what any of them does in detail (the modules it 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final, final
 
@@ -22,11 +22,12 @@ from connectors.contract import (
     NotSupported,
     OperationOrder,
 )
-from connectors.stripe import answers, notices, options, requests, signatures, testimony
+from connectors.stripe import answers, notices, options, requests, settlement, signatures, testimony
 from connectors.stripe.manifest import API_VERSION, MANIFEST, NAME
 from payorch.domain.capability import Manifest
 from payorch.domain.outcome import Evidence, Source
 from payorch.domain.records import Attempt, Operation, Payment, PreparedCall
+from payorch.domain.settlement import ReportItem
 from payorch.domain.testimony import Testimony
 
 _PRINTABLE: Final = re.compile(r"[!-~]+")
@@ -132,6 +133,10 @@ class StripeConnector:
     def shown(self, content: bytes) -> str:
         """A stored event as people may see it; of what is no event, its size. Never raises on any bytes."""
         return notices.shown(content)
+
+    def settlement(self, chunks: Iterable[bytes]) -> Iterator[ReportItem]:
+        """The lines of a payout reconciliation report, itemised. Raises NotAReport before the first; nothing else on any bytes."""
+        return settlement.settlement(chunks)
 
 
 def _header_safe(value: str, what: str) -> str:
