@@ -27,6 +27,10 @@ class NotFound(Exception):
     """There is no merchant, operator or key of that name. The text says which."""
 
 
+class NotAdmitted(Exception):
+    """The operator's token does not allow this. The text says why, and it stands in the journal."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
     """New access: to whom, and the key, which is known now and never again."""
@@ -123,6 +127,28 @@ class Registrar:
         """Whose operator token this is, with its role; None where it opens nothing, or is a merchant's key."""
         stored = await self._opened(text)
         return stored if isinstance(stored, OperatorToken) else None
+
+    async def admitted(self, text: str, least: Role) -> OperatorToken:
+        """The operator of that token, whose role is `least` or above it. A refusal is an entry of the journal, without the token.
+
+        Raises NotAdmitted.
+        """
+        found = await self.operator_of(text)
+        if found is None:
+            await self._refuse(None, text, "not a live token")
+            raise NotAdmitted("the operator's token is not one of this platform, or is revoked or expired")
+        if not found.role.may(least):
+            await self._refuse(found.operator_name, text, f"{found.role} is not {least}")
+            raise NotAdmitted(f"this takes the role {least}, and {found.operator_name}'s token has the role {found.role}")
+        return found
+
+    async def _refuse(self, name: str | None, text: str, reason: str) -> None:
+        try:
+            lookup_id: str | None = keys.parse(text).lookup_id
+        except keys.KeyMalformed:
+            lookup_id = None
+        detail = {"route": self._cause, "reason": reason, "lookup_id": lookup_id, "operator": name}
+        await self._write(Change(stream="act", stream_id=self._new_id("act"), name="Refused", rows=(), detail=detail))
 
     async def _opened(self, text: str) -> MerchantKey | OperatorToken | None:
         try:

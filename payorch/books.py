@@ -11,7 +11,8 @@ It runs beside the platform and changes nothing. The order of reading is what ma
    the same lines of theirs. What keeps moving is told as moving, and is no finding.
 
 Memory is bounded: payments come in pages, the PSPs' books lie in a scratch database, and of findings a fixed number is kept and the rest
-counted. Not here: what must be equal (`payorch.domain.books`, `books_own`), the report (`books_report`).
+counted. Not here: what must be equal (`payorch.domain.books`, `books_own`, `books_ledger`), what is asked of all rows at
+once (`books_tables`), the report (`books_report`).
 """
 
 from __future__ import annotations
@@ -20,27 +21,28 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, final
+from typing import Final, final
 from uuid import UUID
 
-import msgspec
 import trio
 
-from payorch import database
-from payorch.domain import identifiers
-from payorch.domain.books import Charge, Finding, Kind, Standing, at_stake, compare, not_ours, position, standing
+from payorch import books_tables, database
+from payorch.domain import books_ledger, identifiers
+from payorch.domain.books import Charge, Standing, at_stake, compare, not_ours, position, standing
+from payorch.domain.books_findings import Finding, Kind
 from payorch.domain.books_own import Kept, check
 from payorch.domain.identifiers import MalformedIdentifier
 from payorch.domain.records import Payment
 from payorch.psp_books import PspBooks
 from payorch.settings import Settings
 from payorch.store import books as kept_books
-from payorch.store.books import FIRST, StoredAnswer
+from payorch.store import ledger
+from payorch.store.books import FIRST
 from payorch.store.driver import Connection
+from payorch.store.ledger import AccountTotal
 
 PAGE_PAYMENTS: Final = 500
 """Payments in memory at a time: some 10 MB, and one round trip for a page is nothing beside its replay."""
-ANSWERS_PAGE: Final = 2_000
 KEPT_FINDINGS: Final = 1_000
 """Findings that are kept; the rest is counted. Nobody reads more, and a database in ruins must not fill the memory."""
 KEPT_SUSPECTS: Final = 5_000
@@ -54,8 +56,6 @@ STATEMENT_SECONDS: Final = 600.0
 """For a question over all rows: seconds per million on a good disk, minutes on a bad one. It reads only, and keeps nobody waiting."""
 CLOCK_MARGIN: Final = timedelta(minutes=1)
 """With --since: identifiers and the PSPs' times come from other clocks than the one it is meant by."""
-CREATION: Final = "POST /v1/payments"
-FINGERPRINT_BYTES: Final = 32
 
 _ANYTHING: Final = 1 << 20
 """Fractions of payments are told apart this finely, by the random end of their identifiers."""
@@ -105,7 +105,9 @@ class Unsettled:
 class Verdict:
     """What the check found. `merchants`: (merchant, currency) -> sums; `ours`, `theirs`: (connector, currency) -> sums.
 
-    findings: those kept; found: how many of each kind there are. moving: payments that changed with every reading.
+    movements: double entries of the payments that were read. owed: (merchant, currency) -> captured, less refunded and charged back, by the
+    payments. accounts: what the ledger has. findings: those kept; found: how many of each kind there are. moving: payments that changed
+    with every reading.
     """
 
     read_at: datetime
@@ -119,6 +121,9 @@ class Verdict:
     ours: dict[tuple[str, str], Sums] = field(default_factory=lambda: defaultdict(Sums))
     theirs: dict[tuple[str, str], Sums] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
+    movements: int = 0
+    owed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    accounts: list[AccountTotal] = field(default_factory=list)
     unsettled: list[Unsettled] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     found: Counter[Kind] = field(default_factory=Counter)
@@ -210,7 +215,10 @@ class _Reading:
         await self._between(after, None, [])
         if self._chosen == _ANYTHING:
             await self._totals()
-        await self._whole_tables()
+        await self._ledger()
+        self._progress("our books: keys")
+        for finding in await books_tables.keys(connection, self._first):
+            self._keep(finding)
 
     def _is_chosen(self, id_: UUID) -> bool:
         return id_.int % _ANYTHING < self._chosen
@@ -224,6 +232,9 @@ class _Reading:
         for finding in check(kept):
             self._keep(finding)
         if kept.payment is not None:
+            for finding in books_ledger.check(kept.payment, kept.movements):
+                self._keep(finding)
+            self._verdict.movements += len(kept.movements)
             self._count(kept.payment, charges)
             if compare(kept.payment, charges, self._psp_books.urls):
                 self._suspect(kept.payment, charges)
@@ -251,6 +262,8 @@ class _Reading:
         sums.authorized += payment.authorized_minor
         sums.captured += payment.captured_minor
         sums.refunded += payment.refunded_minor
+        for its_currency, minor in books_ledger.owed(payment).items():
+            verdict.owed[payment.merchant_id, its_currency] += minor
         for attempt in payment.attempts:
             at = position(payment, attempt)
             sums.held += at.held
@@ -276,6 +289,19 @@ class _Reading:
                 )
             )  # fmt: skip
 
+    async def _ledger(self) -> None:
+        """M4: every double entry balances, and the accounts say what payments and reports say."""
+        verdict, since = self._verdict, self._verdict.scope.since
+        self._progress("our books: the ledger")
+        verdict.accounts = await ledger.accounts(self._connection, None if since is None else self._first)
+        found = await books_tables.entries(self._connection)
+        if self._chosen == _ANYTHING:
+            found += books_tables.payables(verdict.owed, verdict.accounts)
+        if since is None:
+            found += await books_tables.psps(self._connection, verdict.accounts)
+        for finding in found:
+            self._keep(finding)
+
     async def _totals(self) -> None:
         """M4: the database's own sums over the rows are those over the payments as they were replayed."""
         for row in await kept_books.totals(self._connection, self._first):
@@ -289,26 +315,6 @@ class _Reading:
                 if ours != theirs:
                     detail = f"{what} by {row.merchant_id}: the journal's payments against the sum of their rows"
                     self._keep(Finding(kind=Kind.TOTAL_DIFFERS, currency=row.currency, ours=ours, theirs=theirs, detail=detail))
-
-    async def _whole_tables(self) -> None:
-        connection, first = self._connection, self._first
-        self._progress("our books: keys")
-        for key, payments in await kept_books.doubled_keys(connection, first):
-            detail = f"the PSP key {key[:80]} is that of more than one call: {', '.join(payments)}"
-            self._keep(Finding(kind=Kind.KEY_TWICE, payment_id=payments[0], detail=detail))
-        for merchant, key, payment_id in await kept_books.claims_astray(connection, first):
-            detail = f"the key {key[:80]!r} of {merchant} leads to no payment of that merchant"
-            self._keep(Finding(kind=Kind.CLAIM_ASTRAY, payment_id=payment_id, subject_id=key, detail=detail))
-        for payment_id, keys in await kept_books.creations(connection, first, CREATION):
-            self._keep(Finding(kind=Kind.NOBODY_ASKED, payment_id=payment_id, detail=f"it was made under {keys} keys, not 1"))
-        after: tuple[UUID, str] = (FIRST, "")
-        while page := await kept_books.stored_answers(connection, first, after, limit=ANSWERS_PAGE):
-            for answer in page:
-                if problem := _answer_problem(answer):
-                    self._keep(
-                        Finding(kind=Kind.ANSWER_ASTRAY, payment_id=answer.payment_id, subject_id=answer.key[:80], detail=problem)
-                    )  # fmt: skip
-            after = (page[-1].merchant_id, page[-1].key)
 
     def _keep(self, finding: Finding) -> None:
         self._verdict.found[finding.kind] += 1
@@ -392,27 +398,3 @@ def _is_attempt(reference: str) -> bool:
         return identifiers.parse(reference)[0] == "att"
     except MalformedIdentifier:
         return False
-
-
-class _Named(msgspec.Struct):
-    id: str | None = None
-    payment: dict[str, Any] | None = None
-
-
-_named: Final = msgspec.json.Decoder(_Named)
-
-
-def _answer_problem(answer: StoredAnswer) -> str:
-    """M6: a key has a fingerprint, and what it was answered is about the payment (or operation) that the key made."""
-    if len(answer.fingerprint) != FINGERPRINT_BYTES:
-        return f"its fingerprint has {len(answer.fingerprint)} bytes, not {FINGERPRINT_BYTES}"
-    if answer.body is None or answer.status is None or answer.status >= 300:
-        return ""
-    try:
-        named = _named.decode(answer.body)
-    except msgspec.MsgspecError:
-        return "its stored answer is no JSON"
-    payment_id = named.id if named.payment is None else named.payment.get("id")
-    if payment_id != answer.payment_id:
-        return f"its stored answer is about {str(payment_id)[:80]}"
-    return ""

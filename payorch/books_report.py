@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from payorch.books import KEPT_SUSPECTS, READINGS, Sums, Unsettled, Verdict
 from payorch.books_words import ABOUT, SIDES, amount, meaning
-from payorch.domain.books import INVARIANT, Finding, Kind, Standing
+from payorch.domain.accounts import Account
+from payorch.domain.books import Standing
+from payorch.domain.books_findings import INVARIANT, Finding, Kind
 from payorch.domain.money import Money, MoneyError
 
 SHOWN: Final = 20
@@ -24,7 +26,15 @@ SHOWN: Final = 20
 
 def text(verdict: Verdict) -> str:
     """The whole report."""
-    parts = [_merchants(verdict), _connectors(verdict), _standings(verdict), _findings(verdict), _scope(verdict), summary(verdict)]
+    parts = [
+        _merchants(verdict),
+        _connectors(verdict),
+        _accounts(verdict),
+        _standings(verdict),
+        _findings(verdict),
+        _scope(verdict),
+        summary(verdict),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -87,6 +97,19 @@ def _connectors(verdict: Verdict) -> str:
     moved = any(verdict.theirs.get(key, Sums()).net != ours.net for key, ours in verdict.ours.items() if key[0] in verdict.compared)
     note = "\nWhere no finding explains a difference, it is money that is open, with people, or moved from one reading to the other."
     return _table([head, *rows], left=3) + (note if moved else "") if rows else ""
+
+
+def _accounts(verdict: Verdict) -> str:
+    """What is on each account of the ledger: of the PSPs one by one, of the merchants as a sum, since each is a row above already."""
+    owed: Counter[str] = Counter()
+    rows: list[tuple[str, ...]] = []
+    for one in verdict.accounts:
+        if one.account.startswith(Account.MERCHANT_PAYABLE.of("")):
+            owed[one.currency] -= one.amount
+        else:
+            rows.append((one.account, one.currency, _plain(one.amount, one.currency)))
+    rows += [("owed to merchants", currency, _plain(minor, currency)) for currency, minor in sorted(owed.items())]
+    return _table([("ACCOUNT", "CURRENCY", "BALANCE"), *rows], left=2) if rows else ""
 
 
 def _row(sums: Sums, currency: str) -> tuple[str, ...]:
@@ -175,7 +198,7 @@ def not_checked(verdict: Verdict) -> list[str]:
         left.append(f"payments made before {_moment(verdict.scope.since)}, and the sums with them in")
     if verdict.scope.sample < 1.0:
         left.append("the payments outside the sample, the sums over all, and charges that name nothing of ours")
-    left.append("double-entry ledger lines, fees and settlements, which come with reconciliation; the hash chain: `payorch audit verify`")
+    left.append("whether the PSPs' reports fit what we moved: that is reconciliation. The hash chain: `payorch audit verify`")
     return left
 
 
@@ -231,6 +254,10 @@ def data(verdict: Verdict) -> dict[str, Any]:
             }
             for connector, currency in sorted({*verdict.ours, *verdict.theirs})
         ],
+        "ledger": {
+            "movements": verdict.movements,
+            "accounts": [{"account": one.account, "currency": one.currency, "balance": one.amount} for one in verdict.accounts],
+        },
         "unsettled": [_unsettled_data(one) for one in verdict.unsettled],
         "overdue": verdict.overdue,
         "findings_by_kind": {kind.value: verdict.found[kind] for kind in Kind if verdict.found[kind]},

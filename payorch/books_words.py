@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from payorch.domain.books import Finding, Kind
+from payorch.domain.books_findings import Finding, Kind
 from payorch.domain.money import Money, MoneyError
 
 
@@ -23,6 +23,7 @@ class About(NamedTuple):
 
 _LOOK: Final = "Read the payment's timeline (GET /v1/payments/{id}/timeline) beside the PSP's own page of it"
 _TAMPERED: Final = "Run `payorch audit verify`: if the chain is whole, the row was changed behind it. Rebuild the row from the journal"
+_MOVED: Final = "Run `payorch audit verify`: if the chain is whole, entries were changed behind it. Make them anew from the journal"
 
 ABOUT: Final[Mapping[Kind, About]] = {
     Kind.CHARGED_TWICE: About(
@@ -174,6 +175,26 @@ ABOUT: Final[Mapping[Kind, About]] = {
         "Part of a payment was removed or put in.",
         f"{_TAMPERED}, or restore what was removed.",
     ),
+    Kind.MOVED_DIFFERS: About(
+        "double entries that do not say what happened",
+        "The ledger has less or more of this payment than was captured, refunded or charged back: what merchants are owed is wrong.",
+        f"{_MOVED}.",
+    ),
+    Kind.MOVEMENT_ASTRAY: About(
+        "a double entry that does not belong",
+        "Money of this payment stands on an account, or under a name, that is not the one it moved on.",
+        f"{_MOVED}.",
+    ),
+    Kind.UNBALANCED: About(
+        "a double entry that does not balance",
+        "What one account has got no other account has given: the ledger as a whole means nothing.",
+        "Run `payorch audit verify`, and report this as a fault of the program.",
+    ),
+    Kind.ACCOUNT_DIFFERS: About(
+        "an account is not the sum of what is booked on it",
+        "What merchants are owed, or what is due from a PSP, is not what payments and reports make of it.",
+        "Where payments have findings, mend those first. Otherwise entries were put in or removed that no payment and no report made.",
+    ),
 }
 """Total over Kind; a test holds it."""
 
@@ -182,6 +203,9 @@ SIDES: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.OUT_OF_BOUNDS: ("amount", "bound"),
     Kind.TOTAL_DIFFERS: ("journal", "rows"),
     Kind.ROW_DIFFERS: ("journal", "row"),
+    Kind.MOVED_DIFFERS: ("journal", "ledger"),
+    Kind.UNBALANCED: ("balance", "left"),
+    Kind.ACCOUNT_DIFFERS: ("booked", "account"),
 }
 """What the two amounts of a finding are, where they are not ours and theirs."""
 

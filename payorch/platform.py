@@ -55,6 +55,7 @@ from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
 from payorch.ports import Clock, Entropy, Process
 from payorch.ports import Network as NetworkPort
+from payorch.reconciliation_edge import ReconciliationEdge
 from payorch.reconciling import RECONCILER, Reconciliation
 from payorch.routes import ROUTING, Reload, Routes
 from payorch.sections import ConnectorSettings
@@ -416,8 +417,12 @@ class Platform:
                 find_dispute=lambda dispute_id: self.read(dispute_reads.find_dispute, dispute_id),
                 list_disputes=lambda merchant_id, **which: self.read(dispute_reads.list_disputes, merchant_id, **which),
             ),
+            ReconciliationEdge(
+                *(self._settings, registry.CONNECTORS), clock=self._ports.clock, entropy=self._ports.entropy,
+                read=self.read, write=self.write, lease=self._store.pool.lease,
+            ).surroundings(),
             http_class=LeanHTTPConnection,
-        )
+        )  # fmt: skip
 
     def _return_url(self, payment_id: str, attempt_id: str) -> str:
         return return_url(self._settings.http.public_url, payment_id, attempt_id, self._return_key)

@@ -153,7 +153,7 @@ class Desk:
             if finding is None:
                 refusal = Refusal(code="not_found", why="there is no such finding; `payorch reconciliation findings` shows them")
                 return await self._refused(refusal, asked, {"finding": finding_id})
-            decision, target = await judge(finding, _case(finding))
+            decision, target = await judge(finding, case_of(finding))
             if isinstance(decision, Decision) and decision.state is FindingState.LINKED:
                 decision = await self._linked(finding, target) or decision
             if isinstance(decision, Refusal):
@@ -307,7 +307,8 @@ class Desk:
         return await entries.visit(self._connection, entry)
 
 
-def _case(finding: FindingRow) -> Case:
+def case_of(finding: FindingRow) -> Case:
+    """A finding as far as people's work goes."""
     difference = None if finding.difference is None else Money(finding.difference, finding.amount_currency)
     return Case(
         kind=finding.kind,

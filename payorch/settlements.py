@@ -1,23 +1,20 @@
 """Importing a PSP's settlement report: from its bytes to lines that are matched, stored and told of in the journal.
 
-    Report          the bytes, kept aside while their digest is computed: by that a report is known, and read once
-    import_report   reads it line by line in bounded memory, judges a chunk of lines at a time, and writes each chunk in one transaction
+A report is known by the digest of its bytes. It is read line by line in bounded memory; a chunk of lines is judged at a time, and written
+in one transaction. It works on connections of its own, beside the running platform or without one. An import that was ended goes on where
+it was, and the same report again changes nothing.
 
-It works on connections of its own, beside the running platform or without one. An import that was ended goes on where it was, and the same
-report again changes nothing. Not here: what a PSP's columns mean (each connector), how lines are matched (`payorch.domain.matching`), the
+Not here: what a PSP's columns mean (each connector), the file (`settlement_file`), how lines are matched (`payorch.domain.matching`), the
 statements (`payorch.store.settlements`), what people read (`payorch.settlement_words`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date, tzinfo
-from types import TracebackType
-from typing import Final, Self, TypeAlias, final
+from typing import Final, TypeAlias
 
 import psycopg
 import trio
@@ -29,7 +26,6 @@ from payorch.domain.matching import Candidate, Policy, Verdict, match, match_all
 from payorch.domain.postings import postings
 from payorch.domain.rules import Plan
 from payorch.domain.settlement import (
-    BadRow,
     Finding,
     FindingKind,
     NotAReport,
@@ -41,32 +37,23 @@ from payorch.domain.settlement import (
     Tie,
 )
 from payorch.ports import Clock, Entropy
+from payorch.settings import Settings
+from payorch.settlement_file import Lines, Reading, Report, ReportRefused
 from payorch.store import reconciliation_lock, settlement_batches, settlement_candidates, settlements
 from payorch.store.driver import Connection
 from payorch.store.pool import Trouble, trouble_of
 from payorch.store.settlement_batches import Batch, BatchState, Sum
-from payorch.store.settlement_rows import BookedLine, canonical
-from payorch.store.settlements import Chunk, Earlier, UnreadableLine, Who, Written
-from payorch.wording import printable, shortened
+from payorch.store.settlement_rows import BookedLine
+from payorch.store.settlements import Chunk, Earlier, Who, Written
+
+__all__ = ["Imported", "Lease", "Parse", "Progress", "Report", "ReportRefused", "Rules", "import_report", "rules"]
 
 Lease: TypeAlias = Callable[[], AbstractAsyncContextManager[Connection]]
 Parse: TypeAlias = Callable[[Iterable[bytes]], Iterator[ReportItem]]
 """A connector's own `settlement`."""
 
-_IN_MEMORY_BYTES: Final = 1 << 20
-"""Of a report: a day's of most merchants. What is larger goes to a temporary file."""
-_PIECE_BYTES: Final = 1 << 16
-_ITEMS_BETWEEN_CHECKPOINTS: Final = 100
-"""Lines are read in one or two milliseconds, after which whoever else runs in this process has a turn."""
 _TRIES: Final = 5
 """The lock of reconciliation is held for a chunk or a person's act, below a second: five waits of seconds in a row are something else."""
-_LONGEST_NAME: Final = 200
-MOST_TIES: Final = 1_000
-"""Totals of a report that are kept, and as many broken ones more: a month has some thirty payouts and a handful of currencies."""
-
-
-class ReportRefused(Exception):
-    """The report is not imported, and the text says why. What an earlier import of it has stored stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +64,15 @@ class Rules:
     chunk_rows: int
     plan: Plan | None = None
     zone: tzinfo = UTC
+
+
+def rules(settings: Settings, connector: str) -> Rules:
+    """What imports of that connector's reports go by, as configured: fees as routing expects them, by all that [[fees]] say."""
+    return Rules(
+        policy=settings.reconciliation.policy(),
+        chunk_rows=settings.reconciliation.chunk_rows,
+        plan=settings.routing.plan([connector]),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +86,15 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What came of it. new: the report was not known before. resumed_after: the line up to which an earlier import had come.
+    """What came of it. new: the report was not known before. changed: this import has stored something, be it that it is read to its end.
+    resumed_after: the line up to which an earlier import had come.
 
     findings: by kind, how many there are and how many of them nobody has explained. reopened: days that had been closed.
     """
 
     batch: Batch
     new: bool
+    changed: bool
     resumed_after: int = 0
     sums: tuple[Sum, ...] = ()
     findings: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -106,64 +104,6 @@ class Imported:
     def broken(self) -> tuple[Tie, ...]:
         """Totals by which the report contradicts itself."""
         return tuple(tie for tie in self.batch.ties if not tie.holds)
-
-
-@final
-class Report:
-    """A report's bytes as they come in. Whoever made it closes it: then they are gone."""
-
-    def __init__(self, name: str, *, limit_bytes: int) -> None:
-        self.name = shortened(printable(name), _LONGEST_NAME) or "report"
-        self.size_bytes = 0
-        self._limit_bytes = limit_bytes
-        self._digest = hashlib.sha256()
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115  (it is a context manager itself)
-        self.bytes_read = 0
-
-    @classmethod
-    def of(cls, name: str, source: Iterable[bytes], *, limit_bytes: int) -> Self:
-        """All of that source. Raises ReportRefused where it is too large."""
-        report = cls(name, limit_bytes=limit_bytes)
-        try:
-            for piece in source:
-                report.write(piece)
-        except BaseException:
-            report.close()
-            raise
-        return report
-
-    def write(self, piece: bytes) -> None:
-        """The next bytes. Raises ReportRefused where there are too many."""
-        self.size_bytes += len(piece)
-        if self.size_bytes > self._limit_bytes:
-            raise ReportRefused(
-                f"{self.name} is larger than {self._limit_bytes:,} bytes (reconciliation.report_limit_bytes). Nothing was stored"
-            )
-        self._digest.update(piece)
-        self._file.write(piece)
-
-    @property
-    def digest(self) -> bytes:
-        """Of what has come so far: the whole of it, once all has."""
-        return self._digest.digest()
-
-    def pieces(self) -> Iterator[bytes]:
-        """All bytes from the first on, in pieces; `bytes_read` goes along."""
-        self._file.seek(0)
-        self.bytes_read = 0
-        while piece := self._file.read(_PIECE_BYTES):
-            self.bytes_read += len(piece)
-            yield piece
-
-    def close(self) -> None:
-        """Forgets the bytes."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
 
 async def import_report(
@@ -204,9 +144,10 @@ async def import_report(
     async with lease() as connection:
         batch, new = await settlements.open_batch(connection, batch, Who(actor=actor, cause=cause, at=now))
     reopened: tuple[tuple[date, str], ...] = ()
-    resumed_after = 0 if new else batch.lines_done
-    if batch.state is BatchState.IMPORTING:
-        reading = _Reading(first, items, batch, rules.chunk_rows)
+    unfinished = batch.state is BatchState.IMPORTING
+    resumed_after = batch.lines_done if unfinished else 0
+    if unfinished:
+        reading = Reading(first, items, batch, rules.chunk_rows)
         importing = _Importing(lease, batch, rules, actor, cause, clock)
         while lines := await reading.chunk():
             await importing.write(lines)
@@ -217,87 +158,12 @@ async def import_report(
         return Imported(
             batch=batch,
             new=new,
+            changed=unfinished,
             resumed_after=resumed_after,
             sums=tuple(await settlement_batches.sums(connection, batch.id)),
             findings=await settlement_batches.findings_by_kind(connection, batch.id),
             reopened=reopened,
         )
-
-
-# --- reading the file -------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Lines:
-    """A chunk of the file as it was read."""
-
-    to: int
-    rows: Sequence[SettlementRow]
-    unreadable: Sequence[UnreadableLine]
-
-
-class _Reading:
-    """Walks through a report from its first line, and hands out what is not stored yet.
-
-    The totals are those of the whole file, so lines that are stored are read all the same. A line that cannot be read is put down to the
-    day of the line before it that can: a report has its lines in their order in time, or nearly.
-    """
-
-    def __init__(self, first: ReportItem, items: Iterator[ReportItem], batch: Batch, chunk_rows: int) -> None:
-        self._items = _with_first(first, items)
-        self._done = batch.lines_done
-        self._received_on = batch.received_at.date()
-        self._chunk_rows = chunk_rows
-        self._day: date | None = None
-        self.last_day: date | None = None
-        self._holding: list[Tie] = []
-        self._broken: list[Tie] = []
-
-    @property
-    def ties(self) -> tuple[Tie, ...]:
-        """The totals that the report states, as far as it is read; those that do not hold first."""
-        return (*self._broken, *self._holding)
-
-    async def chunk(self) -> _Lines | None:
-        """The next lines; None at the end of the file."""
-        rows: list[SettlementRow] = []
-        bad: list[tuple[BadRow, date | None]] = []
-        last = 0
-        seen = 0
-        for item in self._items:
-            seen += 1
-            if seen % _ITEMS_BETWEEN_CHECKPOINTS == 0:
-                await trio.lowlevel.checkpoint()
-            if isinstance(item, Tie):
-                self._keep(item)
-                continue
-            if isinstance(item, SettlementRow):
-                self._day = item.booked_on
-                self.last_day = item.booked_on if self.last_day is None else max(self.last_day, item.booked_on)
-            if item.line <= self._done:
-                continue
-            if isinstance(item, SettlementRow):
-                rows.append(canonical(item))
-            else:
-                bad.append((item, self._day))
-            last = item.line
-            if len(rows) + len(bad) >= self._chunk_rows:
-                break
-        if not last:
-            return None
-        # Before the first line that can be read there is no day: that of the one that follows is the nearest.
-        otherwise = rows[0].booked_on if rows else self._received_on
-        return _Lines(to=last, rows=rows, unreadable=[UnreadableLine(bad=one, day=day or otherwise) for one, day in bad])
-
-    def _keep(self, tie: Tie) -> None:
-        kept = self._holding if tie.holds else self._broken
-        if len(kept) < MOST_TIES:
-            kept.append(tie)
-
-
-def _with_first(first: ReportItem, rest: Iterator[ReportItem]) -> Iterator[ReportItem]:
-    yield first
-    yield from rest
 
 
 # --- judging and writing ----------------------------------------------------------------------------------------------------------------
@@ -315,7 +181,7 @@ class _Importing:
         self._cause = cause
         self._clock = clock
 
-    async def write(self, lines: _Lines) -> None:
+    async def write(self, lines: Lines) -> None:
         """Judges these lines and writes them in one transaction."""
 
         async def change(connection: Connection, who: Who) -> Written:

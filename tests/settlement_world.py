@@ -18,7 +18,8 @@ from payorch import settlements
 from payorch.domain.matching import Policy
 from payorch.domain.money import Money
 from payorch.domain.settlement import BadRow, NotAReport, ReportItem, RowKind, SettlementRow, Tie
-from payorch.settlements import Imported, Progress, Report, Rules
+from payorch.settlement_file import Report
+from payorch.settlements import Imported, Progress, Rules
 from payorch.store import rows
 from payorch.store.driver import Connection
 from payorch.store.journal import Journal

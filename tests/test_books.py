@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,18 @@ from connectors.simulator.faults import FaultState
 from connectors.simulator.ledger import Ledger
 from connectors.simulator.records import EntryType
 from connectors.simulator.records import Payment as Charge
-from payorch import books, books_report, cli
+from payorch import books, books_report, books_tables, cli
 from payorch.books import Scope, Verdict
 from payorch.domain import events as e
 from payorch.domain import identifiers
-from payorch.domain.books import Kind, Standing
+from payorch.domain.books import Standing
+from payorch.domain.books_findings import Kind
 from payorch.domain.disputes import DisputeStatus
+from payorch.domain.money import Money
 from payorch.domain.payment import Name, OperationState
+from payorch.domain.postings import postings
 from payorch.domain.records import Hold
+from payorch.domain.settlement import RowKind, RowState, SettlementRow
 from payorch.psp_books import BooksUnreadable, PspBooks, beside
 from payorch.store import books as kept_books
 from payorch.store.driver import Connection
@@ -218,7 +222,7 @@ async def test_pages_and_nothing_at_all(journal: Journal, connection: Connection
     assert (await checked(connection, ledger)).whole
     assert "There are no payments." in books_report.text(await checked(connection, None))
     monkeypatch.setattr(books, "PAGE_PAYMENTS", 2)
-    monkeypatch.setattr(books, "ANSWERS_PAGE", 2)
+    monkeypatch.setattr(books_tables, "ANSWERS_PAGE", 2)
     monkeypatch.setattr(control, "LEDGER_PAGE", 3)
     await a_day(journal, ledger)
     verdict = await checked(connection, ledger)
@@ -243,7 +247,8 @@ async def test_held_and_reviewed_payments_are_counted_apart(journal: Journal, co
 NO_TRIGGERS = "SET session_replication_role = replica; ALTER TABLE payorch.journal DISABLE TRIGGER ALL;"
 CAPTURED = "(SELECT id FROM payorch.payments WHERE captured = 2500)"
 LAST = "(SELECT max(id::text)::uuid FROM payorch.payments)"
-DAMAGE = {
+OF_SUMS = {Kind.TOTAL_DIFFERS, Kind.ACCOUNT_DIFFERS, Kind.MOVED_DIFFERS, Kind.MOVEMENT_ASTRAY}
+DAMAGE: dict[str, dict[Kind, int]] = {
     "UPDATE payorch.payments SET captured = captured - 1 WHERE captured = 2500": {Kind.ROW_DIFFERS: 1, Kind.TOTAL_DIFFERS: 1},
     "UPDATE payorch.payments SET state = 'FAILED' WHERE captured = 2500": {Kind.ROW_DIFFERS: 1},
     "UPDATE payorch.payments SET version = version + 1 WHERE captured = 2500": {Kind.ROW_DIFFERS: 1},
@@ -261,8 +266,8 @@ DAMAGE = {
     f"INSERT INTO payorch.disputes SELECT '{'f' * 32}', id, merchant_id, attempt_id, psp_reference, stage, status, amount, currency,"
     " reason, respond_by, created_at, updated_at FROM payorch.disputes": {Kind.ROW_ASTRAY: 1},
     f"DELETE FROM payorch.attempts WHERE payment_id = {CAPTURED}": {Kind.ROW_ASTRAY: 1},
-    "DELETE FROM payorch.payments WHERE captured = 2500": {Kind.ROW_ASTRAY: 3, Kind.CLAIM_ASTRAY: 1},
-    f"DELETE FROM payorch.payments WHERE id = {LAST}": {Kind.ROW_ASTRAY: 3, Kind.CLAIM_ASTRAY: 1},
+    "DELETE FROM payorch.payments WHERE captured = 2500": {Kind.ROW_ASTRAY: 4, Kind.CLAIM_ASTRAY: 1},
+    f"DELETE FROM payorch.payments WHERE id = {LAST}": {Kind.ROW_ASTRAY: 4, Kind.CLAIM_ASTRAY: 1},
     "DELETE FROM payorch.journal WHERE name = 'CaptureSucceeded'": {
         Kind.ROW_DIFFERS: 4, Kind.ILLEGAL_STORY: 1, Kind.GAP: 1, Kind.NO_TIMER: 2,
     },
@@ -276,6 +281,20 @@ DAMAGE = {
         Kind.ANSWER_ASTRAY: 1
     },
     "UPDATE payorch.idempotency_keys SET answered_at = now(), status = 201, body = 'x' WHERE key = 'key-0'": {Kind.ANSWER_ASTRAY: 1},
+    f"UPDATE payorch.movements SET amount = amount + 1 WHERE payment_id = {CAPTURED}": {Kind.MOVED_DIFFERS: 1, Kind.ACCOUNT_DIFFERS: 1},
+    "UPDATE payorch.movements SET kind = 'refund' WHERE amount = 2500": {
+        Kind.MOVED_DIFFERS: 2, Kind.MOVEMENT_ASTRAY: 1, Kind.ACCOUNT_DIFFERS: 1,
+    },
+    "DELETE FROM payorch.movements WHERE kind = 'refund'": {Kind.MOVED_DIFFERS: 1, Kind.ACCOUNT_DIFFERS: 1},
+    "UPDATE payorch.movements SET debit = 'suspense:psp_one' WHERE amount = 2500": {Kind.MOVEMENT_ASTRAY: 1, Kind.ACCOUNT_DIFFERS: 1},
+    "UPDATE payorch.movements SET subject_id = payment_id WHERE amount = 2500": {Kind.MOVEMENT_ASTRAY: 1, Kind.MOVED_DIFFERS: 1},
+    "UPDATE payorch.movements SET merchant_id = payment_id WHERE amount = 2500": {Kind.MOVEMENT_ASTRAY: 1},
+    "UPDATE payorch.movements SET sequence = 99 WHERE amount = 2500": {Kind.MOVEMENT_ASTRAY: 1},
+    "UPDATE payorch.movements SET currency = 'USD' WHERE amount = 2500": {Kind.MOVED_DIFFERS: 2, Kind.ACCOUNT_DIFFERS: 2},
+    "UPDATE payorch.movements SET batch_id = payment_id, line = 1 WHERE amount = 2500": {Kind.MOVEMENT_ASTRAY: 1},
+    f"UPDATE payorch.movements SET payment_id = '{'f' * 32}' WHERE amount = 2500": {Kind.ROW_ASTRAY: 1, Kind.MOVED_DIFFERS: 1},
+    "INSERT INTO payorch.settlement_postings SELECT id, 1, 1, 'psp_one', 'EUR', 'psp_balance:psp_one', 'psp_receivable:psp_one', 5, now()"
+    " FROM payorch.payments WHERE captured = 2500": {Kind.ACCOUNT_DIFFERS: 2},
     f"UPDATE payorch.attempts SET psp_key = (SELECT psp_key FROM payorch.attempts WHERE payment_id = {CAPTURED})"
     " WHERE state = 'PREPARED'": {Kind.KEY_TWICE: 1, Kind.ROW_DIFFERS: 1},
 }  # fmt: skip
@@ -287,7 +306,7 @@ async def test_each_damage_to_our_books_is_found(
 ) -> None:
     """By somebody with every right, who switched the protections off. On whichever page it is."""
     monkeypatch.setattr(books, "PAGE_PAYMENTS", 2)
-    monkeypatch.setattr(books, "ANSWERS_PAGE", 2)
+    monkeypatch.setattr(books_tables, "ANSWERS_PAGE", 2)
     await a_day(journal, ledger)
 
     def damage() -> None:
@@ -303,9 +322,63 @@ async def test_each_damage_to_our_books_is_found(
     verdict = await checked(connection, None)
     assert not verdict.whole
     # Of a change in sums it is told too; only where the sums are what was changed is that of interest here.
-    told = {kind: count for kind, count in verdict.found.items() if kind is not Kind.TOTAL_DIFFERS or kind in DAMAGE[statement]}
+    told = {kind: count for kind, count in verdict.found.items() if kind not in OF_SUMS or kind in DAMAGE[statement]}
     assert told == DAMAGE[statement]
     assert "NOT whole" in books_report.text(verdict)
+
+
+# --- the ledger -------------------------------------------------------------------------------------------------------------------------
+
+_REPORTED = """
+INSERT INTO payorch.settlement_batches
+VALUES ($1, 'psp_one', decode(repeat('00', 32), 'hex'), 'report', 'imported', 1, 1, 0, 0, 0, '[]', now(), now(), 'somebody');
+"""
+_ROW = """
+INSERT INTO payorch.settlement_rows (batch_id, line, connector, identity, kind, type, booked_on, gross, currency, fee, net, net_currency,
+    psp_operation, psp_payment, our_references, state, key, payment_id, sequence, subject_id)
+SELECT %(batch)s, 1, connector, '1', kind, 'x', '2026-03-02', %(gross)s, 'EUR', 70, %(net)s, 'EUR', '', '', '', 'matched', 'psp_operation',
+    payment_id, sequence, subject_id FROM payorch.movements WHERE amount = 2500
+"""
+_POSTING = """
+INSERT INTO payorch.settlement_postings
+VALUES (%(batch)s, 1, %(leg)s, 'psp_one', %(currency)s, %(debit)s, %(credit)s, %(amount)s, '2026-03-02')
+"""
+
+
+@pytest.mark.parametrize("gross", [2500, 2400])
+async def test_what_a_report_has_is_no_longer_due_but_for_what_it_differs_by(
+    journal: Journal, connection: Connection, ledger: Ledger, database: Database, gross: int
+) -> None:
+    await a_day(journal, ledger)
+    batch = "0190aabb-ccdd-7000-8000-0000000000bb"
+    line = SettlementRow(
+        line=1, kind=RowKind.CAPTURE, type="x", identity="1", booked_on=date(2026, 3, 2), gross=Money(gross, "EUR"), fee=Money(70, "EUR"),
+        net=Money(gross - 70, "EUR"),
+    )  # fmt: skip
+
+    def due(verdict: Verdict) -> dict[str, int]:
+        return {one.account: one.amount for one in verdict.accounts if one.currency == "EUR" and "merchant" not in one.account}
+
+    before = due(await checked(connection, None))
+    with psycopg.connect(database.owner, autocommit=True) as owner:
+        owner.execute(_REPORTED.replace("$1", f"'{batch}'").encode())
+        owner.execute(_ROW.encode(), {"batch": batch, "gross": gross, "net": gross - 70})
+        assert not (await checked(connection, None)).whole  # the line says so, and the movement does not
+        owner.execute(b"UPDATE payorch.movements SET settlement = 'settled', batch_id = %s, line = 1 WHERE amount = 2500", [batch])
+        assert not (await checked(connection, None)).whole  # nothing is booked of it
+        for one in postings(line, RowState.MATCHED, connector="psp_one"):
+            legs = {"batch": batch, "leg": one.leg, "currency": one.amount.currency, "amount": one.amount.minor}
+            owner.execute(_POSTING.encode(), {**legs, "debit": one.debit, "credit": one.credit})
+    verdict = await checked(connection, None)
+    assert verdict.whole, books_report.text(verdict)
+    assert due(verdict) == {
+        "psp_receivable:psp_one": before["psp_receivable:psp_one"] - gross, "psp_balance:psp_one": gross - 70, "psp_fees:psp_one": 70,
+    }  # fmt: skip
+    text, data = books_report.text(verdict), books_report.data(verdict)
+    assert re.search(r"^psp_fees:psp_one +EUR +0.70$", text, re.MULTILINE)
+    assert re.search(r"^owed to merchants +EUR +\S+$", text, re.MULTILINE)
+    assert {"account": "psp_fees:psp_one", "currency": "EUR", "balance": 70} in data["ledger"]["accounts"]
+    assert data["ledger"]["movements"] == verdict.movements > 0
 
 
 # --- differences from the PSP -----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from payorch.domain import identifiers
 from payorch.domain.matching import Policy, Tolerance
 from payorch.domain.money import Money
 from payorch.domain.settlement import RowKind, RowState, SettlementRow, Tie
-from payorch.settlements import MOST_TIES, Progress, Report, ReportRefused
+from payorch.settlement_file import MOST_TIES, Report, ReportRefused
+from payorch.settlements import Progress
 from payorch.store import audit, settlement_batches, settlement_rows
 from payorch.store.settlement_batches import BatchState
 from tests.conftest import Database
@@ -206,6 +207,7 @@ async def test_the_same_report_again_changes_nothing_and_says_so(world: World) -
     again = await world.take(content, name="another name.csv", chunk_rows=3)
     assert await world.contents() == before
     assert not again.new
+    assert not again.changed
     assert (again.batch, again.sums, again.findings) == (first.batch, first.sums, first.findings)
 
 

@@ -12,7 +12,9 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
-from payorch.domain.books import AT_REST, Finding, Kind
+from payorch.domain.books import AT_REST
+from payorch.domain.books_findings import Finding, Kind
+from payorch.domain.books_ledger import MovementView
 from payorch.domain.disputes import Dispute
 from payorch.domain.payment import OPEN_ATTEMPT, OPEN_OPERATION, AttemptState, State
 from payorch.domain.records import OperationKind, Origin, Payment
@@ -112,10 +114,11 @@ class Kept(Struct, frozen=True, kw_only=True, gc=False):
     attempts: tuple[AttemptView, ...] = ()
     operations: tuple[OperationView, ...] = ()
     disputes: tuple[DisputeView, ...] = ()
+    movements: tuple[MovementView, ...] = ()
 
 
 def check(kept: Kept) -> list[Finding]:
-    """Everything that is wrong with one payment in our own books."""
+    """Everything that is wrong with one payment in our own books, but for its movements (`books_ledger`)."""
     found = _dense(kept)
     if not kept.sequences:
         found.append(Finding(kind=Kind.ROW_ASTRAY, payment_id=kept.id, detail="a row of payments, and no event in the journal"))

@@ -129,6 +129,8 @@ _Id: TypeAlias = tuple[str, int | None, str, MovementKind]
 _KEYS: Final = (Key.PSP_OPERATION, Key.OUR_OPERATION, Key.PSP_PAYMENT, Key.OUR_OPERATION)
 _OPERATION, _OURS, _PAYMENT, _LAST, _RELATIVE, _NOTHING = range(6)
 _NOT_YET: Final = frozenset(str(state) for state in OPEN_ATTEMPT | OPEN_OPERATION)
+_ASKED_FOR: Final = frozenset({MovementKind.CAPTURE, MovementKind.REFUND})
+"""What we ask PSPs for, so that our books can deny it. Disputes and reversals are the PSP's to tell, and a line that does is news."""
 _WITHOUT_LINE: Final = (None, SettlementState.PENDING)
 _HOLDS: Final = str(AttemptState.AUTHORIZED)
 _OPERATIONS_TAKE: Final = frozenset({_HOLDS, str(AttemptState.VOIDED)})
@@ -226,13 +228,13 @@ def _key(row: SettlementRow, candidate: Candidate, operations: tuple[str, ...], 
     return None
 
 
-def _turn(row: SettlementRow, options: list[_Option], relatives: list[_Option]) -> tuple[int, int, bool, bool, str, int]:
-    """When a line has its turn to choose among those of its chunk: total, and of the line alone."""
+def _turn(row: SettlementRow, options: list[_Option], relatives: list[_Option]) -> tuple[int, int, bool, bool, str]:
+    """When a line has its turn to choose among those of its chunk, no two of which have the same identity."""
     if not options:
-        return (_RELATIVE if relatives else _NOTHING, 0, False, False, row.identity, row.line)
+        return (_RELATIVE if relatives else _NOTHING, 0, False, False, row.identity)
     best = options[0] if len(options) == 1 else min(options, key=lambda option: option[:2])
     inexact = all(_inexact(row, option.candidate) for option in options if option[:2] == best[:2])
-    return (best.tier, best.place, inexact, len(options) > 1, row.identity, row.line)
+    return (best.tier, best.place, inexact, len(options) > 1, row.identity)
 
 
 def _inexact(row: SettlementRow, candidate: Candidate) -> bool:
@@ -248,14 +250,14 @@ def _standing(candidate: Candidate, taken: Collection[_Id]) -> _Standing:
         return _Standing.TAKEN
     if candidate.sequence is not None:
         return _Standing.FREE if candidate.settlement in _WITHOUT_LINE else _Standing.TAKEN
-    if candidate.unresolved or candidate.state in _NOT_YET:
+    if candidate.unresolved or candidate.state in _NOT_YET or candidate.kind not in _ASKED_FOR:
         return _Standing.UNRESOLVED
     return _Standing.HELD if candidate.state == _HOLDS else _Standing.OTHERWISE
 
 
-def _near(row: SettlementRow, candidate: Candidate) -> tuple[int, str, int, str]:
+def _near(row: SettlementRow, candidate: Candidate) -> tuple[int, str, int, str, str]:
     """The nearest date first, then whatever makes the order of candidates a total one."""
-    return (abs((candidate.day - row.booked_on).days), candidate.payment_id, candidate.sequence or 0, candidate.subject_id)
+    return (abs((candidate.day - row.booked_on).days), candidate.payment_id, candidate.sequence or 0, candidate.subject_id, candidate.kind)
 
 
 def _another(row: SettlementRow, candidate: Candidate) -> bool:
@@ -348,7 +350,7 @@ class _Judge:
             and abs((one.day - row.booked_on).days) <= self.policy.suggest_days
             and _standing(one, self.taken) is not _Standing.TAKEN
         ]
-        like.sort(key=lambda one: (one.kind != kind, *_near(row, one), one.kind))
+        like.sort(key=lambda one: (one.kind != kind, _near(row, one)))
         return tuple(like[:MOST_SUGGESTIONS])
 
     def _free(self, candidate: Candidate) -> bool:

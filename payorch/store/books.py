@@ -23,6 +23,7 @@ from payorch.domain.evolve import replay
 from payorch.domain.identifiers import uuid_of
 from payorch.domain.payment import IllegalTransition
 from payorch.domain.records import Payment
+from payorch.store import ledger
 from payorch.store.driver import Connection
 from payorch.store.query import all_rows
 
@@ -85,6 +86,7 @@ async def kept(connection: Connection, ids: Sequence[UUID]) -> list[Kept]:
     attempts = _grouped(await all_rows(connection, _ATTEMPTS, [wanted]))
     operations = _grouped(await all_rows(connection, _OPERATIONS, [wanted]))
     disputes = _grouped(await all_rows(connection, _DISPUTES, [wanted]))
+    moved = await ledger.movements_of(connection, wanted)
     histories = _grouped(events)
     found = []
     for id_ in wanted:
@@ -100,6 +102,7 @@ async def kept(connection: Connection, ids: Sequence[UUID]) -> list[Kept]:
                 attempts=tuple(_attempt(row) for row in attempts.get(id_, [])),
                 operations=tuple(_operation(row) for row in operations.get(id_, [])),
                 disputes=tuple(_dispute(row) for row in disputes.get(id_, [])),
+                movements=tuple(moved.get(id_, ())),
             )
         )
     return found
@@ -214,6 +217,7 @@ _STRAYS: Final = {
     "operations": _STRAY.format("payment_id", "operations", ""),
     "disputes": _STRAY.format("payment_id", "disputes", ""),
     "outbox": _STRAY.format("payment_id", "outbox", ""),
+    "movements": _STRAY.format("payment_id", "movements", ""),
 }
 _DOUBLED_KEYS: Final = """
 SELECT psp_key, array_agg(DISTINCT payment_id) FROM (

@@ -16,10 +16,7 @@ from msgspec.structs import replace
 from payorch.books_words import ABOUT, amount, meaning
 from payorch.domain import decide
 from payorch.domain.books import (
-    INVARIANT,
     Charge,
-    Finding,
-    Kind,
     Line,
     Movement,
     Standing,
@@ -29,6 +26,7 @@ from payorch.domain.books import (
     standing,
     torn,
 )
+from payorch.domain.books_findings import INVARIANT, Finding, Kind
 from payorch.domain.books_own import Kept, check
 from payorch.domain.events import HoldSet, OperationOpened
 from payorch.domain.intent import CaptureMode

@@ -6,10 +6,11 @@ was told (`tellings`).
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Final
 
+from payorch.domain import identifiers
 from payorch.domain.payment import HOLDING_ATTEMPT, OPEN_ATTEMPT, OPEN_OPERATION, TERMINAL, State
 from payorch.domain.records import Payment
 from payorch.store import audit, reads
@@ -29,6 +30,7 @@ async def check(world: World, runtime: Runtime, merchants: Sequence[Merchant], c
     payments = await reads.load_many(connection, [row.id for row in rows])
     assert (await audit.verify(connection)).whole, "A2: the hash chain is broken"
     _views_are_replays(rows, payments)
+    _ledger_is_whole(world, runtime.merchant_id, payments)
     _merchants_were_told_the_truth(merchants, payments)
     orders = {merchant.order.payment_id: merchant.order for merchant in merchants}
     for payment in payments.values():
@@ -63,6 +65,41 @@ def _views_are_replays(rows: Sequence[reads.PaymentRow], payments: dict[str, Pay
         view = (row.state, row.version, row.captured_minor, row.refunded_minor, row.held)
         replayed = (payment.state, payment.version, payment.captured_minor, payment.refunded_minor, payment.hold is not None)
         assert view == replayed, f"A1: the view of {row.id} says {view}, its journal {replayed}"
+
+
+def _ledger_is_whole(world: World, merchant_id: str, payments: dict[str, Payment]) -> None:
+    """M4: the double entries of each payment say what it says, and the merchant's account is the sum of them all."""
+    moved: Counter[tuple[str, str, str]] = Counter()
+    for row in world.watch.rows(_MOVED):
+        moved[identifiers.text("pay", row["payment_id"]), row["kind"], row["currency"]] = row["amount"]
+    owed: Counter[str] = Counter()
+    for payment in payments.values():
+        currency = payment.intent.amount.currency
+        sums = {"capture": payment.captured_minor, "refund": payment.refunded_minor}
+        if all(one.amount.currency == currency for one in payment.disputes):
+            sums["chargeback"] = payment.disputed_minor
+        for kind, minor in sums.items():
+            there = moved[payment.id, kind, currency] - moved[payment.id, f"{kind}_reversed", currency]
+            assert there == minor, f"M4: {payment.id} says {kind} {minor}, its double entries {there}"
+            world.seen[f"ledger:{kind}"] += minor > 0
+    for (payment_id, kind, currency), minor in moved.items():
+        assert payment_id in payments, f"M4: {payment_id} has movements and is no payment"
+        to_the_merchant = kind in ("capture", "refund_reversed", "chargeback_reversed")
+        owed[currency] += minor if to_the_merchant else -minor
+    accounts = {row["currency"]: -row["amount"] for row in world.watch.rows(_PAYABLE) if row["account"].endswith(merchant_id)}
+    booked = {currency: minor for currency, minor in owed.items() if minor}
+    assert booked == {currency: minor for currency, minor in accounts.items() if minor}, (
+        f"M4: the merchant is owed {dict(owed)} by his payments, {accounts} by his account"
+    )
+
+
+_MOVED: Final = """
+SELECT payment_id, kind, currency, sum(amount)::bigint AS amount FROM payorch.movements GROUP BY payment_id, kind, currency
+"""
+_PAYABLE: Final = """
+SELECT account, currency, sum(amount)::bigint AS amount FROM payorch.ledger_lines WHERE account LIKE 'merchant_payable:%'
+GROUP BY account, currency
+"""
 
 
 def _merchants_were_told_the_truth(merchants: Sequence[Merchant], payments: dict[str, Payment]) -> None:

@@ -58,6 +58,16 @@ SOUND: Final[dict[str, str]] = {
         " SELECT fence_key FROM payorch.attempts WHERE fence_key IS NOT NULL UNION ALL"
         " SELECT psp_key FROM payorch.operations WHERE psp_key IS NOT NULL) AS keys GROUP BY psp_key HAVING count(*) > 1"
     ),
+    "M4: the ledger is not where the payment is": (
+        "SELECT p.id FROM payorch.payments AS p FULL JOIN (SELECT payment_id,"
+        " sum(CASE kind WHEN 'capture' THEN amount WHEN 'capture_reversed' THEN -amount ELSE 0 END) AS captured,"
+        " sum(CASE kind WHEN 'refund' THEN amount WHEN 'refund_reversed' THEN -amount ELSE 0 END) AS refunded"
+        " FROM payorch.movements GROUP BY payment_id) AS m ON m.payment_id = p.id"
+        " WHERE coalesce(p.captured, -1) <> coalesce(m.captured, 0) OR coalesce(p.refunded, -1) <> coalesce(m.refunded, 0)"
+    ),
+    "M4: a double entry does not balance": (
+        "SELECT stream_id FROM payorch.ledger_lines GROUP BY source, stream_id, number, currency HAVING sum(amount) <> 0"
+    ),
     "S2: a view is not where its journal is": (
         "SELECT p.id FROM payorch.payments AS p JOIN (SELECT stream_id, max(sequence) AS last, count(*) AS dense FROM payorch.journal"
         " WHERE stream = 'payment' GROUP BY stream_id) AS j ON j.stream_id = p.id WHERE p.version <> j.last OR j.last <> j.dense"

@@ -19,6 +19,7 @@ from payorch.store.driver import Connection
 from payorch.store.items import Append, Appended
 from payorch.store.journal import Fenced, Journal
 from payorch.store.migrate import MigrationFailed, SchemaMismatch, check, load, migrate
+from payorch.store.movement_rows import movement
 from tests.conftest import Database
 from tests.store.stories import START, Story, connected, journal_on, rows_of
 
@@ -109,8 +110,8 @@ async def test_whoever_is_interrupted_goes_on_from_there(older: Database, monkey
     class Death(Exception):
         pass
 
-    honest, calls = backfill.movement, iter(range(5))
-    monkeypatch.setattr(backfill, "movement", lambda one: honest(one) if next(calls, None) is not None else _die(Death()))
+    calls = iter(range(5))
+    monkeypatch.setattr(backfill, "movement", lambda one: movement(one) if next(calls, None) is not None else _die(Death()))
     monkeypatch.setattr("payorch.store.migrate.backfill.fill", _in_pages_of_two)
     with pytest.raises(Death):
         await migrate(older.owner)
