@@ -60,7 +60,7 @@ from payorch.reconciling import RECONCILER, Reconciliation
 from payorch.routes import ROUTING, Reload, Routes
 from payorch.sections import ConnectorSettings
 from payorch.settings import Settings
-from payorch.store import connector_reads, dispute_reads, identities, inbox_reads, reads
+from payorch.store import connector_reads, dispute_reads, identities, inbox_reads, ledger, reads
 from payorch.store.driver import Connection
 from payorch.store.items import Append, Item, Result
 from payorch.store.journal import Fenced, Journal
@@ -400,6 +400,7 @@ class Platform:
                 load_payment=lambda payment_id: self.read(reads.load_payment, payment_id),
                 load_payments=lambda payment_ids: self.read(reads.load_many, payment_ids),
                 load_events=lambda payment_id: self.read(reads.load_events, payment_id),
+                load_settlements=lambda payment_ids: self.read(ledger.settlement_states, payment_ids),
                 load_notices=lambda payment_id, limit: self.read(inbox_reads.notices_of, payment_id, limit=limit),
                 find_operation=lambda operation_id: self.read(reads.find_operation, operation_id),
                 search=lambda what, *, limit, after: self.read(reads.search, what, limit=limit, after=after),
@@ -419,7 +420,7 @@ class Platform:
             ),
             ReconciliationEdge(
                 *(self._settings, registry.CONNECTORS), clock=self._ports.clock, entropy=self._ports.entropy,
-                read=self.read, write=self.write, lease=self._store.pool.lease,
+                read=self.read, write=self.write, lease=self._store.pool.lease, wake=self._reconciliation.wake,
             ).surroundings(),
             http_class=LeanHTTPConnection,
         )  # fmt: skip

@@ -18,7 +18,7 @@ from payorch.api.answering import CREATE, Answering, Asked, Said
 from payorch.api.auth import Doorman, Pace
 from payorch.api.contracts import capture_from, check_cancel, confirm_from, create_from, refund_from, void_from
 from payorch.api.headers import HeaderRefused, Headers, idempotency_key
-from payorch.api.present import operation_json, page_json, payment_json
+from payorch.api.present import Settled, may_have_moved, operation_json, page_json, payment_json
 from payorch.api.reading import Body, identifier, json_response, object_of, whole_body
 from payorch.api.refusal import Refusal, not_found
 from payorch.api.searching import page_of
@@ -149,7 +149,7 @@ class MerchantApi:
         payment = await self._around.load_payment(identifier(payment_id, "pay"))
         if payment is None or payment.merchant_id != merchant_id:
             raise not_found()
-        return json_response(payment_json(payment))
+        return json_response(payment_json(payment, await self._settled(payment)))
 
     async def show_capture(self, capture_id: str) -> Response:
         """A capture as it stands, with its payment inside."""
@@ -169,7 +169,11 @@ class MerchantApi:
         payment = await self._around.load_payment(payment_id) if payment_id is not None else None
         if payment is None or payment.merchant_id != merchant_id:
             raise not_found()
-        return json_response(operation_json(payment, operation_id))
+        return json_response(operation_json(payment, operation_id, await self._settled(payment)))
+
+    async def _settled(self, payment: Payment) -> Settled:
+        found = await self._around.load_settlements([payment.id]) if may_have_moved(payment) else {}
+        return found.get(payment.id, ())
 
     async def timeline(self, payment_id: str) -> Response:
         """Every event of the payment's life."""
@@ -190,7 +194,9 @@ class MerchantApi:
             return json_response(page_json([], None))
         rows, cursor = await self._around.search(page.search, limit=page.limit, after=page.after)
         payments = await self._around.load_payments([row.id for row in rows]) if rows else {}
-        return json_response(page_json([payments[row.id] for row in rows], cursor))
+        moved = [one.id for one in payments.values() if may_have_moved(one)]
+        settled = await self._around.load_settlements(moved) if moved else {}
+        return json_response(page_json([payments[row.id] for row in rows], cursor, settled))
 
     async def merchant(self, headers: Headers) -> str:
         """Who asks, within the pace that is theirs: the one way in for all of a merchant's calls. Raises Refusal."""

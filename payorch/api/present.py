@@ -1,16 +1,18 @@
 """How a payment looks to its merchant: one pure function from the domain's record to the JSON of the contract.
 
-The same bytes are the answer to a command, the body of GET, and the `payment` inside an announcement. What is left out is left out on
-purpose: tokens and fingerprints of payment methods, calls to PSPs with their keys, the customer's e-mail address, raw PSP answers.
+The same bytes are the answer to a command, the body of GET, and the `payment` inside an announcement. Only how money settled is known to
+GET alone, because no event of a payment tells of it: to everything else what has moved is pending. What is left out is left out on purpose:
+tokens and fingerprints of payment methods, calls to PSPs with their keys, the customer's e-mail address, raw PSP answers.
 
 Not here: the story of a payment (`timeline`), the models of these shapes for the OpenAPI document (`shapes`), HTTP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
+from uuid import UUID
 
 import msgspec
 
@@ -18,12 +20,16 @@ from payorch.domain.announcements import operation_of
 from payorch.domain.decide import OPERATION_PREFIX
 from payorch.domain.disputes import Dispute
 from payorch.domain.events import DisputeChange, DisputeOpened, Event
+from payorch.domain.identifiers import uuid_of
 from payorch.domain.intent import Customer, PaymentMethod
 from payorch.domain.outcome import ConnectorDetail, ErrorClass, Failure, NetworkDetail, NextAction
 from payorch.domain.payment import PUBLIC_STATUS, OperationState, State
 from payorch.domain.records import Attempt, Operation, OperationKind, Origin, Payment
+from payorch.domain.settlement import SettlementState, worst
 
 View: TypeAlias = dict[str, object]
+Settled: TypeAlias = Sequence[tuple[UUID, SettlementState]]
+"""The subjects of a payment's movements, and how each movement stands."""
 
 PUBLIC_OPERATION_STATUS: Final = {
     OperationState.REQUESTED: "pending",
@@ -48,24 +54,29 @@ _NO_NETWORK: Final = NetworkDetail()
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def payment_json(payment: Payment) -> bytes:
+def may_have_moved(payment: Payment) -> bool:
+    """Whether there may be movements of the payment: where not, how they settled need not be asked."""
+    return bool(payment.operations or payment.disputes) or any(one.held_since is not None for one in payment.attempts)
+
+
+def payment_json(payment: Payment, settled: Settled | None = None) -> bytes:
     """The payment of the contract, as UTF-8 JSON without white space."""
-    return _encode(payment_view(payment))
+    return _encode(payment_view(payment, settled))
 
 
-def operation_json(payment: Payment, operation_id: str) -> bytes:
+def operation_json(payment: Payment, operation_id: str, settled: Settled | None = None) -> bytes:
     """That operation of the payment, with the payment inside. KeyError where there is none.
 
     A void that came while money might still be moving has no operation of its own: it is shown as the wish that it is, without an id.
     """
     operation = payment.find_operation(operation_id)
     if operation is not None:
-        view = operation_view(operation)
+        view = operation_view(operation, settled)
     elif operation_id.startswith(f"{OPERATION_PREFIX[OperationKind.VOID]}_"):
         view = _wish_view(payment)
     else:
         raise KeyError(operation_id)
-    return _encode({**view, "payment": payment_view(payment)})
+    return _encode({**view, "payment": payment_view(payment, settled)})
 
 
 def answer_json(payment: Payment, operation_id: str | None) -> bytes:
@@ -73,9 +84,10 @@ def answer_json(payment: Payment, operation_id: str | None) -> bytes:
     return payment_json(payment) if operation_id is None else operation_json(payment, operation_id)
 
 
-def page_json(payments: Sequence[Payment], next_cursor: str | None) -> bytes:
-    """One page of a list."""
-    return _encode({"data": [payment_view(payment) for payment in payments], "next_cursor": next_cursor})
+def page_json(payments: Sequence[Payment], next_cursor: str | None, settled: Mapping[str, Settled] | None = None) -> bytes:
+    """One page of a list. settled: by payment; one that is not there has moved nothing."""
+    views = [payment_view(payment, None if settled is None else settled.get(payment.id, ())) for payment in payments]
+    return _encode({"data": views, "next_cursor": next_cursor})
 
 
 def announcement_json(event_id: str, type: str, sequence: int, payment: Payment, event: Event) -> bytes:
@@ -89,8 +101,8 @@ def announcement_json(event_id: str, type: str, sequence: int, payment: Payment,
     return _encode({"id": event_id, "type": type, "created_at": rfc3339(event.at), "sequence": sequence, "data": data})
 
 
-def payment_view(payment: Payment) -> View:
-    """The members of a payment, ready to be encoded."""
+def payment_view(payment: Payment, settled: Settled | None = None) -> View:
+    """The members of a payment, ready to be encoded. settled: None where nobody asked."""
     intent, state = payment.intent, payment.state
     attempts = payment.attempts
     holding = payment.holding_attempt
@@ -98,7 +110,7 @@ def payment_view(payment: Payment) -> View:
     captured = payment.captured_minor
     operations: dict[OperationKind, list[View]] = {kind: [] for kind in OperationKind}
     for operation in payment.operations:
-        operations[operation.kind].append(operation_view(operation))
+        operations[operation.kind].append(operation_view(operation, settled))
     return {
         "id": payment.id,
         "object": "payment",
@@ -130,7 +142,7 @@ def payment_view(payment: Payment) -> View:
         "refunds": operations[OperationKind.REFUND],
         "voids": operations[OperationKind.VOID],
         "disputes": [dispute_view(one, payment.id) for one in payment.disputes],
-        "settlement": {"status": "pending" if captured else "not_due"},
+        "settlement": {"status": _settlement(captured > 0, settled)},
         "retry_of": intent.retry_of,
         "metadata": intent.metadata,
         "version": payment.version,
@@ -139,7 +151,7 @@ def payment_view(payment: Payment) -> View:
     }
 
 
-def operation_view(operation: Operation) -> View:
+def operation_view(operation: Operation, settled: Settled | None = None) -> View:
     """A capture, void or refund, without the payment around it."""
     void = operation.kind is OperationKind.VOID
     return {
@@ -157,6 +169,7 @@ def operation_view(operation: Operation) -> View:
         "failure": failure_view(operation.failure),
         "psp_reference": operation.psp_reference,
         "origin": operation.origin,
+        "settlement": {"status": _settlement(operation.state is OperationState.SUCCEEDED and not void, settled, operation.id)},
         "created_at": rfc3339(operation.created_at),
         "updated_at": rfc3339(operation.updated_at),
     }
@@ -180,6 +193,14 @@ def dispute_view(dispute: Dispute, payment_id: str) -> View:
     }
 
 
+def _settlement(moved: bool, settled: Settled | None, subject_id: str | None = None) -> SettlementState:
+    """How it stands with the PSP's reports: the whole, or one subject. moved: what to say where nobody asked."""
+    if settled is None:
+        return SettlementState.PENDING if moved else SettlementState.NOT_DUE
+    subject = None if subject_id is None else uuid_of(subject_id)
+    return worst([state for of, state in settled if subject is None or of == subject])
+
+
 def _wish_view(payment: Payment) -> View:
     """A void without an operation: what became of the wish to release whatever the payment may come to hold."""
     ours = [one for one in payment.operations if one.kind is OperationKind.VOID and one.origin is Origin.SYSTEM]
@@ -200,6 +221,7 @@ def _wish_view(payment: Payment) -> View:
         "failure": failure_view(_CAPTURED_FIRST) if captured else None,
         "psp_reference": None,
         "origin": Origin.MERCHANT,
+        "settlement": {"status": SettlementState.NOT_DUE},
         "created_at": rfc3339(payment.updated_at),
         "updated_at": rfc3339(payment.updated_at),
     }

@@ -15,6 +15,7 @@ from payorch.domain.disputes import DisputeStage, DisputeStatus
 from payorch.domain.outcome import ErrorClass, Source
 from payorch.domain.payment import PUBLIC_STATUS, AttemptState, Name, State
 from payorch.domain.records import CancellationReason, Origin
+from payorch.domain.settlement import SettlementState
 from payorch.store.items import DeliveryState, NoticeState
 
 
@@ -88,6 +89,12 @@ class AttemptShape(_Shape):
     created_at: str = Field(description=_MOMENT)
 
 
+class SettlementShape(_Shape):
+    """Where the money stands with the PSP's settlement reports: of a payment, the worst of what it moved."""
+
+    status: str = Field(description=_one_of(SettlementState))
+
+
 class OperationShape(_Shape):
     """A capture, void or refund."""
 
@@ -104,12 +111,9 @@ class OperationShape(_Shape):
     failure: FailureShape | None
     psp_reference: str | None
     origin: str = Field(description=_one_of(Origin))
+    settlement: SettlementShape
     created_at: str = Field(description=_MOMENT)
     updated_at: str = Field(description=_MOMENT)
-
-
-class SettlementShape(_Shape):
-    status: str = Field(description="One of, today: not_due, pending, settled, mismatched, manually_reviewed.")
 
 
 class DisputeShape(_Shape):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
+from uuid import UUID
 
 from payorch.api.answering import Asker
 from payorch.api.contracts import Connectors
 from payorch.domain.records import Payment
+from payorch.domain.settlement import SettlementState
 from payorch.ports import Clock
 from payorch.store.identities import MerchantKey
 from payorch.store.inbox_reads import StoredNotice
@@ -68,7 +70,7 @@ class ApiSurroundings:
 
     identifier: a new id with that prefix. find_key: `identities.merchant_key`. stored_claim: `reads.stored_answer`. load_payment,
     load_payments (`reads.load_many`), load_events, find_operation (the payment of an operation's id), search: `payorch.store.reads`.
-    load_notices: `inbox_reads.notices_of`, so many of a payment.
+    load_settlements: `ledger.settlement_states`. load_notices: `inbox_reads.notices_of`, so many of a payment.
     write_answer: through the journal writer; it returns when the answer is durable, and raises JournalUnavailable where surely nothing was
     written. connectors: those that are switched on, see `contracts.connectors_of`. parts: at least `database` and `journal`. pepper: of API
     keys. return_key: `keys.derived_key` for `shopper.PURPOSE`.
@@ -83,6 +85,7 @@ class ApiSurroundings:
     load_payment: Callable[[str], Awaitable[Payment | None]]
     load_payments: Callable[[Sequence[str]], Awaitable[Mapping[str, Payment]]]
     load_events: Callable[[str], Awaitable[Sequence[Recorded]]]
+    load_settlements: Callable[[Sequence[str]], Awaitable[Mapping[str, Sequence[tuple[UUID, SettlementState]]]]]
     load_notices: Callable[[str, int], Awaitable[Sequence[StoredNotice]]]
     find_operation: Callable[[str], Awaitable[str | None]]
     search: SearchPayments

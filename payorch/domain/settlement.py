@@ -10,6 +10,7 @@ Not here: reading a report (each connector's `settlement`), our own movements (`
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -114,6 +115,14 @@ class SettlementState(StrEnum):
     SETTLED = "settled"
     MISMATCHED = "mismatched"  # a finding about it is open
     MANUALLY_REVIEWED = "manually_reviewed"  # people have explained the finding
+
+
+_WORST: Final = (SettlementState.MISMATCHED, SettlementState.PENDING, SettlementState.MANUALLY_REVIEWED, SettlementState.SETTLED)
+
+
+def worst(states: Collection[SettlementState]) -> SettlementState:
+    """How a whole stands whose movements stand so; NOT_DUE where there is none."""
+    return next((one for one in _WORST if one in states), SettlementState.NOT_DUE)
 
 
 class RowState(StrEnum):

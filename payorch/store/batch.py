@@ -238,6 +238,8 @@ def _check(item: Append) -> None:
     for one in item.movements:
         if one.payment_id != payment.id or not item.expected_version < one.sequence <= payment.version:
             raise ValueError("money moves by one of the step's own events only")
+    if len({(one.sequence, one.subject_id) for one in item.movements}) != len(item.movements):
+        raise ValueError("an event moves a subject's money once")
     for attempt in item.attempts:
         # Only where we cause it: a bound on what we ask for must not keep an answer from being written.
         if attempt.state is AttemptState.PREPARED and attempt.amount > payment.intent.amount:

@@ -385,7 +385,9 @@ def verdict(error: psycopg.Error) -> Result:
     if error.diag.constraint_name == "inbox_settled_once":
         return SettledBefore()
     follows = error.diag.constraint_name == "payments_version_follows"
-    sequence_taken = isinstance(error, psycopg.errors.UniqueViolation) and (error.diag.table_name or "").startswith("journal")
+    # A movement has its event's number, and which of the two rows the database sees first is its own affair.
+    numbered = (error.diag.table_name or "").startswith(("journal", "movements"))
+    sequence_taken = isinstance(error, psycopg.errors.UniqueViolation) and numbered
     if follows or sequence_taken:
         return Conflict()
     return Refused(error.diag.message_primary or type(error).__name__)

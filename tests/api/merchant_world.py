@@ -23,10 +23,12 @@ from payorch.domain import identifiers
 from payorch.domain.evolve import evolve, replay
 from payorch.domain.intent import CaptureMode, Intent, PaymentMethod
 from payorch.domain.money import Money
+from payorch.domain.movements import movements
 from payorch.domain.outcome import Approved, Declined, ErrorClass, Evidence, Failure, NextAction, Pending, Source, Unknown
 from payorch.domain.payment import AttemptState, Name, State
 from payorch.domain.records import Attempt, Payment, PreparedCall
 from payorch.domain.routing import Decision, Exclusion
+from payorch.domain.settlement import SettlementState
 from payorch.door import LeanHTTPConnection
 from payorch.keys import ENTROPY_BYTES, KeyKind, KeyMode, MintedKey, digest, mint
 from payorch.sections import HttpSettings
@@ -127,6 +129,15 @@ class Life:
     def attempt(self) -> Attempt:
         return self.payment.attempts[-1]
 
+    def moved(self) -> list[tuple[UUID, SettlementState]]:
+        """The subjects of its movements, of which no report has any."""
+        found: list[tuple[UUID, SettlementState]] = []
+        payment: Payment | None = None
+        for event in self.events:
+            before, payment = payment, evolve(payment, event)
+            found += [(identifiers.uuid_of(one.subject_id), SettlementState.PENDING) for one in movements(before, payment, event)]
+        return found
+
     def tell(self, name: Name, to: State, data: e.Data, actor: str = "system") -> Life:
         event = e.Event(name=name, to=to, at=self.at, actor=actor, cause="req_1", data=data)
         evolve(self.payment if self.events else None, event)
@@ -204,6 +215,8 @@ class World:
         self.searched: list[tuple[Search, int, str | None]] = []
         self.next_cursor: str | None = None
         self.key_reads = 0
+        self.settlement_reads = 0
+        self.settled: dict[str, list[tuple[UUID, SettlementState]]] = {}
         self.claim_reads = 0
         self.notices: list[StoredNotice] = []
         self.fail: dict[str, Exception] = {}
@@ -232,6 +245,7 @@ class World:
             load_payment=self.load_payment,
             load_payments=self.load_payments,
             load_events=self.load_events,
+            load_settlements=self.load_settlements,
             load_notices=self.load_notices,
             find_operation=self.find_operation,
             search=self.search,
@@ -290,6 +304,10 @@ class World:
 
     async def load_payments(self, payment_ids: Sequence[str]) -> dict[str, Payment]:
         return {one: self.lives[one].payment for one in payment_ids}
+
+    async def load_settlements(self, payment_ids: Sequence[str]) -> dict[str, list[tuple[UUID, SettlementState]]]:
+        self.settlement_reads += 1
+        return {one: self.settled.get(one) or self.lives[one].moved() for one in payment_ids}
 
     async def load_notices(self, payment_id: str, limit: int) -> list[StoredNotice]:
         return [one for one in self.notices if one.payment_id == payment_id][:limit]

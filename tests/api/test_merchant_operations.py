@@ -21,7 +21,7 @@ from tests.api.merchant_world import ANSWER_WITHIN_SECONDS, OTHER_KEY, charge, n
 
 MEMBERS = {
     "id", "object", "status", "outcome", "amount", "currency", "final", "reason", "reference", "metadata", "failure", "psp_reference",
-    "origin", "created_at", "updated_at", "payment",
+    "origin", "settlement", "created_at", "updated_at", "payment",
 }  # fmt: skip
 SEVERAL = {"stripe": {"request_multicapture": "if_available"}}
 

@@ -13,7 +13,9 @@ from payorch.api.auth import REMEMBERED_SECONDS
 from payorch.api.problems import CATALOGUE, Code
 from payorch.api.searching import page_of
 from payorch.api.shapes import TimelineShape
+from payorch.domain.identifiers import uuid_of
 from payorch.domain.payment import State
+from payorch.domain.settlement import SettlementState
 from payorch.keys import KeyKind
 from payorch.store.inbox_reads import Refers, StoredNotice
 from payorch.store.items import NoticeState
@@ -150,6 +152,17 @@ async def test_a_payment_and_its_timeline_are_read() -> None:
     found = (await world.call("GET", f"/v1/payments/{life.payment_id}/timeline")).seen
     assert [entry["name"] for entry in found["data"]] == [event.name for event in life.events]
     assert found["notices"] == []
+
+
+async def test_how_money_settled_is_read_where_money_may_have_moved() -> None:
+    world = World()
+    still, moved = world.has(Life().created()), world.has(Life().created().sent().charged())
+    world.settled[moved.payment_id] = [(uuid_of(moved.attempt.id), SettlementState.SETTLED)]
+    answers = [await world.call("GET", f"/v1/payments/{life.payment_id}") for life in (still, moved)]
+    assert [one.seen["settlement"]["status"] for one in answers] == ["not_due", "settled"]
+    assert world.settlement_reads == 1
+    listed = (await world.call("GET", "/v1/payments")).seen["data"]
+    assert [one["settlement"]["status"] for one in listed] == ["settled", "not_due"]
 
 
 async def test_a_timeline_lists_what_the_psp_told_news_or_not() -> None:

@@ -6,6 +6,7 @@ import string
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -17,11 +18,13 @@ from payorch.api.timeline import SENTENCES, timeline_json
 from payorch.domain import events as e
 from payorch.domain.announcements import BY_STATE
 from payorch.domain.disputes import Dispute, DisputeStage, DisputeStatus
+from payorch.domain.identifiers import uuid_of
 from payorch.domain.intent import CaptureMode, Customer, PaymentMethod
 from payorch.domain.money import Money
 from payorch.domain.outcome import Approved, ConnectorDetail, Declined, Evidence, Failure, NetworkDetail, Source
 from payorch.domain.payment import PUBLIC_STATUS, AttemptState, Name, OperationState, State
 from payorch.domain.records import Fence, Hold, Operation, OperationKind, Origin
+from payorch.domain.settlement import SettlementState
 from tests.api.merchant_world import START, Life, a_method, an_intent, funds_failure, new_id
 
 CONTRACT = frozenset(
@@ -189,6 +192,35 @@ def test_an_operation_is_shown_with_its_payment_inside() -> None:
     assert found == view(life)["refunds"][0] | {"payment": view(life)}
     with pytest.raises(KeyError):
         operation_json(life.payment, new_id("ref"))
+
+
+def test_how_money_settled_is_told_of_the_whole_and_of_each_operation() -> None:
+    life = refunding()
+    [capture, refund] = life.payment.operations
+    of_capture, of_refund = uuid_of(capture.id), uuid_of(refund.id)
+
+    def told(*settled: tuple[UUID, SettlementState]) -> tuple[str, str, str]:
+        found = msgspec.json.decode(payment_json(life.payment, settled))
+        assert msgspec.json.decode(operation_json(life.payment, refund.id, settled))["settlement"] == found["refunds"][0]["settlement"]
+        return tuple(one["settlement"]["status"] for one in (found, found["captures"][0], found["refunds"][0]))
+
+    pending, done, bad, reviewed = (
+        SettlementState.PENDING, SettlementState.SETTLED, SettlementState.MISMATCHED, SettlementState.MANUALLY_REVIEWED,
+    )  # fmt: skip
+    assert told() == ("not_due", "not_due", "not_due")
+    assert told((of_capture, pending)) == ("pending", "pending", "not_due")
+    assert told((of_capture, done), (of_refund, pending)) == ("pending", "settled", "pending")
+    assert told((of_capture, done), (of_refund, done)) == ("settled", "settled", "settled")
+    assert told((of_capture, done), (of_refund, reviewed)) == ("manually_reviewed", "settled", "manually_reviewed")
+    assert told((of_capture, bad), (of_refund, pending)) == ("mismatched", "mismatched", "pending")
+    assert told((of_capture, reviewed), (of_refund, pending)) == ("pending", "manually_reviewed", "pending")
+    assert told((of_refund, done), (of_refund, pending)) == ("pending", "not_due", "pending")
+
+
+def test_where_nobody_asked_what_has_moved_is_pending() -> None:
+    found = view(refunding())
+    assert [one["settlement"]["status"] for one in (found, found["captures"][0], found["refunds"][0])] == ["pending", "pending", "not_due"]
+    assert view(Life().created().sent().authorized())["settlement"] == {"status": "not_due"}
 
 
 def wished(life: Life) -> Life:
