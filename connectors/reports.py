@@ -35,8 +35,11 @@ LARGEST_AMOUNT: Final = 100 * LARGEST_MINOR
 
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:\-]{0,99}")
 _TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_ .()\-]{0,63}")
-# As in a redacted answer: one plain word, and no row of digits as long as a card's number unless a letter stands in it; or a time.
-_PLAIN: Final = re.compile(r"(?!\d{12})[A-Za-z0-9_.:+\-/]{1,100}|\d{4}[-/]\d\d[-/]\d\d \d\d:\d\d:\d\d(?: [+-]\d{4})?", re.ASCII)
+# As in a redacted answer: one plain word, and no row of digits as long as a card's number unless a letter stands in it; what begins as an
+# amount does; or a time.
+_PLAIN: Final = re.compile(
+    r"(?!\d{12})[A-Za-z0-9_.:+\-/]{1,100}|-?\d{1,11}[.,][\dA-Za-z.,]{0,12}|\d{4}[-/]\d\d[-/]\d\d \d\d:\d\d:\d\d(?: [+-]\d{4})?", re.ASCII
+)
 _TIME: Final = re.compile(r"2\d{3}-\d\d-\d\d(?:[ T]\d\d:\d\d:\d\d)?", re.ASCII)
 _OURS: Final = ("att_", "cap_", "ref_", "void_")
 _NUMBER: Final = re.compile(r"(-?)(\d{1,18})(?:\.(\d{1,18}))?", re.ASCII)

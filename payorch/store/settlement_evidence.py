@@ -23,7 +23,14 @@ from payorch.domain.payment import State
 from payorch.domain.postings import relinked
 from payorch.domain.settlement import Finding, FindingKind, FindingState, RowState, SettlementRow, SettlementState
 from payorch.domain.told_lines import AWAITED, Next, Standing, Step, Telling, next_step, next_try
-from payorch.store import entries, reconciliation_days, reconciliation_findings, reconciliation_lock, settlement_candidates
+from payorch.store import (
+    entries,
+    reconciliation_days,
+    reconciliation_findings,
+    reconciliation_lock,
+    settlement_candidates,
+    settlements,
+)
 from payorch.store.driver import Connection
 from payorch.store.entries import Change
 from payorch.store.items import BATCH_STREAM, Appended, Entry, NoticeState
@@ -101,6 +108,7 @@ async def look_again(connection: Connection, line: WaitingLine, look: Look) -> L
     async with connection.transaction():
         if not await reconciliation_lock.take_now(connection):
             return None
+        await settlements.planning(connection)
         found = await all_rows(
             connection,
             f"SELECT {_COLUMNS} FROM payorch.settlement_rows AS r WHERE batch_id = $1 AND line = $2",

@@ -198,6 +198,13 @@ def test_a_bad_line_shows_nothing_of_the_shopper() -> None:
     assert not [secret for secret in ("Jane", "example", "cheers") if secret in found.raw + found.reason]
 
 
+def test_a_bad_amount_can_be_seen() -> None:
+    (found,) = read(line(gross="2,x5", automatic_payout_id="4111111111111111"))
+    assert isinstance(found, BadRow)
+    assert "gross=2,x5" in found.raw
+    assert "4111" not in found.raw
+
+
 def test_a_line_with_too_few_fields_shows_nothing_at_all() -> None:
     text = table(COLUMNS, [line()]) + "po_1,x,txn_9\n" + table(COLUMNS, [REFUNDED]).split("\n", 1)[1]
     charge, bad, refund = list(connector.settlement([text.encode()]))
