@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from cyclopts import App, Parameter
 
@@ -30,6 +30,11 @@ WEEK: Final = timedelta(days=6)
 
 reconciliation = App(name="reconciliation", help="Days of reconciliation: what fits, what does not, and closing them.")
 
+Csv: TypeAlias = Annotated[
+    Path | None,
+    Parameter(allow_leading_hyphen=True, help="write all lines, movements and findings of it to this file, - for standard output"),
+]
+
 for _name, _command in cli_findings.COMMANDS.items():
     reconciliation.command(_command, name=_name)
 
@@ -42,7 +47,7 @@ async def reconciliation_day(
     day: Annotated[str, Parameter(name="DATE", help="the PSP's booking date, as in 2026-01-31")],
     *,
     connector: Connector = None,
-    csv: Annotated[Path | None, Parameter(help="write all lines, movements and findings of it to this file, - for standard output")] = None,
+    csv: Csv = None,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:

@@ -5,6 +5,7 @@
     ├── secret.key (0600)   the master key, made once
     ├── simulators.anchor.pem (0600)   the authority behind the simulated PSPs' certificates, for the platform to trust
     ├── credentials.json (0600)   what to call it with
+    ├── settlements/        PSPs' settlement reports that are put here are imported
     ├── postgres/           the embedded server's
     └── simulators.json, simulators.lock, simulators.log, *.ledger.sqlite3    the simulated PSPs', who run as a process of their own
 
@@ -145,6 +146,7 @@ class LocalStack:
             "migration_database_url": self._cluster.conninfo(role=embedded.OWNER_ROLE),
             "secret_key": secret_key,
             "deliveries.local": True,  # a developer's endpoints are on his own machine
+            "reconciliation.drop_folder": str(self._drop_folder(outside)),
             **connector_overrides(
                 outside, simulated_connectors(outside), self._urls, webhook_secrets, (wishes.data_dir / ANCHOR).absolute()
             ),
@@ -188,6 +190,14 @@ class LocalStack:
         if not file.exists():
             write_private(file, base64.b64encode(self._entropy.secret(_SECRET_KEY_BYTES)).decode() + "\n")
         return file.read_text().strip()
+
+    def _drop_folder(self, outside: Settings) -> Path:
+        """Where reports may be put: the data folder's own, where nobody has chosen another."""
+        if outside.reconciliation.drop_folder:
+            return Path(outside.reconciliation.drop_folder)
+        folder = self._wishes.data_dir.absolute() / "settlements"
+        make_private_folder(folder)
+        return folder
 
     def _webhook_secret(self, connector: str) -> str:
         return SIMULATED[connector].webhook_secret(self._entropy.secret(_WEBHOOK_SECRET_BYTES))

@@ -420,7 +420,7 @@ class Platform:
             ),
             ReconciliationEdge(
                 *(self._settings, registry.CONNECTORS), clock=self._ports.clock, entropy=self._ports.entropy,
-                read=self.read, write=self.write, lease=self._store.pool.lease,
+                read=self.read, write=self.write, lease=self._store.pool.lease, wake=self._reconciliation.wake,
             ).surroundings(),
             http_class=LeanHTTPConnection,
         )  # fmt: skip

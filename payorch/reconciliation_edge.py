@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, final
-from zoneinfo import ZoneInfo
 
 from connectors.contract import Connector
 from payorch.api.reconciliation import ReconciliationSurroundings
@@ -16,7 +15,7 @@ from payorch.api.uploads import Pieces
 from payorch.domain.settlement import NotAReport
 from payorch.ports import Clock, Entropy
 from payorch.settings import Settings
-from payorch.settlements import Lease, Report, ReportRefused, Rules, import_report
+from payorch.settlements import Lease, Report, ReportRefused, import_report, rules
 from payorch.store import identities, reconciliation, reconciliation_sums
 from payorch.store.items import Entry, Result
 from payorch.store.settlement_batches import Batch
@@ -28,23 +27,7 @@ SILENCE_SECONDS: Final = 30.0
 
 def zones(settings: Settings, connectors: Mapping[str, Connector]) -> dict[str, str]:
     """connector -> the time zone in which its PSP counts days, of all that are configured and known."""
-    return {name: zone_of(settings, name) for name in connectors if name in settings.connectors}
-
-
-def zone_of(settings: Settings, connector: str) -> str:
-    """The time zone in which that connector's PSP counts days."""
-    return str(getattr(settings.connectors[connector], "settlement_time_zone", "UTC"))
-
-
-def rules(settings: Settings, connector: str) -> Rules:
-    """What an import of that connector's reports goes by."""
-    ours = settings.reconciliation
-    return Rules(
-        policy=ours.policy(),
-        chunk_rows=ours.chunk_rows,
-        plan=settings.routing.plan(list(settings.enabled_connectors())),
-        zone=ZoneInfo(zone_of(settings, connector)),
-    )
+    return {name: settings.connectors[name].settlement_time_zone for name in connectors if name in settings.connectors}
 
 
 def report_view(batch: Batch, *, known: bool) -> ReportView:
@@ -66,7 +49,9 @@ def report_view(batch: Batch, *, known: bool) -> ReportView:
 
 @final
 class ReconciliationEdge:
-    """Gives the calls what they need. read, write: the platform's. lease: lends a connection of the pool."""
+    """Gives the calls what they need. read, write: the platform's. lease: lends a connection of the pool. wake: tells the reconciler that
+    lines have come.
+    """
 
     def __init__(
         self,
@@ -78,6 +63,7 @@ class ReconciliationEdge:
         read: Read,
         write: Callable[[Entry], Awaitable[Result]],
         lease: Lease,
+        wake: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._connectors = connectors
@@ -86,6 +72,7 @@ class ReconciliationEdge:
         self._read = read
         self._write = write
         self._lease = lease
+        self._wake = wake
 
     def surroundings(self) -> ReconciliationSurroundings:
         """What the edge is given."""
@@ -119,4 +106,5 @@ class ReconciliationEdge:
                 )
             except ReportRefused as refused:
                 raise NotAReport(str(refused)) from refused
+        self._wake()
         return report_view(imported.batch, known=not imported.new)

@@ -68,10 +68,12 @@ class Rules:
 
 def rules(settings: Settings, connector: str) -> Rules:
     """What imports of that connector's reports go by, as configured: fees as routing expects them, by all that [[fees]] say."""
+    configured = settings.connectors.get(connector)
     return Rules(
         policy=settings.reconciliation.policy(),
         chunk_rows=settings.reconciliation.chunk_rows,
         plan=settings.routing.plan([connector]),
+        zone=UTC if configured is None else configured.zone(),
     )
 
 

@@ -192,13 +192,11 @@ class Webhooks:
             ),
             index=self._parked,
             reveal=self._reveal_notice,
-            redact=self._shown,
+            redact=lambda connector, kind, content: content.decode() if kind == SETTLEMENT_ROW else self._shown(connector, content),
             settled=lambda connector, outcome: self._metrics.notices_settled.labels(connector, outcome).inc(),
         )
 
-    def _shown(self, connector: str, kind: str, content: bytes) -> str:
-        if kind == SETTLEMENT_ROW:
-            return content.decode(errors="replace")  # ids, dates and amounts: it never held more
+    def _shown(self, connector: str, content: bytes) -> str:
         known = self._connectors.get(connector)
         return known.shown(content) if known is not None else f"{len(content)} bytes of a connector that is not switched on"
 

@@ -253,6 +253,7 @@ class _Hearing:
             amount=self.amount,
             at=self._moment,
             raw=self.raw,
+            source=Source.SETTLEMENT,
         )
 
     # --- the line

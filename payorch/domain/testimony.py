@@ -301,11 +301,11 @@ def _tell_dispute(story: Story, report: DisputeReport) -> None:
             reason=report.reason,
             respond_by=report.respond_by,
         )
-        return story.tell(Name.DISPUTE_OPENED, DisputeOpened(dispute=opened, raw=report.raw))
+        return story.tell(Name.DISPUTE_OPENED, DisputeOpened(dispute=opened, raw=report.raw, source=report.source))
     changed = known.told(report)
     if changed is known:
         return None
     if known.decided_otherwise(report):
         detail = f"the PSP said that dispute {known.psp_reference} was {known.status}, and now says that it was {report.status}"
         story.tell(Name.DISCREPANCY_RAISED, Discrepancy(kind="dispute_contradicted", detail=detail, subject_id=known.id))
-    return story.tell(Name.DISPUTE_UPDATED, DisputeChange(dispute=changed, raw=report.raw))
+    return story.tell(Name.DISPUTE_UPDATED, DisputeChange(dispute=changed, raw=report.raw, source=report.source))

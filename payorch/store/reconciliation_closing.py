@@ -55,8 +55,9 @@ async def close_due_days(connection: Connection, zones: Mapping[str, str], by: B
     today = {name: by.at.astimezone(ZoneInfo(zone)).date() for name, zone in zones.items()}
     latest = max(today.values(), default=by.at.date())
     found = await reconciliation_sums.days(connection, latest - timedelta(days=LOOKED_BACK_DAYS), latest, zones)
-    due = [one for one in reversed(found.days) if not one.closed and _is_due(one, today, window_days)]
-    return [await close(connection, one.figures.day, one.figures.connector, one.figures.currency, zones, by) for one in due]
+    due = [one.figures for one in found.days if not one.closed and _is_due(one, today, window_days)]
+    order = sorted((one.day, one.connector, one.currency) for one in due)
+    return [await close(connection, *key, zones, by) for key in order]
 
 
 def _is_due(day: Day, today: Mapping[str, date], window_days: int) -> bool:

@@ -23,7 +23,14 @@ from payorch.domain.payment import State
 from payorch.domain.postings import relinked
 from payorch.domain.settlement import Finding, FindingKind, FindingState, RowState, SettlementRow, SettlementState
 from payorch.domain.told_lines import AWAITED, Next, Standing, Step, Telling, next_step, next_try
-from payorch.store import entries, reconciliation_days, reconciliation_findings, reconciliation_lock, settlement_candidates
+from payorch.store import (
+    entries,
+    reconciliation_days,
+    reconciliation_findings,
+    reconciliation_lock,
+    settlement_candidates,
+    settlements,
+)
 from payorch.store.driver import Connection
 from payorch.store.entries import Change
 from payorch.store.items import BATCH_STREAM, Appended, Entry, NoticeState
@@ -101,6 +108,7 @@ async def look_again(connection: Connection, line: WaitingLine, look: Look) -> L
     async with connection.transaction():
         if not await reconciliation_lock.take_now(connection):
             return None
+        await settlements.planning(connection)
         found = await all_rows(
             connection,
             f"SELECT {_COLUMNS} FROM payorch.settlement_rows AS r WHERE batch_id = $1 AND line = $2",
@@ -131,7 +139,8 @@ async def _follow(connection: Connection, line: WaitingLine, payment_id: str | N
         case Step.TELL | Step.WAIT:
             if line.state is RowState.UNMATCHED and next_.step is Step.WAIT:
                 return Looked(step=next_.step, line=with_payment, state=line.state)  # it was told, and given up: a movement may still come
-            await _wait(connection, line, payment_id, look)
+            # The schedule begins when the payment is told.
+            await _wait(connection, line, payment_id, 0 if next_.step is Step.TELL else line.tries, look)
             return Looked(step=next_.step, line=with_payment, state=RowState.EVIDENCE)
 
 
@@ -197,14 +206,14 @@ async def _give_up(connection: Connection, line: WaitingLine, conflict: Finding 
     await _record(connection, line, "SettlementRowGivenUp", detail, list(map(_raised, made)), look)
 
 
-async def _wait(connection: Connection, line: WaitingLine, payment_id: str | None, look: Look) -> None:
+async def _wait(connection: Connection, line: WaitingLine, payment_id: str | None, tries: int, look: Look) -> None:
     """Evidence, to be looked at again. One that was about nothing of ours when it was read has found its payment."""
-    at = next_try(look.at, line.tries, look.tries_seconds)
+    at = next_try(look.at, tries, look.tries_seconds)
     await all_rows(
         connection,
         "UPDATE payorch.settlement_rows SET state = 'evidence', tries = $3, next_try_at = $4, payment_id = $5"
         " WHERE batch_id = $1 AND line = $2 RETURNING line",
-        [uuid_of(line.batch_id), Int4(line.row.line), Int4(line.tries + 1), at, None if payment_id is None else uuid_of(payment_id)],
+        [uuid_of(line.batch_id), Int4(line.row.line), Int4(tries + 1), at, None if payment_id is None else uuid_of(payment_id)],
     )
     if line.state is RowState.UNMATCHED:
         detail = {"line": str(line.row.line), "state": RowState.EVIDENCE.value, "payment": payment_id, "why": "its payment has appeared"}

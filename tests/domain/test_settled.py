@@ -407,6 +407,7 @@ def test_a_chargeback_that_nobody_told_of_is_a_dispute() -> None:
         ("dp_1", DisputeStage.DISPUTE, DisputeStatus.OPENED)
     ]
     assert payment.disputed_minor == 2000
+    assert world.events[-1].data.source is Source.SETTLEMENT  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("status", [DisputeStatus.OPENED, DisputeStatus.CHALLENGED, DisputeStatus.LOST])
