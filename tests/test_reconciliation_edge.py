@@ -1,4 +1,4 @@
-"""What the calls about reconciliation stand on: a report comes in by pieces, is imported once, and its day is read back from a real store."""
+"""A report that comes in over HTTP is imported once, and its day is read back from a real store."""
 
 from __future__ import annotations
 
