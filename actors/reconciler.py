@@ -161,7 +161,8 @@ class ReconcilerActor(Actor[Wake]):
     # --- lines
 
     async def _sweep(self) -> None:
-        for line in await self._store.due(self._clock.now(), limit=self._limits.sweep_limit):
+        # Those that are left alone must not take the places of others.
+        for line in await self._store.due(self._clock.now(), limit=self._limits.sweep_limit + len(self._stuck)):
             await self._look_at(line)
 
     async def _look_at_unmatched(self) -> None:

@@ -139,7 +139,7 @@ class Reconciliation:
 
     async def due(self, now: datetime, *, limit: int) -> list[WaitingLine]:
         """As `settlement_evidence.due`."""
-        return await self._ask(settlement_evidence.due, now, limit=limit)
+        return await self._ask(settlement_evidence.due, now, list(self._zones), limit=limit)
 
     async def unmatched(self, *, after: str | None, limit: int) -> tuple[list[WaitingLine], str | None]:
         """As `settlement_evidence.unmatched`."""

@@ -87,12 +87,13 @@ class Looked:
     state: RowState
 
 
-async def due(connection: Connection, now: datetime, *, limit: int) -> list[WaitingLine]:
-    """Evidence whose time to be looked at has come, the longest overdue first."""
+async def due(connection: Connection, now: datetime, connectors: Sequence[str], *, limit: int) -> list[WaitingLine]:
+    """Evidence of these connectors whose time to be looked at has come, the longest overdue first."""
     rows = await all_rows(
         connection,
-        f"SELECT {_COLUMNS} FROM payorch.settlement_rows AS r WHERE next_try_at <= $1 ORDER BY next_try_at, batch_id, line LIMIT $2",
-        [now, Int8(limit)],
+        f"SELECT {_COLUMNS} FROM payorch.settlement_rows AS r WHERE next_try_at <= $1 AND connector = ANY($2::text[])"
+        " ORDER BY next_try_at, batch_id, line LIMIT $3",
+        [now, list(connectors), Int8(limit)],
     )
     return [_line(row) for row in rows]
 

@@ -35,7 +35,7 @@ def look(judge: Judge = as_matched, **changes: Any) -> Look:
 
 
 async def only(world: World) -> WaitingLine:
-    [line] = await due(world.connection, LATER + timedelta(days=2), limit=10)
+    [line] = await due(world.connection, LATER + timedelta(days=2), [CONNECTOR], limit=10)
     return line
 
 
@@ -89,7 +89,7 @@ async def test_what_was_nothing_of_ours_becomes_evidence_and_is_explained_in_the
         attempt = story.new_attempt()
         await world.take(report_of(booking(RowKind.CAPTURE, story.minor, "txn_1", our_references=(attempt.id,))))
         [line], cursor = await unmatched(world.connection, after=None, limit=10)
-        assert (cursor, await due(world.connection, LATER, limit=10)) == (None, [])
+        assert (cursor, await due(world.connection, LATER, [CONNECTOR], limit=10)) == (None, [])
         still = await again(world, line)
         assert still is not None
         assert (still.step, await lines(world)) == (Step.GIVE_UP, [("unmatched", 0, False)])
@@ -147,7 +147,7 @@ async def test_a_fee_that_is_wrong_and_a_second_booking_are_found_as_an_import_f
         story = await world.unknown()
         await world.take(report_of(capture_of(story), capture_of(story, identity="txn_again")))
         await capture(world, story)
-        for line in await due(world.connection, LATER, limit=10):
+        for line in await due(world.connection, LATER, [CONNECTOR], limit=10):
             await again(world, line, look(fee=dear))
         states = sorted(state for state, _, _ in await lines(world))
         assert states == ["duplicate", "matched"]
