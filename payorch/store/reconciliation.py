@@ -231,8 +231,8 @@ JOIN payorch.movements AS m ON m.payment_id = f.payment_id AND m.sequence = f.se
     AND m.settlement <> 'pending' AND m.batch_id IS NULL
     AND m.at >= $1::timestamp AT TIME ZONE whose.zone AND m.at < ($2::timestamp + interval '1 day') AT TIME ZONE whose.zone
 """
-"""Of the days from $1 to $2, of these connectors ($3, with their zones $4): still awaited, of which there is an index, or found missing. There
-are millions of movements, and these are few: whatever stands otherwise without a line was found to be missing before."""
+"""Of the days from $1 to $2, of these connectors ($3, with their zones $4): still awaited, of which there is an index, or found missing.
+There are millions of movements, and these are few: whatever stands otherwise without a line was found to be missing before."""
 
 _MOVEMENTS: Final = f"""
 SELECT m.payment_id, m.sequence, m.subject_id, m.connector, m.currency, m.settlement, m.kind, m.amount, m.at,
