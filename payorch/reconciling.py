@@ -36,7 +36,7 @@ from payorch.store.driver import Connection
 from payorch.store.inbox_reads import Refers
 from payorch.store.items import Appended, Arrival, Item, Result
 from payorch.store.missing_movements import Window
-from payorch.store.pool import DatabaseUnavailable, Trouble, is_unavailable, trouble_of
+from payorch.store.pool import DatabaseUnavailable, PoolExhausted, Trouble, is_unavailable, trouble_of
 from payorch.store.reconciliation_closing import By, close_due_days
 from payorch.store.settlement_evidence import Look, Looked, WaitingLine
 from payorch.telemetry import Metrics
@@ -240,7 +240,7 @@ class Reconciliation:
             log.warning("reconciliation.report_refused", file=name, reason=refusal)
 
     async def _take(self, connector: str, path: Path) -> None:
-        """Imports a file of the folder. Raises Refused, and DatabaseUnavailable where the rest is for another time."""
+        """Imports a file of the folder. Raises Refused, and others where it, or the rest of it, is for another time."""
         report = Report(path.name, limit_bytes=self._settings.report_limit_bytes)
         with report:
             try:
@@ -253,9 +253,12 @@ class Reconciliation:
                 )  # fmt: skip
             except ReportRefused as refusal:
                 raise Refused(str(refusal)) from refusal
-            except OSError as error:
+            except PermissionError as error:
                 raise Refused(f"the file cannot be read: {error.strerror}") from error
-            except psycopg.Error as error:
-                if is_unavailable(error) or trouble_of(error) in _ANOTHER_TIME:
+            except Exception as error:
+                if isinstance(error, (OSError, DatabaseUnavailable, PoolExhausted)):
+                    raise
+                if isinstance(error, psycopg.Error) and (is_unavailable(error) or trouble_of(error) in _ANOTHER_TIME):
                     raise DatabaseUnavailable(type(error).__name__) from error
-                raise
+                self._trouble(path.name, error)  # a bug, which would be the same at the next look
+                raise Refused(f"it could not be imported ({type(error).__name__}): a bug of payorch's, which is in its log") from error

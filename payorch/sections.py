@@ -56,7 +56,7 @@ def _certificate_host(host: str) -> str:
 def _time_zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError) as error:
+    except (KeyError, OSError, ValueError) as error:
         raise ValueError('must be the name of a time zone, as in "Europe/Amsterdam" or "UTC"') from error
     return name
 

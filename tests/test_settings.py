@@ -286,3 +286,10 @@ def test_certificates_of_nobody_or_of_no_anchor_are_refused(tmp_path: Path) -> N
     for path in (tmp_path / "empty.pem", tmp_path / "missing.pem", tmp_path):
         with pytest.raises(SettingsInvalid, match="certificate_anchors"):
             load(CERTIFICATES | {"PAYORCH_CONNECTORS__STRIPE__CERTIFICATE_ANCHORS": str(path)})
+
+
+@pytest.mark.parametrize("name", ["Mars/Olympus", "", "../../etc/passwd", "+01:00"])
+def test_a_time_zone_is_one_that_there_is(name: str) -> None:
+    [fault] = faults_of({}, {"connectors.stripe.settlement_time_zone": name})
+    assert "connectors.stripe.settlement_time_zone" in fault
+    assert str(load({}).connectors["paypal"].zone()) == "America/Los_Angeles"

@@ -101,10 +101,10 @@ SELECT day, connector, currency, state, version, figures::text, changed_at, chan
 """
 _BETWEEN: Final = f"{_SELECT} WHERE day BETWEEN $1 AND $2 ORDER BY day, connector, currency"
 _CLOSED: Final = """
-SELECT old.day, old.connector, old.currency, old.state, old.version, old.figures::text, old.changed_at, old.changed_by, old.reason
-FROM unnest($2::date[], $3::text[]) AS wanted (day, currency)
-JOIN payorch.reconciliation_days AS old ON old.day = wanted.day AND old.connector = $1 AND old.currency = wanted.currency
-WHERE old.state = 'closed' ORDER BY old.day, old.currency
+SELECT found.* FROM unnest($2::date[], $3::text[]) AS wanted (day, currency), LATERAL (
+    SELECT day, connector, currency, state, version, figures::text, changed_at, changed_by, reason FROM payorch.reconciliation_days
+    WHERE day = wanted.day AND connector = $1 AND currency = wanted.currency AND state = 'closed' OFFSET 0) AS found
+ORDER BY found.day, found.currency
 """
 
 

@@ -96,12 +96,12 @@ class Written:
 
 
 async def planning(connection: Connection) -> None:
-    """Until the end of the transaction every table is read by its keys, whatever plans a database without statistics would make.
+    """Until the end of the transaction tables are read by their keys, whatever plans a database without statistics would make.
 
-    As for the journal's writer: there are never more than a chunk's worth of rows to be found, each by a key.
+    Reading is written so that it can be done in no other way; what is left is the one join, of movements with lines, which is by hashing.
     """
     await connection.execute(
-        "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),"
+        "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_nestloop', 'off', true),"
         " set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)"
     )
 
@@ -405,12 +405,14 @@ _SETTLE: Final = """
 UPDATE payorch.movements AS old SET settlement = new.settlement, batch_id = $1, line = new.line, booked_on = new.booked_on
 FROM unnest($2::uuid[], $3::integer[], $4::uuid[], $5::text[], $6::integer[], $7::date[])
     AS new (payment_id, sequence, subject_id, settlement, line, booked_on)
-WHERE old.payment_id = new.payment_id AND old.sequence = new.sequence AND old.subject_id = new.subject_id AND old.batch_id IS NULL
+WHERE old.payment_id = ANY($2::uuid[]) AND old.batch_id IS NULL
+    AND old.payment_id = new.payment_id AND old.sequence = new.sequence AND old.subject_id = new.subject_id
 RETURNING old.sequence
 """
 _MISSING: Final = """
-SELECT f.id, new.line FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::integer[]) AS new (payment_id, sequence, subject_id, line)
-JOIN payorch.reconciliation_findings AS f
-    ON f.payment_id = new.payment_id AND f.sequence = new.sequence AND f.subject_id = new.subject_id
-WHERE f.kind = 'missing_at_psp' AND f.state IN ('open', 'proposed') ORDER BY f.id
+SELECT found.id, new.line FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::integer[]) AS new (payment_id, sequence, subject_id, line),
+    LATERAL (SELECT f.id FROM payorch.reconciliation_findings AS f
+        WHERE f.payment_id = new.payment_id AND f.sequence = new.sequence AND f.subject_id = new.subject_id
+            AND f.kind = 'missing_at_psp' AND f.state IN ('open', 'proposed') OFFSET 0) AS found
+ORDER BY found.id
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -343,3 +344,44 @@ async def test_nothing_is_done_before_the_hour(database: Database, autojump_cloc
         assert len(await here.rows("SELECT day FROM payorch.reconciliation_days")) == (
             hour >= here.runtime.settings.reconciliation.close_hour
         )
+
+
+# --- the folder -------------------------------------------------------------------------------------------------------------------------
+
+
+class Formats:
+    """A connector of which only its reports are asked for."""
+
+    def __init__(self, settlement: Callable[..., Any]) -> None:
+        self.settlement = settlement
+
+
+async def test_a_report_in_the_folder_is_imported_and_what_is_none_says_why(
+    database: Database, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    def broken(chunks: object) -> None:
+        raise TypeError("a bug")
+
+    autojump_clock.autojump_threshold = 0
+    async with scene(database) as here:
+        paid = await here.unknown()
+        reconciliation = here.life.platform._reconciliation
+        reconciliation._settings = reconciliation._settings.model_copy(update={"drop_folder": str(tmp_path)})
+        folder = reconciliation._folder()
+        assert folder is not None
+        whole = report_of(here.line(our_references=(paid["attempts"][0]["id"],)))
+        for name, content in (("good.csv", whole), ("not.csv", b"hello"), ("empty.csv", b"")):
+            (tmp_path / f"{CONNECTOR}-{name}").write_bytes(content)
+        reconciliation._connectors = {CONNECTOR: Formats(parse)}  # type: ignore[dict-item]
+        assert await folder.look() + await folder.look() == 1
+        await trio.sleep(20)
+        assert (await here.payment(paid["id"]))["status"] == "succeeded"
+        assert [one.name for one in sorted((tmp_path / "done" / CONNECTOR).iterdir())] == [f"{CONNECTOR}-good.csv"]
+        refused = {one.name: one.read_text() for one in (tmp_path / "refused" / CONNECTOR).iterdir() if one.suffix == ".reason"}
+        assert "is no settlement report of" in refused[f"{CONNECTOR}-not.csv.reason"]
+        assert "its first line is another" in refused[f"{CONNECTOR}-empty.csv.reason"]
+        assert await here.rows("SELECT received_by FROM payorch.settlement_batches") == [("system",)]
+        reconciliation._connectors = {CONNECTOR: Formats(broken)}  # type: ignore[dict-item]
+        (tmp_path / f"{CONNECTOR}-bug.csv").write_bytes(whole)
+        assert await folder.look() + await folder.look() == 0
+        assert "TypeError" in (tmp_path / "refused" / CONNECTOR / f"{CONNECTOR}-bug.csv.reason").read_text()

@@ -17,7 +17,7 @@ import trio
 from msgspec.structs import replace
 
 import payorch.api.merchant
-from actors import transaction
+from actors import steps, transaction
 from actors.journal import JournalWriter, Write
 from actors.recovery import RecoveryActor
 from connectors.contract import HttpRequest
@@ -26,6 +26,7 @@ from connectors.stripe.manifest import MANIFEST
 from payorch.api.answering import Answering, Said
 from payorch.api.present import payment_json
 from payorch.domain import decide, weigh, weigh_operation
+from payorch.domain.movements import Movement, MovementKind
 from payorch.domain.outcome import Approved, Declined, Evidence, NotExecuted, Source, Unknown
 from payorch.domain.payment import OperationState
 from payorch.domain.proof import Means
@@ -166,6 +167,15 @@ def captures_under_way_reserve_nothing(patch: Patch) -> None:
     patch.setattr(Payment, "capture_reserved_minor", property(lambda self: 0))
 
 
+def the_ledger_forgets_refunds(patch: Patch) -> None:
+    honest: Any = vars(steps)["movements"]
+
+    def captures_only(*given: Any) -> tuple[Movement, ...]:
+        return tuple(one for one in honest(*given) if one.kind is not MovementKind.REFUND)
+
+    patch.setattr(steps, "movements", captures_only)
+
+
 def a_wish_to_cancel_is_forgotten(patch: Patch) -> None:
     patch.setattr(weigh, "follow_up", lambda story: None)
 
@@ -224,6 +234,7 @@ ALL: Final = (
     a_repeat_is_answered_with_the_present,
     an_unknown_refund_reserves_nothing,
     captures_under_way_reserve_nothing,
+    the_ledger_forgets_refunds,
     a_wish_to_cancel_is_forgotten,
     nobody_looks_at_timers,
     a_restart_forgets_operations,

@@ -43,6 +43,13 @@ async def again(world: World, line: WaitingLine, how: Look | None = None) -> Loo
     return await look_again(world.connection, line, how or look())
 
 
+async def capture(world: World, story: Story) -> None:
+    """It is found out that the payment was held, and it is captured."""
+    await world.journal.write([story.authorized()])
+    await world.journal.write([story.capture_requested(story.minor)])
+    await world.journal.write([story.captured()])
+
+
 async def lines(world: World) -> list[tuple[Any, ...]]:
     return await world.all("SELECT state, tries, next_try_at IS NOT NULL FROM payorch.settlement_rows ORDER BY batch_id, line")
 
@@ -65,9 +72,7 @@ async def test_evidence_waits_for_its_payment_and_is_matched_with_what_that_made
         assert looked is not None
         assert (looked.step, looked.line.payment_id, looked.line.subject_id) == (Step.TELL, story.payment_id, story.attempt.id)
         assert await lines(world) == [("evidence", 1, True)]
-        await world.journal.write([story.authorized()])
-        await world.journal.write([story.capture_requested(story.minor)])
-        await world.journal.write([story.captured()])
+        await capture(world, story)
         looked = await again(world, looked.line)
         assert looked is not None
         assert (looked.step, looked.state) == (Step.SETTLE, RowState.MATCHED)
@@ -92,8 +97,7 @@ async def test_what_was_nothing_of_ours_becomes_evidence_and_is_explained_in_the
         looked = await again(world, line)
         assert looked is not None
         assert (looked.step, await lines(world)) == (Step.TELL, [("evidence", 1, True)])
-        for item in (story.authorized, lambda: story.capture_requested(story.minor), story.captured):
-            await world.journal.write([item()])
+        await capture(world, story)
         await again(world, await only(world))
         assert await lines(world) == [("matched", 1, False)]
         assert [row[:2] for row in await world.findings()] == [("missing_here", "resolved")]
@@ -142,8 +146,7 @@ async def test_a_fee_that_is_wrong_and_a_second_booking_are_found_as_an_import_f
     async with world_on(database) as world:
         story = await world.unknown()
         await world.take(report_of(capture_of(story), capture_of(story, identity="txn_again")))
-        for item in (story.authorized, lambda: story.capture_requested(story.minor), story.captured):
-            await world.journal.write([item()])
+        await capture(world, story)
         for line in await due(world.connection, LATER, limit=10):
             await again(world, line, look(fee=dear))
         states = sorted(state for state, _, _ in await lines(world))
