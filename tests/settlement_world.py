@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 
 from payorch import settlements
+from payorch.domain.identifiers import uuid_of
 from payorch.domain.matching import Policy
 from payorch.domain.money import Money
 from payorch.domain.settlement import BadRow, NotAReport, ReportItem, RowKind, SettlementRow, Tie
@@ -100,8 +101,6 @@ class Ids:
     made: list[UUID] = field(default_factory=list)
 
     def identifier(self) -> UUID:
-        from payorch.domain.identifiers import uuid_of
-
         self.made.append(uuid_of(new_id("bat")))
         return self.made[-1]
 
@@ -175,6 +174,14 @@ class World:
                 entropy=self.ids,
                 progress=progress,
             )
+
+    async def take_lines(self, *items: SettlementRow | Tie | str) -> Imported:
+        """Imports a report of these lines."""
+        return await self.take(report_of(*items))
+
+    def uuid(self, identifier: str) -> UUID:
+        """As it stands in the database."""
+        return uuid_of(identifier)
 
     async def all(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """All rows of a query."""
