@@ -167,7 +167,8 @@ class ParkedIndex:
 
 
 class InboxActor(Actor[Message]):
-    """reveal: the content of a stored notice, in clear. redact: a content as people may see it, for dead letters.
+    """reveal: the content of a stored notice, in clear. redact: a content as people may see it, for dead
+    letters, by connector and kind.
 
     index: outlives this actor's lives, because payments look into it.
     """
@@ -181,7 +182,7 @@ class InboxActor(Actor[Message]):
         limits: InboxLimits,
         index: ParkedIndex,
         reveal: Callable[[StoredNotice], bytes],
-        redact: Callable[[str, bytes], str],
+        redact: Callable[[str, str, bytes], str],
         settled: Callable[[str, str], None] = lambda connector, outcome: None,
     ) -> None:
         self._store = store
@@ -301,7 +302,7 @@ class InboxActor(Actor[Message]):
             reason_class=reason_class,
             reason=reason,
             fingerprint=f"webhook_in/{notice.connector}/{reason_class}/{notice.kind}",
-            payload=self._redact(notice.connector, notice.content),
+            payload=self._redact(notice.connector, notice.kind, notice.content),
             attempts=tries + 1,
             first_failed_at=notice.received_at,
             last_failed_at=now,

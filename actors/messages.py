@@ -176,7 +176,7 @@ Outcome: TypeAlias = Settled | Stranger | Unweighable
 class Notified:
     """A PSP told something about this payment, which is stored and acknowledged. `told` hears, once, what became of it; it must not wait.
 
-    kind: the PSP's word for it. content: the bytes that its connector reads.
+    kind: the PSP's word for it, or `settled.SETTLEMENT_ROW`. content: the bytes that its connector reads, or that line.
     """
 
     notice_id: str

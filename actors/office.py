@@ -16,6 +16,8 @@ from payorch.domain.capability import Manifest
 from payorch.domain.desk import Desk, Limits, Unbuildable, spread
 from payorch.domain.failover import authentication_wanted
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
+from payorch.domain.settled import SETTLEMENT_ROW, decode_row, testify_row
+from payorch.domain.testimony import Testimony
 from payorch.ports import Clock, Entropy
 
 
@@ -55,6 +57,12 @@ class Office:
             spent=lambda payment: self.router.cards.spent(payment.merchant_id, payment.intent, at),
             unsure_before=unsure_before,
         )
+
+    def testimony(self, connector: str, kind: str, content: bytes, payment: Payment, *, at: datetime) -> Testimony:
+        """What a stored notice says about the payment: in its PSP's own language, or as a line of a settlement report."""
+        if kind == SETTLEMENT_ROW:
+            return testify_row(decode_row(content), payment, connector=connector, at=at)
+        return self.connectors[connector].testify(content, payment, at=at)
 
     def _prepare(self, payment: Payment, connector: str, attempt_id: str) -> PreparedCall | Unbuildable:
         order = AuthorizeOrder(

@@ -266,7 +266,7 @@ class TransactionActor(Actor[Message]):
             payment, desk = self._payment, self._desk(actor=f"psp:{message.connector}", cause=message.notice_id)
             assert payment is not None
             try:
-                testimony = self._around.office.connectors[message.connector].testify(message.content, payment, at=desk.at)
+                testimony = self._around.office.testimony(message.connector, message.kind, message.content, payment, at=desk.at)
                 story = weigh_testimony(payment, testimony, desk)
             except Exception as bug:
                 return Story(payment, desk), Unweighable(why=f"{type(bug).__name__} while it was weighed")

@@ -2,8 +2,11 @@
 
     python -m bench [--only webhooks] [--rounds 3] [--seconds 5] [--connections 16] [--profile] [--open-loop 100] [--json]
 
-For each of the two (`measurements`), one embedded PostgreSQL with fsync on and one PSP stub without latency serve alternating rounds
-(`rounds`). Where the books of a round disagree the figures are worth nothing, and the exit code is 1.
+    python -m bench --only settlements [--rows 1000000] [--json]
+
+reads a settlement report, a tenth of it first (`settlements`). For each of the other two (`measurements`), one embedded PostgreSQL with
+fsync on and one PSP stub without latency serve alternating rounds (`rounds`). Where the books disagree the figures are worth nothing, and
+the exit code is 1.
 
 `--profile` adds a round of each service under py-spy, `--open-loop RATE` one of each at a fixed rate. `--subject bare` measures the bare
 composition against itself: how far from 1.00 that comes out is what this machine's noise is worth. Rounds are told on standard error as
@@ -29,7 +32,7 @@ from typing import Any
 
 import trio
 
-from bench import report, services
+from bench import report, services, settlements
 from bench.measurements import FOLDER, LOAD_CPU, Authorizations, Measurement, Webhooks
 from bench.options import Options, options
 from bench.processes import ROOT, BenchmarkFailed, can_pin, free_port, running
@@ -57,6 +60,9 @@ async def _own_cluster() -> AsyncIterator[Cluster]:
 
 
 async def _measured(name: str, options: Options) -> dict[str, Any]:
+    if name == settlements.NAME:
+        async with _own_cluster() as cluster:
+            return await settlements.measure(cluster, options.rows)
     stub_port = free_port()
     stub = [sys.executable, "-m", "bench.stub", "--port", str(stub_port)]
     cpu = LOAD_CPU if can_pin() else None
@@ -106,6 +112,11 @@ def _surroundings(options: Options) -> dict[str, Any]:
     }
 
 
+def _all_wrong(name: str, result: dict[str, Any]) -> list[str]:
+    wrong: list[str] = result["wrong"] if name == settlements.NAME else report.all_wrong(result)
+    return wrong
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the benchmark; 0 when the books agree, 1 when they do not or something failed."""
     asked, as_json = options(arguments)
@@ -121,10 +132,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         (FOLDER / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
         if not as_json:
-            print(report.text(result), flush=True)
+            print(settlements.text(result) if name == settlements.NAME else report.text(result), flush=True)
     if as_json:
         print(json.dumps(results, indent=1))
-    return 1 if any(report.all_wrong(result) for result in results.values()) else 0
+    return 1 if any(_all_wrong(name, result) for name, result in results.items()) else 0
 
 
 if __name__ == "__main__":

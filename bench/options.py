@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from typing import Final
 
 MEASURED: Final = ("authorizations", "webhooks")
-"""What can be measured, in the order in which it is."""
+"""What is measured, in this order."""
+ON_REQUEST: Final = ("settlements",)
+"""What is measured where it is named: it takes minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """measured: one or both of MEASURED. subject: what is compared with the bare composition. open_loop: requests a second."""
+    """measured: one or all of MEASURED, or one of ON_REQUEST. subject: what is compared with the bare composition. open_loop: requests a
+    second. rows: of the settlement report.
+    """
 
     measured: tuple[str, ...]
     rounds: int
@@ -23,12 +27,13 @@ class Options:
     subject: str
     open_loop: float | None
     profile: bool
+    rows: int
 
 
 def options(arguments: Sequence[str] | None) -> tuple[Options, bool]:
     """The options, and whether the result is to be printed as JSON. Ends the process with a usage message where they are wrong."""
     parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument("--only", choices=MEASURED, help="measure that alone")
+    parser.add_argument("--only", choices=(*MEASURED, *ON_REQUEST), help="measure that alone")
     parser.add_argument("--rounds", type=int, default=3, choices=range(1, 51), metavar="1..50")
     parser.add_argument("--seconds", type=float, default=5.0, help="the measured window of each round")
     parser.add_argument("--connections", type=int, default=16, choices=range(1, 513), metavar="1..512")
@@ -36,9 +41,12 @@ def options(arguments: Sequence[str] | None) -> tuple[Options, bool]:
     parser.add_argument("--subject", choices=["platform", "bare"], default="platform", help="what is compared with the bare composition")
     parser.add_argument("--open-loop", type=float, metavar="RATE", help="also a round of each at so many requests a second")
     parser.add_argument("--profile", action="store_true", help="also a round of each under py-spy")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="lines of the settlement report; a tenth of them is measured as well")
     parser.add_argument("--json", action="store_true", help="print the whole results as JSON instead of text")
     given = vars(parser.parse_args(arguments))
     if not 1 <= given["seconds"] <= 600:
         parser.error("--seconds is between 1 and 600")
+    if not 10 <= given["rows"] <= 10_000_000:
+        parser.error("--rows is between 10 and 10,000,000")
     only, as_json = given.pop("only"), given.pop("json")
     return Options(measured=MEASURED if only is None else (only,), **given), as_json

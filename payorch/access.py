@@ -7,7 +7,6 @@ while the platform runs. Not here: who may ask (whoever can reach the database a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, final
 
 from payorch import keys
@@ -17,24 +16,19 @@ from payorch.ports import Clock, Entropy
 from payorch.store import entries, identities
 from payorch.store.driver import Connection
 from payorch.store.entries import Change
-from payorch.store.identities import Merchant, MerchantKey, Operator
+from payorch.store.identities import Merchant, MerchantKey, Operator, OperatorToken, Role
 from payorch.store.items import Entry, MerchantKeyRow, MerchantRow, OperatorRow, OperatorTokenRow, Result
 
 PEPPER_PURPOSE: Final = "api-keys"
 """What the key for digests is derived for; the platform checks presented keys with the same."""
 
 
-class Role(StrEnum):
-    """What an operator may do; each may do what the ones before it may."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    APPROVER = "approver"
-    ADMIN = "admin"
-
-
 class NotFound(Exception):
     """There is no merchant, operator or key of that name. The text says which."""
+
+
+class NotAdmitted(Exception):
+    """The operator's token does not allow this. The text says why, and it stands in the journal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,13 +121,44 @@ class Registrar:
 
     async def opens(self, text: str) -> bool:
         """Whether this merchant key or operator token is known, live, and made under this master key."""
+        return await self._opened(text) is not None
+
+    async def operator_of(self, text: str) -> OperatorToken | None:
+        """Whose operator token this is, with its role; None where it opens nothing, or is a merchant's key."""
+        stored = await self._opened(text)
+        return stored if isinstance(stored, OperatorToken) else None
+
+    async def admitted(self, text: str, least: Role) -> OperatorToken:
+        """The operator of that token, whose role is `least` or above it. A refusal is an entry of the journal, without the token.
+
+        Raises NotAdmitted.
+        """
+        found = await self.operator_of(text)
+        if found is None:
+            await self._refuse(None, text, "not a live token")
+            raise NotAdmitted("the operator's token is not one of this platform, or is revoked or expired")
+        if not found.role.may(least):
+            await self._refuse(found.operator_name, text, f"{found.role} is not {least}")
+            raise NotAdmitted(f"this takes the role {least}, and {found.operator_name}'s token has the role {found.role}")
+        return found
+
+    async def _refuse(self, name: str | None, text: str, reason: str) -> None:
+        try:
+            lookup_id: str | None = keys.parse(text).lookup_id
+        except keys.KeyMalformed:
+            lookup_id = None
+        detail = {"route": self._cause, "reason": reason, "lookup_id": lookup_id, "operator": name}
+        await self._write(Change(stream="act", stream_id=self._new_id("act"), name="Refused", rows=(), detail=detail))
+
+    async def _opened(self, text: str) -> MerchantKey | OperatorToken | None:
         try:
             key = keys.parse(text)
         except keys.KeyMalformed:
-            return False
+            return None
         look = identities.merchant_key if key.kind is KeyKind.MERCHANT else identities.operator_token
         stored = await look(self._connection, key.lookup_id)
-        return stored is not None and stored.is_live(self._clock.now()) and keys.matches(key, stored.digest, self._pepper)
+        live = stored is not None and stored.is_live(self._clock.now()) and keys.matches(key, stored.digest, self._pepper)
+        return stored if live else None
 
     def _new_id(self, prefix: str) -> str:
         return identifiers.text(prefix, self._entropy.identifier())

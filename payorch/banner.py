@@ -21,6 +21,8 @@ def banner(settings: Settings, url: str, data_dir: Path, simulators: Mapping[str
     for name, connector in settings.enabled_connectors().items():
         rows.append((name, f"{connector.base_url}{'  (simulator)' if name in simulators else ''}"))
     rows += [("credentials", str(credentials)), ("data", str(data_dir.absolute()))]
+    if settings.reconciliation.drop_folder:
+        rows.append(("reports", f"{settings.reconciliation.drop_folder}  (CONNECTOR-*.csv put here is imported)"))
     width = max(len(name) for name, _ in rows)
     lines = [f"payorch is ready after {process_age_seconds():.1f} s", ""]
     lines += [f"  {name.ljust(width)}  {value}" for name, value in rows]

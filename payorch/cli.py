@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 from cyclopts import App, CycloptsError, Parameter, validators
 
 from connectors.simulator.faults import FaultKind
-from payorch import cli_routing, cli_webhooks
+from payorch import cli_days, cli_reconciliation, cli_routing, cli_webhooks
 from payorch.settings import Settings, SettingsInvalid, load, origins
 from payorch.terminal import (
     DEFAULT_DATA_DIR,
@@ -87,7 +87,10 @@ operators = App(name="operators", help="Operators and their tokens.")
 audit = App(name="audit", help="The journal's hash chain.")
 books = App(name="books", help="The money: whether the books are whole.")
 merchants.command(merchant_keys)
-for _part in (config, merchants, operators, audit, books, cli_webhooks.dead_letters, cli_routing.routing):
+for _part in (
+    *(config, merchants, operators, audit, books, cli_webhooks.dead_letters, cli_routing.routing),
+    *(cli_reconciliation.settlements, cli_days.reconciliation),
+):
     app.command(_part)
 for _command in (cli_webhooks.listen, cli_webhooks.trigger):
     app.command(_command)
@@ -385,8 +388,8 @@ async def operators_add(
 ) -> None:
     """Add an operator. Its token is shown once, now."""
     from payorch import local
-    from payorch.access import Role
     from payorch.keys import KeyMode
+    from payorch.store.identities import Role
 
     async with local.registrar(data_dir, command="operators add") as registrar:
         granted = await registrar.add_operator(name, person or name, Role(role), KeyMode(mode))

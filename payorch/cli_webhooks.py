@@ -30,7 +30,7 @@ MOST_AT_ONCE: Final = 1000
 
 dead_letters = App(name="dead-letters", help="What could not be settled or delivered, and waits for people.")
 
-Kind: TypeAlias = Literal["webhook_in", "webhook_out"]
+Kind: TypeAlias = Literal["webhook_in", "webhook_out", "settlement_row"]
 State: TypeAlias = Literal["open", "replayed", "discarded"]
 
 
@@ -78,7 +78,7 @@ AtOnce: TypeAlias = Annotated[
 @dead_letters.command(name="list")
 async def dead_letters_list(
     *,
-    kind: Annotated[Kind | None, Parameter(help="what PSPs told us, or what merchants are told")] = None,
+    kind: Annotated[Kind | None, Parameter(help="what PSPs told us, what merchants are told, or lines of reports")] = None,
     origin: Annotated[str | None, Parameter(help="the connector, or the endpoint (whe_...)")] = None,
     reason_class: Annotated[str | None, Parameter(help="why, in one word as the list shows it")] = None,
     fingerprint: Annotated[str | None, Parameter(help="only those that failed alike")] = None,

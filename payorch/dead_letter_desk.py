@@ -14,7 +14,7 @@ from typing import Any, Final, final
 
 from payorch.ports import Clock
 from payorch.store import dead_letters, delivery_reads, entries
-from payorch.store.dead_letters import Filter, Group
+from payorch.store.dead_letters import Filter, Group, NoOtherLife
 from payorch.store.driver import Connection
 from payorch.store.entries import Change, ChangeRefused
 from payorch.store.items import DeadLetter, DeadLetterKind, DeadLetterState, EndpointState, Entry, Result
@@ -75,13 +75,17 @@ class Desk:
 
     async def _replay(self, letter: DeadLetter, reason: str | None) -> Verdict:
         text = "replayed"
+        try:
+            change = dead_letters.replayed(letter, at=self._clock.now(), by=self._actor, reason=reason)
+        except NoOtherLife as refusal:
+            return Verdict(id=letter.id, changed=False, text=f"is left as it is: {refusal}")
         if letter.kind is DeadLetterKind.WEBHOOK_OUT:
             endpoint = await delivery_reads.endpoint(self._connection, letter.origin)
             if endpoint is None or endpoint.state is EndpointState.DELETED:
                 return Verdict(id=letter.id, changed=False, text="its endpoint is deleted: nobody would take it. Discard it")
             if endpoint.state is EndpointState.DISABLED:
                 text = "replayed; it waits until its endpoint is enabled again"
-        await self._write(dead_letters.replayed(letter, at=self._clock.now(), by=self._actor, reason=reason))
+        await self._write(change)
         return Verdict(id=letter.id, changed=True, text=text)
 
     async def _discard(self, letter: DeadLetter, reason: str) -> Verdict:

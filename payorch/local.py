@@ -5,6 +5,7 @@
     ├── secret.key (0600)   the master key, made once
     ├── simulators.anchor.pem (0600)   the authority behind the simulated PSPs' certificates, for the platform to trust
     ├── credentials.json (0600)   what to call it with
+    ├── settlements/        PSPs' settlement reports that are put here are imported
     ├── postgres/           the embedded server's
     └── simulators.json, simulators.lock, simulators.log, *.ledger.sqlite3    the simulated PSPs', who run as a process of their own
 
@@ -44,11 +45,12 @@ from payorch.simulator_settings import connector_overrides, simulated_connectors
 from payorch.store import embedded
 from payorch.store.driver import Connection
 from payorch.store.embedded import Cluster
+from payorch.store.identities import Role
 from payorch.store.pool import DatabaseUnavailable
 from payorch.system import SeededFractions, SystemClock, SystemEntropy
 
 MERCHANT: Final = "Demo shop"
-OPERATORS: Final[Mapping[str, access.Role]] = {"olga": access.Role.OPERATOR, "amir": access.Role.APPROVER}
+OPERATORS: Final[Mapping[str, Role]] = {"olga": Role.OPERATOR, "amir": Role.APPROVER}
 """Two people, so that four eyes can be tried: the first asks, the second approves."""
 
 # The simulators' ports come after the API's, so that several stacks on one machine stay apart and keep their addresses.
@@ -144,6 +146,7 @@ class LocalStack:
             "migration_database_url": self._cluster.conninfo(role=embedded.OWNER_ROLE),
             "secret_key": secret_key,
             "deliveries.local": True,  # a developer's endpoints are on his own machine
+            "reconciliation.drop_folder": str(self._drop_folder(outside)),
             **connector_overrides(
                 outside, simulated_connectors(outside), self._urls, webhook_secrets, (wishes.data_dir / ANCHOR).absolute()
             ),
@@ -187,6 +190,14 @@ class LocalStack:
         if not file.exists():
             write_private(file, base64.b64encode(self._entropy.secret(_SECRET_KEY_BYTES)).decode() + "\n")
         return file.read_text().strip()
+
+    def _drop_folder(self, outside: Settings) -> Path:
+        """Where reports may be put: the data folder's own, where nobody has chosen another."""
+        if outside.reconciliation.drop_folder:
+            return Path(outside.reconciliation.drop_folder)
+        folder = self._wishes.data_dir.absolute() / "settlements"
+        make_private_folder(folder)
+        return folder
 
     def _webhook_secret(self, connector: str) -> str:
         return SIMULATED[connector].webhook_secret(self._entropy.secret(_WEBHOOK_SECRET_BYTES))
@@ -342,7 +353,7 @@ async def _new_demo_key(registrar: access.Registrar) -> access.Granted:
     return await registrar.add_merchant_key(merchant.id, KeyMode.TEST)
 
 
-async def _new_operator_token(registrar: access.Registrar, name: str, role: access.Role) -> access.Granted:
+async def _new_operator_token(registrar: access.Registrar, name: str, role: Role) -> access.Granted:
     operator = await registrar.operator_named(name)
     if operator is None:
         return await registrar.add_operator(name, name, role, KeyMode.TEST)

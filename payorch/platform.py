@@ -9,6 +9,7 @@
     ├── inbox            what PSPs told, on its way to payments
     ├── endpoints        one actor for each merchant's endpoint that something is due to (dynamic)
     ├── notifier         finds those endpoints
+    ├── reconciler       has payments weigh what settlement reports book, takes reports from a folder, ends the day
     └── api              the HTTP application; the listening socket belongs to the root and outlives it
 
 Not here: any decision, any SQL, any HTTP.
@@ -54,6 +55,8 @@ from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
 from payorch.ports import Clock, Entropy, Process
 from payorch.ports import Network as NetworkPort
+from payorch.reconciliation_edge import ReconciliationEdge
+from payorch.reconciling import RECONCILER, Reconciliation
 from payorch.routes import ROUTING, Reload, Routes
 from payorch.sections import ConnectorSettings
 from payorch.settings import Settings
@@ -182,6 +185,11 @@ class Platform:
             tell=self._tell,
             report=self._report,
         )
+        self._reconciliation = Reconciliation(
+            *(settings, self._connectors), clock=ports.clock, entropy=ports.entropy, metrics=metrics, identifier=self._office.identifier,
+            read=self.read, lease=store.pool.lease, write=self.write, tell=self._tell, seal=self._webhooks.seal_notice,
+            plan=lambda: self._routes.router.plan,
+        )  # fmt: skip
         self.directory = Directory(
             self._payments,
             self._surroundings(),
@@ -240,7 +248,7 @@ class Platform:
             strategy=Strategy.REST_FOR_ONE,
             children=[
                 *(journal, self._make_connectors(), self._routes.child(), self._payments, recovery),
-                *self._webhooks.children(self.directory),
+                *(*self._webhooks.children(self.directory), self._reconciliation.child()),
                 *([api] if self._door is not None else []),
             ],
             intensity=actors.restart_intensity,
@@ -410,8 +418,12 @@ class Platform:
                 find_dispute=lambda dispute_id: self.read(dispute_reads.find_dispute, dispute_id),
                 list_disputes=lambda merchant_id, **which: self.read(dispute_reads.list_disputes, merchant_id, **which),
             ),
+            ReconciliationEdge(
+                *(self._settings, registry.CONNECTORS), clock=self._ports.clock, entropy=self._ports.entropy,
+                read=self.read, write=self.write, lease=self._store.pool.lease, wake=self._reconciliation.wake,
+            ).surroundings(),
             http_class=LeanHTTPConnection,
-        )
+        )  # fmt: skip
 
     def _return_url(self, payment_id: str, attempt_id: str) -> str:
         return return_url(self._settings.http.public_url, payment_id, attempt_id, self._return_key)
@@ -444,7 +456,7 @@ class Platform:
         metrics.payments_live.set_function(lambda: self._payments.statistics().children)
         metrics.journal_position.set_function(lambda: self._journal.statistics().position)
         metrics.database_available.set_function(lambda: float(self._journal.statistics().available))
-        for name in ("journal", INBOX, NOTIFIER, *self._connectors):
+        for name in ("journal", INBOX, NOTIFIER, RECONCILER, *self._connectors):
             metrics.mailbox_depth.labels(name).set_function(partial(self._depth_of, name))
 
     def _depth_of(self, name: str) -> float:

@@ -13,8 +13,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from payorch.domain.matching import Policy, Tolerance
 
 
 def listed(value: object) -> object:
@@ -50,6 +53,14 @@ def _certificate_host(host: str) -> str:
     return host.lower()
 
 
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError) as error:
+        raise ValueError('must be the name of a time zone, as in "Europe/Amsterdam" or "UTC"') from error
+    return name
+
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 WholeSeconds = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=1)]
@@ -58,6 +69,7 @@ Tokens = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 Schedule = Annotated[tuple[WholeSeconds, ...], Field(min_length=1), BeforeValidator(listed), AfterValidator(_rising)]
 Pauses = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(listed)]
 CertificateHost = Annotated[str, AfterValidator(_certificate_host)]
+TimeZone = Annotated[str, Field(min_length=1), AfterValidator(_time_zone)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
@@ -197,7 +209,7 @@ class DeliverySettings(Section):
 class ConnectorSettings(Section):
     """One PSP: where it is, how much at once, how long to wait, and when to leave it alone. The secrets come from the environment only.
 
-    account: the name under which the PSP knows us, for those that want it said beside the key.
+    account: the name under which the PSP knows us, for those that want it said beside the key. settlement_time_zone: by which it books.
     """
 
     enabled: bool
@@ -231,6 +243,7 @@ class ConnectorSettings(Section):
     retry_budget_patience_seconds: Seconds
     response_limit_bytes: int = Field(ge=1024)
     keep_alive_seconds: Seconds
+    settlement_time_zone: TimeZone
     certificate_hosts: Annotated[tuple[CertificateHost, ...], BeforeValidator(listed)] = ()
     certificate_anchors: str = ""
     certificate_name: str = Field(default="", max_length=253)
@@ -244,6 +257,10 @@ class ConnectorSettings(Section):
         account = {} if self.account is None else {"account": self.account}
         return account | {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
 
+    def zone(self) -> ZoneInfo:
+        """By which the PSP tells its days apart."""
+        return ZoneInfo(self.settlement_time_zone)
+
     def anchors(self) -> bytes | None:
         """The trust anchors of the certificates that webhooks are signed with, PEM; None for those of the system. Raises OSError."""
         return Path(self.certificate_anchors).read_bytes() if self.certificate_anchors else None
@@ -252,3 +269,41 @@ class ConnectorSettings(Section):
         """The secrets under which a delivery may be signed now: several, parted by blanks or commas, while one replaces another."""
         text = "" if self.webhook_secret is None else self.webhook_secret.get_secret_value()
         return tuple(text.replace(",", " ").split())
+
+
+class ToleranceSettings(Section):
+    """What of a difference between a report and our books is let pass at one connector in one currency, in minor units of it."""
+
+    connector: str = Field(min_length=1)
+    currency: str = Field(pattern="^[A-Z]{3}$")
+    amount_minor: int = Field(default=0, ge=0)
+    fee_minor: int = Field(default=0, ge=0)
+    accept_minor: int = Field(default=0, ge=0)
+
+
+class ReconciliationSettings(Section):
+    """Settlement reports and the daily close. `drop_folder`: empty where none is watched."""
+
+    chunk_rows: int = Field(ge=1, le=10_000)
+    report_limit_bytes: int = Field(ge=1024)
+    window_days: int = Field(ge=1, le=365)
+    suggest_days: int = Field(ge=0, le=31)
+    tolerances: tuple[ToleranceSettings, ...] = ()
+    close_hour: int = Field(ge=0, le=23)
+    drop_folder: str = ""
+    evidence_tries_seconds: Schedule
+    sweep_seconds: Seconds
+    sweep_limit: Amount
+    unmatched_seconds: Seconds
+    folder_seconds: Seconds
+    clock_seconds: Seconds
+    stuck_seconds: Seconds
+    mailbox_capacity: Amount
+
+    def policy(self) -> Policy:
+        """What of it matching goes by."""
+        tolerances = {
+            (one.connector, one.currency): Tolerance(amount_minor=one.amount_minor, fee_minor=one.fee_minor, accept_minor=one.accept_minor)
+            for one in self.tolerances
+        }
+        return Policy(tolerances=tolerances, suggest_days=self.suggest_days)

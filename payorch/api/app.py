@@ -26,11 +26,21 @@ from payorch.api.health import HealthApi
 from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
+from payorch.api.operators import OperatorDoor
 from payorch.api.problems import Code, Problem
+from payorch.api.reconciliation import UPLOAD_PATH, UPLOAD_ROUTE, ReconciliationApi, ReconciliationSurroundings
 from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import ApiSurroundings
+from payorch.api.uploads import Upload, UploadRoute
 
-__all__ = ["ApiSurroundings", "DeliverySurroundings", "DisputeSurroundings", "NoticeSurroundings", "make_app"]
+__all__ = [
+    "ApiSurroundings",
+    "DeliverySurroundings",
+    "DisputeSurroundings",
+    "NoticeSurroundings",
+    "ReconciliationSurroundings",
+    "make_app",
+]
 
 _CODES: Final[Mapping[int, Code]] = {
     HTTPStatus.NOT_FOUND: Code.NOT_FOUND,
@@ -47,6 +57,7 @@ def make_app(
     notices: NoticeSurroundings,
     deliveries: DeliverySurroundings,
     disputes: DisputeSurroundings,
+    reconciliation: ReconciliationSurroundings,
     *,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
@@ -66,10 +77,20 @@ def make_app(
     )
     merchants, psps, frame = MerchantApi(around), NoticeApi(notices), Frame(around)
     turns = Turns()
+    operators = OperatorDoor(
+        find=reconciliation.find_token,
+        write=reconciliation.write,
+        identifier=around.identifier,
+        pepper=around.pepper,
+        clock=around.clock,
+        log=around.log,
+    )
+    reconciliations = ReconciliationApi(reconciliation, operators, http=around.http, clock=around.clock)
     for part in (
         *(merchants, psps, HealthApi(around), DisputeApi(around, disputes, merchants.merchant)),
         EndpointApi(around, deliveries, merchants.merchant, turns),
         EventApi(around, deliveries, merchants.merchant, turns),
+        reconciliations,
     ):
         _add(app, part.routes())
     _put_into(frame, app)
@@ -88,7 +109,14 @@ def make_app(
         most_bytes=notices.body_limit_bytes,
         within_seconds=notices.body_deadline_seconds,
     )
-    app.asgi_app = HotRoute(app.asgi_app, (create, receive), frame)  # type: ignore[method-assign, assignment]  # Quart's way
+    report = Upload(
+        path=UPLOAD_PATH,
+        route=UPLOAD_ROUTE,
+        run=reconciliations.uploaded,
+        most_bytes=reconciliation.report_limit_bytes,
+        silence_seconds=reconciliation.silence_seconds,
+    )
+    app.asgi_app = HotRoute(UploadRoute(app.asgi_app, report, frame), (create, receive), frame)  # type: ignore[method-assign, assignment]  # Quart's way
     return app
 
 

@@ -1,6 +1,6 @@
 """Every call of the merchant API and health, once, as data: what it takes, what it answers, what it may be refused with.
 
-A test holds this table to the routes of the app. Not here: the document made of it (`openapi`), the operations API, which describes itself.
+A test holds this table to the routes of the app. Not here: the document made of it (`openapi`), calls of operators (`calls_operations`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ EXAMPLE_BODY: Final[Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of the API. `answers`: status -> (what it means, its model). `codes`: the problems it may be refused with."""
+    """One call of the API. `answers`: status -> (what it means, its model). `codes`: the problems it may be refused with.
+
+    with_key: a merchant's key is needed, or of_operators: an operator's token.
+    """
 
     method: str
     path: str
@@ -59,6 +62,8 @@ class Call:
     examples: Mapping[str, Mapping[str, Any]] | None = None
     parameters: tuple[str, ...] = ()
     with_key: bool = True
+    of_operators: bool = False
+    takes_file: bool = False
     moves_money: bool = False
     media_type: str = JSON
 

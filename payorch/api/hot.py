@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias, final
 
 import trio
@@ -80,21 +81,41 @@ class HotRoute:
                 raise read
             return read
 
-        try:
-            said = await one.run(rest, headers, body, request_id)
-        except Exception as error:
-            refusal = self._frame.refusal(error, method="POST", route=one.route, request_id=request_id)
-            problem = refusal.problem(request_id)
-            status, answer = problem.status, problem.as_json()
-            own = [(name.lower().encode(), value.encode()) for name, value in problem.headers]
-        else:
-            status, answer = said.status, said.body
-            kind = (b"content-type", said.content_type.encode())
-            own = [kind, _REPLAYED] if said.replayed else [kind]
-        about = ((b"content-length", b"%d" % len(answer)), (b"x-request-id", request_id.encode()))
-        self._frame.answered(one.route, status, began_at)
-        await send({"type": "http.response.start", "status": status, "headers": [*own, *about, *_COMMON]})
-        await send({"type": "http.response.body", "body": answer, "more_body": False})
+        said = partial(one.run, rest, headers, body, request_id)
+        await answer(self._frame, one.route, said, request_id=request_id, began_at=began_at, send=send)
+
+
+async def answer(
+    frame: Frame,
+    route: str,
+    run: Callable[[], Awaitable[Said]],
+    *,
+    request_id: str,
+    began_at: float,
+    send: Send,
+    quiet: tuple[type[Exception], ...] = (),
+) -> None:
+    """Runs a command and sends what it says, or the problem that it ended in: what the framework does around its routes.
+
+    quiet: errors that are no answer to anybody and come through.
+    """
+    try:
+        said = await run()
+    except quiet:
+        raise
+    except Exception as error:
+        refusal = frame.refusal(error, method="POST", route=route, request_id=request_id)
+        problem = refusal.problem(request_id)
+        status, body = problem.status, problem.as_json()
+        own = [(name.lower().encode(), value.encode()) for name, value in problem.headers]
+    else:
+        status, body = said.status, said.body
+        kind = (b"content-type", said.content_type.encode())
+        own = [kind, _REPLAYED] if said.replayed else [kind]
+    about = ((b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode()))
+    frame.answered(route, status, began_at)
+    await send({"type": "http.response.start", "status": status, "headers": [*own, *about, *_COMMON]})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 async def _read(one: Short, headers: Headers, receive: Receive) -> bytes | Refusal | None:

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the merchant API and health, and a page that shows it: both made from the models that the code uses.
+"""The OpenAPI 3.1 document of the API, and a page that shows it: both made from the models that the code uses.
 
 Not here: which calls there are (`calls`), their models (`contracts`, `shapes`).
 """
@@ -17,9 +17,11 @@ from pydantic.json_schema import models_json_schema
 
 from payorch.api import shapes
 from payorch.api.calls import CALLS, JSON, Call
+from payorch.api.calls_operations import OPERATIONS_CALLS
 from payorch.api.problems import CATALOGUE, MEDIA_TYPE, Code
 
 VERSION: Final = "1"
+ALL_CALLS: Final = (*CALLS, *OPERATIONS_CALLS)
 _SCHEMAS: Final = "#/components/schemas/{model}"
 
 
@@ -32,7 +34,7 @@ def openapi_json() -> bytes:
 def openapi() -> dict[str, Any]:
     """The document. Its one server is the one that it was read from."""
     paths: dict[str, dict[str, Any]] = {}
-    for call in CALLS:
+    for call in ALL_CALLS:
         paths.setdefault(call.path, {})[call.method] = _operation(call)
     return {
         "openapi": "3.1.0",
@@ -41,7 +43,10 @@ def openapi() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": _schemas(),
-            "securitySchemes": {"merchantKey": {"type": "http", "scheme": "bearer", "description": "A merchant's key."}},
+            "securitySchemes": {
+                "merchantKey": {"type": "http", "scheme": "bearer", "description": "A merchant's key."},
+                "operatorToken": {"type": "http", "scheme": "bearer", "description": "An operator's token."},
+            },
         },
     }
 
@@ -54,8 +59,8 @@ _DESCRIPTION: Final = (
 
 
 def _schemas() -> dict[str, Any]:
-    bodies = [call.body for call in CALLS if call.body is not None]
-    answers: list[type[BaseModel]] = [model for call in CALLS for _, model in call.answers.values() if model is not None]
+    bodies = [call.body for call in ALL_CALLS if call.body is not None]
+    answers: list[type[BaseModel]] = [model for call in ALL_CALLS for _, model in call.answers.values() if model is not None]
     _, wanted = models_json_schema([(model, "validation") for model in dict.fromkeys(bodies)], ref_template=_SCHEMAS)
     answers.append(shapes.ProblemShape)
     _, given = models_json_schema([(model, "serialization") for model in dict.fromkeys(answers)], ref_template=_SCHEMAS)
@@ -66,7 +71,7 @@ def _operation(call: Call) -> dict[str, Any]:
     operation: dict[str, Any] = {"operationId": call.name, "summary": call.summary, "responses": _responses(call)}
     if call.tells:
         operation["description"] = call.tells
-    operation["security"] = [{"merchantKey": []}] if call.with_key else []
+    operation["security"] = [{"operatorToken": []}] if call.of_operators else [{"merchantKey": []}] if call.with_key else []
     parameters = _parameters(call)
     if parameters:
         operation["parameters"] = parameters
@@ -75,6 +80,8 @@ def _operation(call: Call) -> dict[str, Any]:
         if call.examples is not None:
             content["examples"] = call.examples
         operation["requestBody"] = {"required": call.body_required, "content": {JSON: content}}
+    if call.takes_file:
+        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}}
     return operation
 
 

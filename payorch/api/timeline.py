@@ -17,7 +17,7 @@ from payorch.api.present import View, failure_view, rfc3339
 from payorch.domain import events as e
 from payorch.domain.disputes import Dispute, DisputeStage, DisputeStatus
 from payorch.domain.money import Money
-from payorch.domain.outcome import Absent, Declined, Evidence, Failure, NotExecuted, Source, Unknown
+from payorch.domain.outcome import Absent, Declined, Evidence, Failure, NotExecuted, Unknown
 from payorch.domain.payment import Name, State
 from payorch.domain.records import Operation, OperationKind, Origin
 from payorch.domain.routing import Decision
@@ -384,7 +384,7 @@ def _word_of_a_dispute(event: e.Event) -> View | None:
         return None
     dispute = data.dispute
     said = Evidence(
-        source=Source.WEBHOOK, finding=Absent(), at=dispute.told_at or event.at, psp_reference=dispute.psp_reference, amount=dispute.amount,
+        source=data.source, finding=Absent(), at=dispute.told_at or event.at, psp_reference=dispute.psp_reference, amount=dispute.amount,
         raw=data.raw,
     )  # fmt: skip
     return {**_evidence_view(said), "finding": "Dispute"}

@@ -40,11 +40,13 @@ _WAS_OURS: Final = "it was a refund of ours, which turned out to be done"
 
 
 def captured_elsewhere(payment: Payment, attempt: Attempt, evidence: Evidence) -> str | None:
-    """In words, what the PSP took beyond our captures. None where there is nothing, or one of ours under way may explain it."""
+    """In words, what the PSP took beyond our captures. None where there is nothing, or one of ours under way may explain it, which it never
+    does where a settlement report books a capture of its own.
+    """
     total = evidence.captured
     if total is None or total.currency != attempt.amount.currency:
         return None
-    under_way = payment.open_operations(OperationKind.CAPTURE, OperationKind.VOID)
+    under_way = payment.open_operations(OperationKind.CAPTURE, OperationKind.VOID) if evidence.source is not Source.SETTLEMENT else ()
     ours = captured_by(payment, attempt.id)
     if total.minor <= ours or any(one.attempt_id == attempt.id for one in under_way):
         return None
@@ -94,6 +96,11 @@ def adopt_refunds(story: Story, before: Payment, attempt_id: str, evidence: Evid
     return None
 
 
+def given_back(payment: Payment, attempt: Attempt) -> int:
+    """Minor units of that attempt that our books have as surely given back at the PSP: done, or adopted as on its way there."""
+    return sum(one.amount.minor for one in payment.operations_on(attempt.id, OperationKind.REFUND) if _counts(one))
+
+
 def adoption_waits(payment: Payment, attempt: Attempt, evidence: Evidence) -> bool:
     """Whether this evidence shows what will be adopted only once a refund of ours has ended: the look at the attempt is not over then."""
     return _waits(payment, attempt) and _will_end(payment, attempt) and _surplus(payment, attempt, evidence) > 0
@@ -101,10 +108,11 @@ def adoption_waits(payment: Payment, attempt: Attempt, evidence: Evidence) -> bo
 
 def _told_apart(story: Story, attempt: Attempt, evidence: Evidence) -> bool:
     """Whether it surely is nobody's here, whatever of ours is under way: a PSP that cannot be asked tells of each refund in a notice of its
-    own, those of ours by our name. There will be no other look at this one.
+    own, those of ours by our name; a settlement report has a line for each. There will be no other look at this one.
     """
     named = [one for one in evidence.refunds or () if one.our_reference is None]
-    return evidence.source is Source.WEBHOOK and bool(named) and story.payment.hold is None and not askable(attempt, story.desk)
+    alone = evidence.source is Source.SETTLEMENT or (evidence.source is Source.WEBHOOK and not askable(attempt, story.desk))
+    return alone and bool(named) and story.payment.hold is None
 
 
 def _waits(payment: Payment, attempt: Attempt) -> bool:
@@ -226,7 +234,7 @@ def _surplus(payment: Payment, attempt: Attempt, evidence: Evidence) -> int:
     total = evidence.refunded
     if total is None or total.currency != attempt.amount.currency or _contradicted(payment, attempt, evidence):
         return 0
-    return total.minor - sum(one.amount.minor for one in payment.operations_on(attempt.id, OperationKind.REFUND) if _counts(one))
+    return total.minor - given_back(payment, attempt)
 
 
 def _contradicted(payment: Payment, attempt: Attempt, evidence: Evidence) -> bool:

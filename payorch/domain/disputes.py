@@ -20,6 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from payorch.domain.money import Money
+from payorch.domain.outcome import Source
 
 
 class DisputeStage(StrEnum):
@@ -65,7 +66,7 @@ class DisputeReport(Struct, frozen=True, kw_only=True, gc=False):
     """A stage of a dispute as a PSP tells of it.
 
     attempt_id: whose charge is disputed. amount: not below zero. at: when it was so, by the PSP's clock.
-    raw: the redacted notice, JSON text.
+    raw: the redacted notice, or line of a report, JSON text. source: which of the two it was.
     """
 
     attempt_id: str
@@ -77,6 +78,7 @@ class DisputeReport(Struct, frozen=True, kw_only=True, gc=False):
     reason: str | None = None
     respond_by: datetime | None = None
     raw: str | None = None
+    source: Source = Source.WEBHOOK
 
 
 class Dispute(Struct, frozen=True, kw_only=True, gc=False):

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from payorch.domain.disputes import Dispute
 from payorch.domain.intent import Intent, PaymentMethod
-from payorch.domain.outcome import Evidence, Failure
+from payorch.domain.outcome import Evidence, Failure, Source
 from payorch.domain.payment import AttemptState, Name, OperationState, State
 from payorch.domain.records import Attempt, Fence, Hold, Operation, PreparedCall, Pursuit
 from payorch.domain.routing import Decision
@@ -126,10 +126,11 @@ class HoldEnded(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class DisputeOpened(Struct, frozen=True, kw_only=True, gc=False):
-    """A stage of a dispute that was not known. raw: the PSP's redacted word for it."""
+    """A stage of a dispute that was not known. raw: the PSP's redacted word for it. source: where it stood."""
 
     dispute: Dispute
     raw: str | None = None
+    source: Source = Source.WEBHOOK
 
 
 class DisputeChange(Struct, frozen=True, kw_only=True, gc=False):
@@ -137,6 +138,7 @@ class DisputeChange(Struct, frozen=True, kw_only=True, gc=False):
 
     dispute: Dispute
     raw: str | None = None
+    source: Source = Source.WEBHOOK
 
 
 class Correction(Struct, frozen=True, kw_only=True, gc=False):

@@ -189,6 +189,10 @@ class Source(StrEnum):
     PERSON = "person"
 
 
+TOLD: Final = frozenset({Source.WEBHOOK, Source.SETTLEMENT})
+"""What a PSP says without having been asked: no look of ours, so it takes no step of a search."""
+
+
 class GivenBack(Struct, frozen=True, kw_only=True, gc=False):
     """One refund as a PSP lists it, whoever made it. `our_reference`: the operation id it reports back, None where it has none of ours."""
 

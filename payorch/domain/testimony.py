@@ -11,6 +11,8 @@ A notice is a snapshot of some moment; it may come late, twice, or before a newe
 - of an attempt whose PSP's id is not known it may say that and nothing else: then the PSP can be asked about it at all;
 - what it says of another of the PSP's, under an id of ours, is not said of ours.
 
+A line of a settlement report goes the same way (`settled`), and has the last word where this one would have the PSP asked.
+
 Not here: reading a PSP's bytes (each connector's `testify`), finding the payment, or that a notice is weighed only once (the inbox).
 """
 
@@ -29,7 +31,7 @@ from payorch.domain.conflicts import captured_by
 from payorch.domain.desk import Desk, Story
 from payorch.domain.disputes import Dispute, DisputeReport
 from payorch.domain.events import AttemptChange, Data, Discrepancy, DisputeChange, DisputeOpened, OperationChange
-from payorch.domain.outcome import Absent, Approved, Declined, Evidence, Finding, NotExecuted, Pending, Released, Unknown
+from payorch.domain.outcome import Absent, Approved, Declined, Evidence, Finding, NotExecuted, Pending, Released, Source, Unknown
 from payorch.domain.payment import (
     HOLDING_ATTEMPT,
     ON_THE_WIRE_ATTEMPT,
@@ -99,7 +101,7 @@ def _weigh_statement(story: Story, statement: Statement) -> None:
         return record(story, subject, evidence)
     if subject is None or isinstance(evidence.finding, (Unknown, NotExecuted, Absent)):
         return None  # a notice proves no absence, and knows of no call of ours that did not get through
-    if None not in (subject.psp_reference, evidence.psp_reference) and subject.psp_reference != evidence.psp_reference:
+    if _is_another(payment, subject, evidence):
         return _tell_of_another(story, subject, evidence)
     if isinstance(evidence.finding, Pending) and not _is_ahead(subject):
         return _behind(story, subject, evidence)
@@ -117,6 +119,13 @@ def _names(attempt: Attempt, evidence: Evidence) -> bool:
     to be the attempt's by the PSP's own books too.
     """
     return attempt.psp_reference is None and evidence.psp_reference is not None and evidence.our_reference == attempt.id
+
+
+def _is_another(payment: Payment, subject: Attempt | Operation, evidence: Evidence) -> bool:
+    """Whether it speaks of another one at the PSP. A PSP that knows an operation by the id of its payment may say either of the two."""
+    if None in (subject.psp_reference, evidence.psp_reference) or subject.psp_reference == evidence.psp_reference:
+        return False
+    return not isinstance(subject, Operation) or evidence.psp_reference != payment.attempt(subject.attempt_id).psp_reference
 
 
 def _tell_of_another(story: Story, subject: Attempt | Operation, evidence: Evidence) -> None:
@@ -175,10 +184,14 @@ def _ended_without(subject: Attempt | Operation) -> bool:
 
 
 def _success_from_before(story: Story, subject: Attempt | Operation, evidence: Evidence) -> None:
-    """It is asked about. Where the PSP cannot be, a success that was known before is the old one, and any other is news."""
+    """It is asked about. Where the PSP cannot be, a success that was known before is the old one, and any other is news.
+
+    What is booked has happened, whatever came after: the way back is a booking of its own.
+    """
     attempt = subject if isinstance(subject, Attempt) else story.payment.attempt(subject.attempt_id)
     charged = isinstance(subject, Attempt) and evidence.finding == Approved(captured=True)  # what was charged could not be closed
-    if not charged and askable(attempt, story.desk):
+    booked = evidence.source is Source.SETTLEMENT
+    if not charged and not booked and askable(attempt, story.desk):
         return _ask_about(story, subject, _BACK)
     return None if subject.state is OperationState.REVERSED else _weigh(story, subject, evidence)
 
@@ -288,11 +301,11 @@ def _tell_dispute(story: Story, report: DisputeReport) -> None:
             reason=report.reason,
             respond_by=report.respond_by,
         )
-        return story.tell(Name.DISPUTE_OPENED, DisputeOpened(dispute=opened, raw=report.raw))
+        return story.tell(Name.DISPUTE_OPENED, DisputeOpened(dispute=opened, raw=report.raw, source=report.source))
     changed = known.told(report)
     if changed is known:
         return None
     if known.decided_otherwise(report):
         detail = f"the PSP said that dispute {known.psp_reference} was {known.status}, and now says that it was {report.status}"
         story.tell(Name.DISCREPANCY_RAISED, Discrepancy(kind="dispute_contradicted", detail=detail, subject_id=known.id))
-    return story.tell(Name.DISPUTE_UPDATED, DisputeChange(dispute=changed, raw=report.raw))
+    return story.tell(Name.DISPUTE_UPDATED, DisputeChange(dispute=changed, raw=report.raw, source=report.source))

@@ -26,6 +26,7 @@ from payorch.domain.intent import CaptureMode
 from payorch.domain.late import about_closed, about_rival
 from payorch.domain.outcome import (
     POLICY,
+    TOLD,
     Absent,
     Approved,
     Declined,
@@ -106,7 +107,8 @@ def _weigh_attempt(story: Story, attempt: Attempt, evidence: Evidence) -> None:
 def _about_held(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     finding, payment = evidence.finding, story.payment
     elsewhere = captured_elsewhere(payment, attempt, evidence)
-    if elsewhere is not None and payment.state in _CAPTURE_SIDE_AT_REST:
+    booked = evidence.source is Source.SETTLEMENT
+    if elsewhere is not None and (booked or payment.state in _CAPTURE_SIDE_AT_REST):
         return contradict(story, attempt, evidence, elsewhere)
     if isinstance(finding, Released) and attempt.state is AttemptState.AUTHORIZED:
         return _released(story, attempt, evidence, expired=finding.expired)
@@ -121,14 +123,14 @@ def _about_held(story: Story, attempt: Attempt, evidence: Evidence) -> None:
     # Where the PSP cannot be asked, what it tells of money that it had taken is all that will ever be heard: a charge that failed late.
     unaskable = story.desk.manifests[attempt.connector].lookup is Lookup.NONE and attempt.state is AttemptState.CHARGED
     late = unaskable and evidence.source is Source.WEBHOOK
-    contradicts = isinstance(finding, Declined) and (late or evidence.source in (Source.RESPONSE, Source.REPLAY, Source.INQUIRY))
+    contradicts = isinstance(finding, Declined) and (late or booked or evidence.source in (Source.RESPONSE, Source.REPLAY, Source.INQUIRY))
     if contradicts and attempt.state in HOLDING_ATTEMPT:
         return contradict(story, attempt, evidence, "the PSP now says that it declined what it had approved")
     if isinstance(finding, Released) and attempt.state is AttemptState.CHARGED:
         return contradict(story, attempt, evidence, "the PSP now says that it released what it had charged")
     if isinstance(finding, Approved) and finding.captured and attempt.state is AttemptState.VOIDED and not payment.captured_minor:
         return contradict(story, attempt, evidence, "the PSP says that it captured what was voided")
-    if evidence.source is Source.WEBHOOK:
+    if evidence.source in TOLD:
         return record(story, attempt, evidence)
     if comparing(attempt) and (not conclusive(evidence) or adoption_waits(payment, attempt, evidence)):
         return look_further(story, attempt, evidence)

@@ -10,20 +10,20 @@ from msgspec.structs import replace
 from payorch.domain.compare import comparing, next_hold_look
 from payorch.domain.desk import Desk, Story
 from payorch.domain.events import Discrepancy
-from payorch.domain.outcome import Approved, ErrorClass, Evidence, Failure, Pending, Released, Source
+from payorch.domain.outcome import TOLD, Approved, ErrorClass, Evidence, Failure, Pending, Released
 from payorch.domain.payment import EDGES, HOLDING_ATTEMPT, OPEN_ATTEMPT, TERMINAL, AttemptState, Name, State
 from payorch.domain.records import Attempt, Payment, Pursuit
 
 
 def record(story: Story, attempt: Attempt, evidence: Evidence | None, state: AttemptState | None = None) -> None:
     """Evidence with no effect on the payment: kept in its story, the search as it was. A timer that has come is put off, not left due, but
-    for a webhook, which is no look: it takes no step of a search, and what is owed a look is still owed one.
+    for what a PSP tells unasked, which is no look: it takes no step of a search, and what is owed a look is still owed one.
     """
     timer, pursuit, payment, desk = attempt.next_action_at, attempt.pursuit, story.payment, story.desk
     new = state or attempt.state
     closed = new not in OPEN_ATTEMPT | {AttemptState.AUTHORIZED} or (new in HOLDING_ATTEMPT and payment.state in TERMINAL)
     owed = comparing(attempt) and new is attempt.state
-    looked = evidence is None or evidence.source is not Source.WEBHOOK
+    looked = evidence is None or evidence.source not in TOLD
     if owed and payment.state is State.MANUAL_REVIEW:
         timer, pursuit = next_hold_look(story, attempt), None  # people have the payment, and this is something for them to see
     elif closed and not owed and (looked or new is not attempt.state):
@@ -58,7 +58,7 @@ def contradict(story: Story, attempt: Attempt, evidence: Evidence, why: str) -> 
         if State.MANUAL_REVIEW in EDGES[story.payment.state].get(name, ()):
             return story.attempt(name, attempt, state, to=State.MANUAL_REVIEW, evidence=evidence, failure=failure, reason=why)
     story.tell(Name.DISCREPANCY_RAISED, Discrepancy(kind="integrity_conflict", detail=why, evidence=evidence, subject_id=attempt.id))
-    looked = evidence.source is not Source.WEBHOOK
+    looked = evidence.source not in TOLD
     if looked and attempt.next_action_at is not None and attempt.next_action_at <= story.desk.at:
         record(story, attempt, None)  # so that the look is over
     return None

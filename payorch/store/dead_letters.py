@@ -3,11 +3,15 @@
 A change is an entry of the journal, written with its rows (`entries`), so that a replay and its record are one. What is replayed keeps its
 identity: it takes effect once, and if it dies again it is the same letter. Nothing is ever deleted.
 
-Not here: how something dies (`actors.inbox`, `actors.notifier`), sending it again (they find it by its row).
+A line of a settlement report that cannot be read is one as well, and has no other life: the report is not kept. What it means for the books
+is a finding of reconciliation, which people explain by itself; the letter only keeps what the line said.
+
+Not here: how something dies (`actors.inbox`, `actors.notifier`, `settlements`), sending it again (they find it by its row).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +23,7 @@ from psycopg.types.numeric import Int8
 
 from payorch.domain import identifiers
 from payorch.domain.identifiers import uuid_of
+from payorch.domain.settlement import BadRow
 from payorch.store.driver import Connection
 from payorch.store.entries import Change
 from payorch.store.items import (
@@ -35,10 +40,16 @@ from payorch.store.query import all_rows, utc
 
 
 class Subject(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """What a dead letter is: a PSP's notice; or the delivery of an event to an endpoint, with what its row needs."""
+    """What a dead letter is: a PSP's notice; the delivery of an event to an endpoint, with what its row needs; or a line of a report."""
 
     notice: str | None = None
     delivery: Delivery | None = None
+    batch: str | None = None
+    line: int | None = None
+
+
+class NoOtherLife(ValueError):
+    """What died cannot be tried again. The text says what to do instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +132,35 @@ async def count_open(connection: Connection) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in rows}
 
 
+def settlement_letter(*, letter_id: str, connector: str, batch_id: str, bad: BadRow, at: datetime) -> DeadLetter:
+    """The letter of a line that cannot be read. Those of a connector whose reasons differ in numbers and values only failed alike."""
+    reason_class = _class_of(bad.reason)
+    return DeadLetter(
+        id=letter_id,
+        kind=DeadLetterKind.SETTLEMENT_ROW,
+        origin=connector,
+        subject=msgspec.json.encode(Subject(batch=batch_id, line=bad.line)),
+        reason_class=reason_class,
+        reason=bad.reason,
+        fingerprint=f"{DeadLetterKind.SETTLEMENT_ROW}/{connector}/{reason_class}",
+        payload=bad.raw,
+        attempts=1,
+        first_failed_at=at,
+        last_failed_at=at,
+    )
+
+
+_VALUES: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|[^a-z ]+")
+_CLASS_WORDS: Final = 6
+
+
+def _class_of(reason: str) -> str:
+    """A reason without the values in it, as one word: `gross: '12,3' is no amount` is gross_is_no_amount."""
+    return "_".join(_VALUES.sub(" ", reason.lower()).split()[:_CLASS_WORDS]) or "unreadable"
+
+
 def replayed(letter: DeadLetter, *, at: datetime, by: str, reason: str | None = None) -> Change:
-    """What died is to be tried again, now. Of one that is not open nothing but ValueError."""
+    """What died is to be tried again, now. Of one that is not open nothing but ValueError; NoOtherLife where it cannot be tried again."""
     _require_open(letter)
     subject = msgspec.json.decode(letter.subject, type=Subject)
     again: NoticeMark | Delivery
@@ -134,6 +172,11 @@ def replayed(letter: DeadLetter, *, at: datetime, by: str, reason: str | None = 
             assert subject.delivery is not None, "a delivery's letter holds it"
             dead = subject.delivery
             again = msgspec.structs.replace(dead, state=DeliveryState.PENDING, attempts=0, next_attempt_at=at)
+        case DeadLetterKind.SETTLEMENT_ROW:
+            raise NoOtherLife(
+                "a line of a report cannot be read again, since the report is not kept: correct the report and import it, or review the"
+                " line's finding with a reason; then discard this letter"
+            )
         case _ as never:
             assert_never(never)
     changed = msgspec.structs.replace(letter, state=DeadLetterState.REPLAYED, resolved_at=at, resolved_by=by, resolution=reason)

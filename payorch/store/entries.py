@@ -83,14 +83,15 @@ def entry_of(change: Change, *, sequence: int, at: datetime, actor: str, cause: 
     )
 
 
-async def visit(connection: Connection, entry: Entry) -> Result:
-    """Writes one entry from outside the writing process, while that runs or while none does: for the command line.
+async def visit(connection: Connection, *some: Entry) -> Result:
+    """Writes entries, all or none, from outside the writing process, while that runs or while none does: for the command line, and for
+    what has more rows than an entry may bring and writes them first, in the same transaction.
 
-    It goes through the same statement and moves the same head, whose row it locks for the length of its transaction; the writer then
-    follows. Entries only: a payment's steps belong to the process that owns the journal. Raises psycopg errors; where the connection was
-    lost, whether the entry was written is not known, and the caller says so.
+    They go through the same statement and move the same head, whose row is locked until the transaction ends, this one's or the caller's;
+    the writer then follows. Entries only: a payment's steps belong to the process that owns the journal. Raises psycopg errors; where the
+    connection was lost, whether the entries were written is not known, and the caller says so.
     """
-    encoded = encode(entry)
+    encoded = [encode(entry) for entry in some]
     rows.register(connection)
     try:
         async with connection.transaction(), psycopg.AsyncRawCursor(connection) as cursor:
@@ -98,7 +99,7 @@ async def visit(connection: Connection, entry: Entry) -> Result:
             found = await cursor.fetchone()
             if found is None:
                 raise Fenced("the journal has no head: the schema is damaged")
-            batch = link([encoded], Head(position=found[0], hash=found[1], epoch=found[2]))
+            batch = link(encoded, Head(position=found[0], hash=found[1], epoch=found[2]))
             await cursor.execute(batch.statement, batch.parameters)
             if await cursor.fetchone() is None:
                 raise AssertionError("the journal's head moved although its row is locked")

@@ -1,4 +1,5 @@
-"""The rows of everything that is no payment, as the statement takes them: identities, notices, endpoints, deliveries, dead letters.
+"""The rows of everything that is no payment, as the statement takes them: identities, notices, endpoints, deliveries, dead letters,
+findings and days of reconciliation.
 
 Pure. Not here: payments and their children (`batch`), which rows an item has (`items`).
 """
@@ -25,7 +26,8 @@ from payorch.store.items import (
     OperatorTokenRevoked,
     OperatorTokenRow,
 )
-from payorch.store.rows import NULL, Row, Table, integer, learned_words, moment, raw, uuid, words
+from payorch.store.reconciliation_items import DayRow, FindingRow
+from payorch.store.rows import NULL, Row, Table, bigint, date_of, integer, learned_words, moment, raw, uuid, words
 
 _SETTLED = frozenset({NoticeState.APPLIED, NoticeState.IGNORED, NoticeState.DEAD})
 
@@ -57,6 +59,10 @@ def entry_row(row: EntryRow) -> tuple[Table, Row]:
             return tables.NOTICES, notice(row)
         case DeadLetter():
             return tables.DEAD_LETTERS, _dead_letter(row)
+        case FindingRow():
+            return tables.FINDINGS, _finding(row)
+        case DayRow():
+            return tables.DAYS, _day(row)
         case _ as never:
             assert_never(never)
 
@@ -160,6 +166,56 @@ def _dead_letter(row: DeadLetter) -> Row:
         words(row.resolved_by),
         words(row.resolution),
     )
+
+
+def _finding(row: FindingRow) -> Row:
+    return (
+        uuid(bytes_of(row.id)),
+        words(row.connector),
+        words(row.currency),
+        date_of(row.day),
+        words(row.kind),
+        words(row.state),
+        learned_words(row.detail),
+        _minor(row.expected),
+        _minor(row.actual),
+        _minor(row.difference),
+        words(row.amount_currency),
+        _maybe(row.batch_id),
+        NULL if row.line is None else integer(row.line),
+        _maybe(row.payment_id),
+        NULL if row.sequence is None else integer(row.sequence),
+        _maybe(row.subject_id),
+        raw(row.suggestions),
+        _maybe(row.dead_letter_id),
+        moment(row.found_at),
+        integer(row.version),
+        words(row.proposed_action),
+        NULL if row.proposed_detail is None else raw(row.proposed_detail),
+        words(row.proposed_by),
+        moment(row.proposed_at),
+        words(row.resolved_by),
+        moment(row.resolved_at),
+        words(row.resolution),
+    )
+
+
+def _day(row: DayRow) -> Row:
+    return (
+        date_of(row.day),
+        words(row.connector),
+        words(row.currency),
+        words(row.state),
+        integer(row.version),
+        raw(row.figures),
+        moment(row.changed_at),
+        words(row.changed_by),
+        words(row.reason),
+    )
+
+
+def _minor(amount: int | None) -> bytes:
+    return NULL if amount is None else bigint(amount)
 
 
 def _maybe(identifier: str | None) -> bytes:

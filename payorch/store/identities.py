@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, Final
 
 from payorch.domain import identifiers
@@ -22,6 +23,20 @@ from payorch.store.items import (
     OperatorTokenRow,
 )
 from payorch.store.query import all_rows
+
+
+class Role(StrEnum):
+    """What an operator may do; each may do what the ones before it may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+    def may(self, least: Role) -> bool:
+        """Whether this role is that one or above it."""
+        order = tuple(Role)
+        return order.index(self) >= order.index(least)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +72,7 @@ class OperatorToken:
     operator_name: str
     person: str
     digest: bytes
-    role: str
+    role: Role
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -175,7 +190,7 @@ def _operator_token(row: tuple[Any, ...]) -> OperatorToken:
         operator_name=row[2],
         person=row[3],
         digest=row[4],
-        role=row[5],
+        role=Role(row[5]),
         created_at=row[6].astimezone(UTC),
         expires_at=_utc(row[7]),
         revoked_at=_utc(row[8]),

@@ -17,6 +17,7 @@ from payorch.domain.events import Event
 from payorch.domain.movements import Movement
 from payorch.domain.payment import AttemptState
 from payorch.domain.records import Attempt, Operation, Payment
+from payorch.store.reconciliation_items import DayRow, FindingRow
 
 
 class Claim(Struct, frozen=True, kw_only=True, gc=False):
@@ -155,6 +156,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, gc=False):
 class DeadLetterKind(StrEnum):
     WEBHOOK_IN = "webhook_in"
     WEBHOOK_OUT = "webhook_out"
+    SETTLEMENT_ROW = "settlement_row"
 
 
 class DeadLetterState(StrEnum):
@@ -166,8 +168,8 @@ class DeadLetterState(StrEnum):
 class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
     """What needs people. `id` follows from what died, so that it is the same letter when it dies again after a replay.
 
-    origin: the connector or the endpoint. subject: JSON, what a replay needs to know. reason_class: one word; fingerprint: the same for all
-    that failed alike. payload: redacted.
+    origin: the connector or the endpoint. subject: JSON, what a replay needs to know, or where it stands. reason_class: one word;
+    fingerprint: the same for all that failed alike. payload: redacted.
     """
 
     id: str
@@ -264,7 +266,7 @@ class OperatorTokenRevoked(Struct, frozen=True, kw_only=True, gc=False):
 
 
 IdentityRow: TypeAlias = MerchantRow | MerchantKeyRow | OperatorRow | OperatorTokenRow | MerchantKeyRevoked | OperatorTokenRevoked
-EntryRow: TypeAlias = IdentityRow | Endpoint | Delivery | NoticeMark | DeadLetter
+EntryRow: TypeAlias = IdentityRow | Endpoint | Delivery | NoticeMark | DeadLetter | FindingRow | DayRow
 
 
 class Entry(Struct, frozen=True, kw_only=True, gc=False):
@@ -291,6 +293,9 @@ CONNECTOR_STREAM = "connector"
 DEAD_LETTER_STREAM = "dead_letter"
 ENDPOINT_STREAM = "webhook_endpoint"
 ROUTING_STREAM = "routing"
+BATCH_STREAM = "batch"
+FINDING_STREAM = "finding"
+RECONCILIATION_STREAM = "reconciliation"
 STREAMS = {
     PAYMENT_STREAM: "pay",
     "merchant": "mer",
@@ -299,9 +304,11 @@ STREAMS = {
     "dispute": "dsp",
     DEAD_LETTER_STREAM: "dlq",
     ENDPOINT_STREAM: "whe",
-    "batch": "bat",
+    BATCH_STREAM: "bat",
     CONNECTOR_STREAM: "con",
     ROUTING_STREAM: "rtg",
+    FINDING_STREAM: "fnd",
+    RECONCILIATION_STREAM: "rcd",
 }
 """stream -> the prefix of the identifiers of its members."""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import ClassVar, Final, TypeAlias
 
 from psycopg import AsyncConnection
@@ -32,6 +32,7 @@ _UUID_LENGTH: Final = _length(16)
 # PostgreSQL counts time from here.
 _POSTGRES_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _POSTGRES_EPOCH_MS: Final = 946_684_800_000
+_POSTGRES_EPOCH_DAY: Final = date(2000, 1, 1).toordinal()
 
 NULL: Final = _length(-1)
 TRUE: Final = _length(1) + b"\x01"
@@ -92,6 +93,11 @@ def moment_of_ms(at_ms: int) -> bytes:
     return _bigint(8, (at_ms - _POSTGRES_EPOCH_MS) * 1000)
 
 
+def date_of(day: date) -> bytes:
+    """A frame of a day of the calendar."""
+    return _integer(4, day.toordinal() - _POSTGRES_EPOCH_DAY)
+
+
 class Column(bytes):
     """An array in PostgreSQL's binary format. A subclass per element type, because psycopg finds the type by the Python class."""
 
@@ -129,6 +135,10 @@ class Jsons(Column):
     element_oid, array_oid, type_name = 114, 199, "json"
 
 
+class Dates(Column):
+    element_oid, array_oid, type_name = 1082, 1182, "date"
+
+
 class Moments(Column):
     element_oid, array_oid, type_name = 1184, 1185, "timestamptz"
 
@@ -152,7 +162,7 @@ class _ColumnDumper(Dumper):
 
 def register(connection: AsyncConnection[TupleRow]) -> None:
     """Makes that connection understand columns as parameters."""
-    for column in (Booleans, Blobs, Bigints, Integers, Texts, Jsons, Moments, Uuids):
+    for column in (Booleans, Blobs, Bigints, Integers, Texts, Jsons, Dates, Moments, Uuids):
         connection.adapters.register_dumper(column, _ColumnDumper)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from payorch.store.rows import Bigints, Blobs, Booleans, Column, Integers, Jsons, Moments, Table, Texts, Uuids
+from payorch.store.rows import Bigints, Blobs, Booleans, Column, Dates, Integers, Jsons, Moments, Table, Texts, Uuids
 
 
 def _columns(**kinds: type[Column]) -> tuple[tuple[str, type[Column]], ...]:
@@ -247,6 +247,41 @@ MOVEMENTS: Final = Table(
         amount=Bigints, currency=Texts, debit=Texts, credit=Texts, at=Moments,
     ),
     template=_insert("movements"),
+)  # fmt: skip
+
+# Whoever changes a finding or a day has read it before, under the lock of reconciliation. A version that does not follow the one that is
+# there is no version at all, which the table's own check refuses: nothing of the entry is written then.
+_NEXT_VERSION: Final = ", version = CASE {table}.version WHEN excluded.version - 1 THEN excluded.version ELSE 0 END"
+FINDINGS: Final = Table(
+    rank=23,
+    name="findings",
+    columns=_columns(
+        id=Uuids, connector=Texts, currency=Texts, day=Dates, kind=Texts, state=Texts, detail=Texts, expected=Bigints, actual=Bigints,
+        difference=Bigints, amount_currency=Texts, batch_id=Uuids, line=Integers, payment_id=Uuids, sequence=Integers, subject_id=Uuids,
+        suggestions=Jsons, dead_letter_id=Uuids, found_at=Moments, version=Integers, proposed_action=Texts, proposed_detail=Jsons,
+        proposed_by=Texts, proposed_at=Moments, resolved_by=Texts, resolved_at=Moments, resolution=Texts,
+    ),
+    template=_upsert(
+        "reconciliation_findings",
+        "id",
+        "state detail payment_id sequence subject_id proposed_action proposed_detail proposed_by proposed_at resolved_by resolved_at"
+        " resolution",
+        _NEXT_VERSION.format(table="reconciliation_findings"),
+    ),
+)  # fmt: skip
+DAYS: Final = Table(
+    rank=24,
+    name="days",
+    columns=_columns(
+        day=Dates, connector=Texts, currency=Texts, state=Texts, version=Integers, figures=Jsons, changed_at=Moments, changed_by=Texts,
+        reason=Texts,
+    ),
+    template=_upsert(
+        "reconciliation_days",
+        "day, connector, currency",
+        "state figures changed_at changed_by reason",
+        _NEXT_VERSION.format(table="reconciliation_days"),
+    ),
 )  # fmt: skip
 
 # Each event becomes a delivery for each endpoint of its merchant that wants it, in the same statement: none is forgotten, and nobody has to

@@ -37,6 +37,7 @@ from payorch.store.inbox_reads import StoredNotice
 from payorch.store.items import Answer, Appended, Claim, Result
 from payorch.store.reads import PaymentRow, Recorded, Search, StoredClaim
 from payorch.telemetry import Metrics
+from tests.api.reconciliation_world import Reconciling
 from tests.api.webhook_world import Told
 
 T = TypeVar("T")
@@ -227,7 +228,10 @@ class World:
         self.told = told if told is not None else Told()
         around = self._surroundings(http_settings(**http), connectors)
         disputes = DisputeSurroundings(find_dispute=self.find_dispute, list_disputes=self.list_disputes)
-        self.app = make_app(around, self._notices(), self.told.surroundings(), disputes, http_class=LeanHTTPConnection)
+        self.reconciling = Reconciling(pepper=PEPPER, mint=new_key, new_id=new_id, at=START)
+        self.app = make_app(
+            *(around, self._notices(), self.told.surroundings(), disputes, self.reconciling.surroundings()), http_class=LeanHTTPConnection
+        )
         self.client: Any = self.app.test_client(use_cookies=False)
 
     def _surroundings(self, http: HttpSettings, connectors: Connectors | None) -> ApiSurroundings:

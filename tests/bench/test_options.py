@@ -10,9 +10,10 @@ from bench.options import options
 def test_both_are_measured_unless_one_is_named() -> None:
     assert options([])[0].measured == ("authorizations", "webhooks")
     assert options(["--only", "webhooks"])[0].measured == ("webhooks",)
+    assert options(["--only", "settlements", "--rows", "20000"])[0].rows == 20_000
 
 
-@pytest.mark.parametrize("wrong", [["--seconds", "0"], ["--seconds", "601"], ["--rounds", "0"], ["--only", "refunds"]])
+@pytest.mark.parametrize("wrong", [["--seconds", "0"], ["--seconds", "601"], ["--rounds", "0"], ["--rows", "9"], ["--only", "refunds"]])
 def test_what_cannot_be_measured_is_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         options(wrong)

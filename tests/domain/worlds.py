@@ -46,6 +46,8 @@ from payorch.domain.payment import Name, State
 from payorch.domain.records import Attempt, Operation, OperationKind, Payment, PreparedCall
 from payorch.domain.routing import Decision, route
 from payorch.domain.rules import asked, draw_of, preferring
+from payorch.domain.settled import decode_row, encode_row, testify_row
+from payorch.domain.settlement import SettlementRow
 from payorch.domain.testimony import Statement, Testimony, weigh_testimony
 from payorch.domain.weigh import expire, weigh
 
@@ -262,6 +264,11 @@ class World:
         )
         testimony = Testimony(statements=statements, disputes=disputes, look_at=look_at)
         return self.kept(weigh_testimony(payment, testimony, self.desk("psp:strong", "ntc_1")))
+
+    def book(self, payment: Payment, row: SettlementRow, *, connector: str = "strong") -> Payment:
+        """A settlement report of that connector has this line."""
+        testimony = testify_row(decode_row(encode_row(row)), payment, connector=connector, at=self.at)
+        return self.kept(weigh_testimony(payment, testimony, self.desk(f"psp:{connector}", "ntc_1")))
 
     def restart(self, payment: Payment) -> Payment:
         """The process came back and found what may have been on the wire without an answer."""
