@@ -1,4 +1,4 @@
-"""A report that comes in over HTTP is imported once, and its day is read back from a real store."""
+"""What the calls about reconciliation stand on: a report comes in pieces, is imported once, and its day is read from a real store."""
 
 from __future__ import annotations
 

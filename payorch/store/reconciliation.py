@@ -220,32 +220,33 @@ def _line(row: Sequence[Any]) -> Piece:
 # --- movements that are in no report ----------------------------------------------------------------------------------------------------
 
 UNREPORTED: Final = """
-SELECT m.* FROM unnest($2::text[], $3::text[]) AS whose (connector, zone)
-JOIN payorch.movements AS m ON m.connector = whose.connector AND m.settlement = 'pending'
-    AND m.at >= $1::timestamp AT TIME ZONE whose.zone AND m.at < ($1::timestamp + interval '1 day') AT TIME ZONE whose.zone
+SELECT m.*, whose.zone FROM unnest($3::text[], $4::text[]) AS whose (connector, zone)
+JOIN payorch.movements AS m ON m.connector = whose.connector AND m.settlement = 'pending' AND m.batch_id IS NULL
+    AND m.at >= $1::timestamp AT TIME ZONE whose.zone AND m.at < ($2::timestamp + interval '1 day') AT TIME ZONE whose.zone
 UNION ALL
-SELECT m.* FROM unnest($2::text[], $3::text[]) AS whose (connector, zone)
+SELECT m.*, whose.zone FROM unnest($3::text[], $4::text[]) AS whose (connector, zone)
 JOIN (SELECT DISTINCT connector, payment_id, sequence, subject_id FROM payorch.reconciliation_findings
     WHERE kind = 'missing_at_psp' AND day >= $1) AS f ON f.connector = whose.connector
 JOIN payorch.movements AS m ON m.payment_id = f.payment_id AND m.sequence = f.sequence AND m.subject_id = f.subject_id
     AND m.settlement <> 'pending' AND m.batch_id IS NULL
-    AND m.at >= $1::timestamp AT TIME ZONE whose.zone AND m.at < ($1::timestamp + interval '1 day') AT TIME ZONE whose.zone
+    AND m.at >= $1::timestamp AT TIME ZONE whose.zone AND m.at < ($2::timestamp + interval '1 day') AT TIME ZONE whose.zone
 """
-"""Of one day ($1) of these connectors ($2, with their zones $3): still awaited (there is an index of them), or found to be missing."""
+"""Of the days from $1 to $2, of these connectors ($3, with their zones $4): still awaited, of which there is an index, or found missing.
+There are millions of movements, and these are few: whatever stands otherwise without a line was found to be missing before."""
 
 _MOVEMENTS: Final = f"""
 SELECT m.payment_id, m.sequence, m.subject_id, m.connector, m.currency, m.settlement, m.kind, m.amount, m.at,
        {SUBJECT_PREFIX.format(of="m")}
 FROM ({UNREPORTED}) AS m
-WHERE ($4::text IS NULL OR m.currency = $4) AND ($5::text IS NULL OR m.settlement = $5)
-    AND (m.payment_id, m.sequence, m.subject_id) > ($6, $7, $8)
-ORDER BY m.payment_id, m.sequence, m.subject_id LIMIT $9
+WHERE ($5::text IS NULL OR m.currency = $5) AND ($6::text IS NULL OR m.settlement = $6)
+    AND (m.payment_id, m.sequence, m.subject_id) > ($7, $8, $9)
+ORDER BY m.payment_id, m.sequence, m.subject_id LIMIT $10
 """
 
 
 async def _movements(connection: Connection, of: Of, after: _Place, limit: int) -> list[tuple[_Place, Piece]]:
-    parameters = [of.day, list(of.zones), list(of.zones.values()), of.currency, of.status, after.id, Int4(after.number), after.subject]
-    rows = await all_rows(connection, _MOVEMENTS, [*parameters, Int8(limit)])
+    span = [of.day, of.day, list(of.zones), list(of.zones.values())]
+    rows = await all_rows(connection, _MOVEMENTS, [*span, of.currency, of.status, after.id, Int4(after.number), after.subject, Int8(limit)])
     return [(_Place(source=1, id=row[0], number=row[1], subject=row[2]), _movement(row)) for row in rows]
 
 
@@ -275,15 +276,12 @@ ORDER BY f.id LIMIT $6
 
 async def _findings(connection: Connection, of: Of, after: _Place, limit: int) -> list[tuple[_Place, Piece]]:
     rows = await all_rows(connection, _FINDINGS, [of.day, list(of.zones), of.currency, of.status, after.id, Int8(limit)])
-    found = []
-    for (id,) in rows:
-        finding = await reconciliation_findings.load(connection, identifiers.text("fnd", id))
-        assert finding is not None, "findings are never deleted"
-        piece = Piece(
-            connector=finding.connector,
-            currency=finding.currency,
-            status=standing((finding.state,), otherwise=SettlementState.SETTLED),
-            findings=(finding,),
-        )
-        found.append((_Place(source=2, id=id), piece))
-    return found
+    return [
+        (_Place(source=2, id=uuid_of(one.id)), _alone(one))
+        for one in await reconciliation_findings.by_ids(connection, [identifiers.text("fnd", id) for (id,) in rows])
+    ]
+
+
+def _alone(finding: FindingRow) -> Piece:
+    status = standing((finding.state,), otherwise=SettlementState.SETTLED)
+    return Piece(connector=finding.connector, currency=finding.currency, status=status, findings=(finding,))

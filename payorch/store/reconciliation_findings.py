@@ -69,6 +69,12 @@ async def load(connection: Connection, finding_id: str) -> FindingRow | None:
     return _finding(rows[0]) if rows else None
 
 
+async def by_ids(connection: Connection, finding_ids: Sequence[str]) -> list[FindingRow]:
+    """Those of these findings that there are, oldest first."""
+    ids = [uuid_of(one) for one in finding_ids]
+    return [_finding(row) for row in await all_rows(connection, f"{_SELECT} WHERE id = ANY($1::uuid[]) ORDER BY id", [ids])]
+
+
 async def of_lines(connection: Connection, lines: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], list[FindingRow]]:
     """The findings about these lines of reports (batch, line), oldest first."""
     if not lines:

@@ -21,7 +21,7 @@ from payorch.domain.settlement import FindingKind, FindingState, RowKind, RowSta
 from payorch.store import reconciliation_days
 from payorch.store.driver import Connection
 from payorch.store.query import all_rows
-from payorch.store.reconciliation import LINE_STATUS
+from payorch.store.reconciliation import LINE_STATUS, UNREPORTED
 from payorch.store.reconciliation_items import DayRow, DayState
 
 NO_CURRENCY: Final = "XXX"
@@ -122,12 +122,9 @@ FROM (
 ) AS one
 GROUP BY day, connector, currency, kind, state, status, net_currency ORDER BY day, connector, currency, kind, state, status, net_currency
 """
-_MOVEMENTS: Final = """
-SELECT (m.at AT TIME ZONE whose.zone)::date, m.connector, m.currency, m.kind, m.settlement, count(*), sum(m.amount)::bigint
-FROM unnest($3::text[], $4::text[]) AS whose (connector, zone) JOIN payorch.movements AS m ON m.connector = whose.connector
-WHERE m.batch_id IS NULL
-    AND m.at >= $1::timestamp AT TIME ZONE whose.zone AND m.at < ($2::timestamp + interval '1 day') AT TIME ZONE whose.zone
-GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+_MOVEMENTS: Final = f"""
+SELECT (m.at AT TIME ZONE m.zone)::date, m.connector, m.currency, m.kind, m.settlement, count(*), sum(m.amount)::bigint
+FROM ({UNREPORTED}) AS m GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
 """
 _FINDINGS: Final = """
 SELECT day, connector, currency, kind, state, amount_currency, batch_id IS NULL AND payment_id IS NULL
