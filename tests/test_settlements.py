@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from payorch.domain import identifiers
 from payorch.domain.matching import Policy, Tolerance
 from payorch.domain.money import Money
+from payorch.domain.rules import Fee, Plan, RuleBook, Weights, When
 from payorch.domain.settlement import RowKind, RowState, SettlementRow, Tie
 from payorch.settlement_file import MOST_TIES, Report, ReportRefused
 from payorch.settlements import Progress
@@ -136,6 +137,19 @@ async def test_a_tolerated_difference_is_no_finding(world: World) -> None:
     imported = await world.take(report_of(line), policy=policy)
     assert imported.findings == {}
     assert [row[4] for row in await world.movements()] == ["settled"]
+
+
+async def test_a_fee_is_compared_with_the_cost_model(world: World) -> None:
+    right, wrong, tolerated = await world.captured(3, minor=1999)
+    nothing = Weights(success=0, cost=0, latency=0, preference=1, exploration=0)
+    fee = Fee(connector=CONNECTOR, when=When(methods=("card",)), fixed_minor=25, basis_points=150)  # 55 of 1999
+    plan = Plan(RuleBook(default=(CONNECTOR,), weights=nothing, fees=(fee,)), zones={}, connectors=[CONNECTOR])
+    policy = Policy(tolerances={(CONNECTOR, "EUR"): Tolerance(fee_minor=1)})
+    lines = [capture_of(right, fee=55), capture_of(wrong, fee=59), capture_of(tolerated, fee=54)]
+    imported = await world.take(report_of(*lines), policy=policy, plan=plan)
+    assert imported.findings == {"fee": (1, 1)}
+    assert [row[:5] for row in await world.findings()] == [("fee", "open", 55, 59, 4)]
+    assert [row[4] for row in await world.movements()] == ["settled", "mismatched", "settled"]
 
 
 # --- lines that cannot be read ----------------------------------------------------------------------------------------------------------
