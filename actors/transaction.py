@@ -104,10 +104,10 @@ class TransactionActor(Actor[Message]):
         self._payment = await self._patiently(lambda: self._around.load(self._id))
         if self._payment is None or self._payment.hold is not None:
             return
-        desk = self._desk(cause="restart")
+        at = self._around.office.clock.now()
         for subject in maybe_on_the_wire(self._payment, self._unsure_before):
             why = "The process ended before the PSP's answer was recorded."
-            lost = unanswered(Source.RESTART, "no_answer_at_restart", why, desk.at)
+            lost = unanswered(Source.RESTART, "no_answer_at_restart", why, at)
             await self._weigh(subject, lost, cause="restart", actor="system")
 
     async def receive(self, message: Message) -> None:

@@ -1,9 +1,9 @@
 """The front door: the listening socket, the connections it lets in, and the app that answers them.
 
 The socket belongs to the root of the process (`open`, `serve`, `drain`); the app below it comes and goes (`run_app`), and while there is
-none a client hears 503 instead of "connection refused". Parsing HTTP and talking ASGI is hypercorn's: its `H11Protocol` and `HTTPStream`
-sit behind a connection of our own, because hypercorn's `TCPServer` has no cap on connections, spawns an idle timer per request, hangs on
-a client that does not read, and can be led to HTTP/2 by an `Upgrade: h2c`.
+none a client hears 503 instead of "connection refused". Parsing HTTP and talking ASGI is hypercorn's: its `H11Protocol` and `HTTPStream`,
+with a short way for what is common (`payorch.http11`), sit behind a connection of our own, because hypercorn's `TCPServer` has no cap on
+connections, spawns an idle timer per request, hangs on a client that does not read, and can be led to HTTP/2 by an `Upgrade: h2c`.
 
 Who is at fault when a connection ends early, and what is done about it:
     the client   (slow, malformed, gone, not reading)  answered where HTTP has an answer, else cut; one counter, no traceback
@@ -19,18 +19,17 @@ import errno
 import json
 import logging
 import math
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast, final
 
-import h11
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import (
@@ -50,10 +49,11 @@ from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from payorch.http11 import ARRIVED, Http11, Inbox
+
 _LOG = logging.getLogger(__name__)
 _READ_BYTES = 2**16
 _DISCARD_BYTES = 2**20  # read and thrown away after our last word, so that the client gets to read it
-_QUEUED_MESSAGES = 10  # body chunks waiting for the app; then the client waits (hypercorn's own figure)
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
@@ -368,58 +368,6 @@ def _fault_in(scope: dict[str, Any], header_bytes: int) -> int | None:
     return 505 if scope["http_version"] not in ("1.1", "1.0") else None
 
 
-class _Parser(h11.Connection):
-    """h11, patient with a client that sends more after its last request (a blank line, as old ones do): the request is answered first.
-
-    h11 alone finds an error, and hypercorn answers 400 to a request that the app is already acting on.
-    """
-
-    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        if self.their_state is h11.MUST_CLOSE and self.trailing_data[0]:
-            return h11.PAUSED
-        return super().next_event()
-
-
-class _Http11(H11Protocol):
-    """HTTP/1.1 that stays HTTP/1.1."""
-
-    async def _check_protocol(self, event: h11.Request) -> None:
-        """An `Upgrade: h2c` is ignored, as RFC 9110 allows; Java's client sends one with each request."""
-
-
-class _Inbox:
-    """What the client still has to say to one request. Bounded, and never waits once the app or the client is gone."""
-
-    __slots__ = ("_from_client", "_gone", "_to_app")
-
-    def __init__(self, gone: ASGIReceiveEvent) -> None:
-        self._to_app, self._from_client = trio.open_memory_channel[ASGIReceiveEvent](_QUEUED_MESSAGES)
-        self._gone = gone
-
-    async def put(self, message: ASGIReceiveEvent) -> None:
-        if message["type"] == self._gone["type"]:
-            self._to_app.close()
-            return
-        with suppress(*_GONE):
-            try:
-                self._to_app.send_nowait(message)
-            except trio.WouldBlock:
-                await self._to_app.send(message)
-
-    async def receive(self) -> ASGIReceiveEvent:
-        try:
-            return self._from_client.receive_nowait()
-        except trio.WouldBlock:
-            with suppress(trio.EndOfChannel):
-                return await self._from_client.receive()
-        except trio.EndOfChannel:
-            await trio.lowlevel.checkpoint()  # an app that asks for ever must not stop the world
-        return self._gone
-
-    def close(self) -> None:
-        self._from_client.close()
-
-
 @final
 class _Connection:
     """One client: bytes between its socket and the protocol, and the `TaskGroup` that hypercorn asks to run the app.
@@ -437,10 +385,8 @@ class _Connection:
         self._writing = trio.Lock()
         self._between_requests = False
         self._closing = False
-        self._head_due = False
-        self._head = b""
         self._requests: trio.Nursery
-        self._protocol: _Http11
+        self._protocol: Http11
         self.busy = False
 
     @property
@@ -474,18 +420,18 @@ class _Connection:
         except OSError:
             return  # gone already
         async with trio.open_nursery() as self._requests:
-            self._protocol = _Http11(
+            self._protocol = Http11(
                 cast(AppWrapper, self._app.asgi),
                 self._app.config,
                 self._app.context,
                 cast(Any, self),
                 ConnectionState(self._app.state),
-                False,
                 client,
                 server,
                 self._send,
+                write_now=self._write_now,
+                header_bytes=self._door.limits.header_bytes,
             )
-            self._protocol.connection = _Parser(h11.SERVER, max_incomplete_event_size=self._door.limits.header_bytes)
             await self._read()
 
     async def _read(self) -> None:
@@ -509,9 +455,8 @@ class _Connection:
     async def _send(self, event: Event) -> None:
         """What the protocol wants: bytes on the wire, the end of the connection, or to say that a request began or ended."""
         if isinstance(event, RawData):
-            data = self._held_back(event.data)
-            if data and not self._closing:
-                await self._write(data)
+            if event.data and not self._closing:
+                await self._write(event.data)
         elif isinstance(event, Closed) or self._closing or (self._door.draining and cast(Updated, event).idle):
             self.busy = False
             await self._hang_up()
@@ -519,19 +464,18 @@ class _Connection:
             idle = cast(Updated, event).idle
             self.busy = not idle
             self._between_requests = idle
-            self._head_due = not idle
             self._allow(self._door.limits.keep_alive_seconds if idle else math.inf)
 
-    def _held_back(self, data: bytes) -> bytes:
-        """What to write now: the head of an answer of known length waits for its body, which costs a tenth less; a stream's does not."""
-        if self._head_due:
-            self._head_due = data.startswith(b"HTTP/1.1 1")
-            if not self._head_due and b"\r\ncontent-length: " in data:
-                self._head = data
-                return b""
-        if self._head:
-            data, self._head = self._head + data, b""
-        return data
+    async def _write_now(self, data: bytes) -> None:
+        """As `_write`, of an answer's beginning. The kernel nearly always takes it at once: no time limit is set and nobody waits."""
+        if self._closing:
+            return
+        written = 0
+        if not self._writing.locked():
+            with suppress(OSError):  # full, or gone: `_write` finds out which
+                written = os.write(self._stream.socket.fileno(), data)
+        if written < len(data):
+            await self._write(data[written:])
 
     async def _write(self, data: bytes) -> None:
         try:
@@ -573,12 +517,13 @@ class _Connection:
     ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
         """Called by hypercorn for each request: starts the app on it, returns where to put what the client sends."""
         kind = "http.disconnect" if scope["type"] == "http" else "websocket.disconnect"
-        inbox = _Inbox(cast(ASGIReceiveEvent, {"type": kind}))
+        inbox = Inbox(cast(ASGIReceiveEvent, {"type": kind}))
+        cast(dict[str, Any], scope)["extensions"][ARRIVED] = inbox.arrived
         if not self._closing:  # a pipelined request behind our last word is not acted upon: nobody could hear the answer
             self._requests.start_soon(self._answer, scope, inbox, send)
         return inbox.put
 
-    async def _answer(self, scope: Scope, inbox: _Inbox, send: Callable[[ASGISendEvent | None], Awaitable[None]]) -> None:
+    async def _answer(self, scope: Scope, inbox: Inbox, send: Callable[[ASGISendEvent | None], Awaitable[None]]) -> None:
         try:
             if scope["type"] != "http":
                 await send(cast(ASGISendEvent, {"type": "websocket.close"}))  # becomes a 403

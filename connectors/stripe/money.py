@@ -58,6 +58,15 @@ SCALES: Final[Mapping[str, Scale]] = MappingProxyType(
 )
 """Currency code -> scale. A currency that is not here is not taken: a guessed exponent would charge a hundred times too much."""
 
+
+def _shift(scale: Scale, currency: str) -> tuple[int, int]:
+    """What an amount in ISO minor units is multiplied and divided by to become Stripe's; one of the two is 1."""
+    places = scale.decimals - EXPONENTS[currency]
+    return int(10 ** max(places, 0)), int(10 ** max(-places, 0))
+
+
+_SHIFTS: Final = {currency: _shift(scale, currency) for currency, scale in SCALES.items()}
+
 MINIMUM_MINOR: Final[Mapping[str, int]] = MappingProxyType(
     {
         "AED": 200, "AUD": 50, "BRL": 50, "CAD": 50, "CHF": 50, "CZK": 1500, "DKK": 250, "EUR": 50, "GBP": 30, "HKD": 400, "HUF": 17500,
@@ -71,7 +80,7 @@ MINIMUM_MINOR: Final[Mapping[str, int]] = MappingProxyType(
 def maximum_minor(currency: str) -> int:
     """The largest charge in ISO minor units that Stripe's number of digits can express. KeyError for a currency not taken."""
     scale = SCALES[currency]
-    up, down = _shift(scale, currency)
+    up, down = _SHIFTS[currency]
     return (scale.largest - scale.largest % scale.multiple) * down // up
 
 
@@ -80,7 +89,7 @@ def to_wire(money: Money) -> int:
     scale = SCALES.get(money.currency)
     if scale is None:
         raise NotSupported(f"no scale is known for {money.currency}")
-    up, down = _shift(scale, money.currency)
+    up, down = _SHIFTS[money.currency]
     amount, rest = divmod(money.minor * up, down)
     if rest or amount % scale.multiple:
         raise NotSupported(f"{money.currency} cannot be charged in steps this small")
@@ -102,12 +111,6 @@ def from_wire(amount: object, currency: object) -> Money | None:
     # Far above what any account can hold; keeps what is stored inside a database bigint.
     if scale is None or not 0 <= amount <= 100 * LARGEST_MINOR:
         return None
-    up, down = _shift(scale, code)
+    up, down = _SHIFTS[code]
     minor, rest = divmod(amount * down, up)
     return None if rest else Money(minor, code)
-
-
-def _shift(scale: Scale, currency: str) -> tuple[int, int]:
-    """What an amount in ISO minor units is multiplied and divided by to become Stripe's; one of the two is 1."""
-    places = scale.decimals - EXPONENTS[currency]
-    return int(10 ** max(places, 0)), int(10 ** max(-places, 0))

@@ -70,8 +70,8 @@ def _unreadable(data: Json, body: bytes) -> Notice:
 
 
 def _intent(subject: Json) -> References | None:
-    shown = objects.payment_intent(subject)
-    return (shown.id,) if shown is not None else None
+    known = objects.identified(subject, "payment_intent")
+    return (known[0],) if known is not None else None
 
 
 def _refund(subject: Json) -> References | None:

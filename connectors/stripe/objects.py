@@ -24,8 +24,9 @@ from payorch.domain.outcome import NextAction
 
 Json: TypeAlias = Mapping[str, object]
 
-# One plain word that is neither a key, nor a client secret (pi_..._secret_...), nor a long run of digits such as a card number.
-_WORD: Final = re.compile(r"(?!(?:sk|rk|pk|whsec)_)(?!.*_secret_)(?!\d{12})[A-Za-z0-9_.:\-]{1,255}")
+# One plain word that is neither a key nor a long run of digits such as a card number.
+_WORD: Final = re.compile(r"(?!(?:sk|rk|pk|whsec)_)(?!\d{12})[A-Za-z0-9_.:\-]{1,255}")
+_IN_CLIENT_SECRETS: Final = "_secret_"  # pi_..._secret_...; looked for by itself, which takes a fraction of what it takes in the pattern
 _URL: Final = re.compile(r"https?://[!-~]{1,4000}")
 _SECRETS: Final = re.compile(r"\b(?:sk|rk|pk|whsec)_\w+|\w+_secret_\w+|[\w.+-]+@[\w.-]+|\d(?:[ -]?\d){11,}")
 _LONGEST_MESSAGE: Final = 300
@@ -135,7 +136,7 @@ def decode(body: bytes) -> Json | None:
 
 def word(value: object) -> str | None:
     """An id, code or enum value; None for anything that is not one short plain word, or could be a secret."""
-    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
+    return value if isinstance(value, str) and _IN_CLIENT_SECRETS not in value and _WORD.fullmatch(value) else None
 
 
 def words_for_people(value: object) -> str | None:
@@ -166,13 +167,19 @@ def stripe_error(data: Json | None) -> StripeError | None:
     return _error(error, kind, embedded.codes if embedded is not None else Codes(), embedded)
 
 
-def payment_intent(value: object) -> PaymentIntent | None:
-    """A PaymentIntent by its own word (`object`) with an id and a status; None for anything else."""
-    if not isinstance(value, dict) or value.get("object") != "payment_intent":
+def identified(value: Json, kind: str) -> tuple[str, str] | None:
+    """The id and the status of an object that is of that kind by its own word (`object`); None for anything else."""
+    if value.get("object") != kind:
         return None
     identity, status = word(value.get("id")), word(value.get("status"))
-    if identity is None or status is None:
+    return None if identity is None or status is None else (identity, status)
+
+
+def payment_intent(value: object) -> PaymentIntent | None:
+    """A PaymentIntent by its own word (`object`) with an id and a status; None for anything else."""
+    if not isinstance(value, dict) or (known := identified(value, "payment_intent")) is None:
         return None
+    identity, status = known
     currency, charge = value.get("currency"), child(value, "latest_charge")
     refunded = _refunded(charge, is_open=status == "requires_capture")
     problem, codes = child(value, "last_payment_error"), _charge_codes(charge)
@@ -197,11 +204,9 @@ def payment_intent(value: object) -> PaymentIntent | None:
 
 def refund(value: object) -> Refund | None:
     """A refund by its own word (`object`) with an id and a status; None for anything else."""
-    if not isinstance(value, dict) or value.get("object") != "refund":
+    if not isinstance(value, dict) or (known := identified(value, "refund")) is None:
         return None
-    identity, status = word(value.get("id")), word(value.get("status"))
-    if identity is None or status is None:
-        return None
+    identity, status = known
     return Refund(
         id=identity,
         status=status,
@@ -231,11 +236,9 @@ def charge(value: object) -> Charge | None:
 
 def dispute(value: object) -> Dispute | None:
     """A dispute by its own word (`object`) with an id and a status; None for anything else."""
-    if not isinstance(value, dict) or value.get("object") != "dispute":
+    if not isinstance(value, dict) or (known := identified(value, "dispute")) is None:
         return None
-    identity, status = word(value.get("id")), word(value.get("status"))
-    if identity is None or status is None:
-        return None
+    identity, status = known
     return Dispute(
         id=identity,
         status=status,

@@ -25,9 +25,12 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+Arrived: TypeAlias = Callable[[], bytes | None]
 Run: TypeAlias = Callable[[str, Headers, Callable[[], Awaitable[bytes]], str], Awaitable[Said]]
 """(the rest of the path, headers, how to get the body, request id) -> the answer; raises Refusal."""
 
+ARRIVED: Final = "payorch.arrived"
+"""The door's extension to ASGI (`payorch.http11`): a function that gives the whole body if all of it is there already, else None."""
 _REPLAYED: Final = (b"idempotency-replayed", b"true")
 _COMMON: Final = tuple((name.lower().encode(), value.encode()) for name, value in HEADERS)
 
@@ -66,11 +69,12 @@ class HotRoute:
             for one in self._short:
                 rest = one.rest(scope["path"])
                 if rest is not None:
-                    return await self._answer(one, rest, scope["headers"], receive, send)
+                    arrived = scope.get("extensions", {}).get(ARRIVED, _nothing)
+                    return await self._answer(one, rest, scope["headers"], receive, send, arrived)
         return await self._others(scope, receive, send)
 
-    async def _answer(self, one: Short, rest: str, headers: Headers, receive: Receive, send: Send) -> None:
-        read = await _read(one, headers, receive)
+    async def _answer(self, one: Short, rest: str, headers: Headers, receive: Receive, send: Send, arrived: Arrived) -> None:
+        read = await _read(one, headers, receive, arrived)
         if read is None:
             return
         began_at = trio.current_time()
@@ -118,11 +122,18 @@ async def answer(
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def _read(one: Short, headers: Headers, receive: Receive) -> bytes | Refusal | None:
+def _nothing() -> None:
+    """Of a server that does not say what has arrived."""
+
+
+async def _read(one: Short, headers: Headers, receive: Receive, arrived: Arrived) -> bytes | Refusal | None:
     """The whole body; the refusal of one too large or too slow, which the command meets in its turn; None where the client hung up."""
     too_large = Refusal(Code.PAYLOAD_TOO_LARGE)
     if content_length(headers) > one.most_bytes:
         return too_large
+    whole = arrived()
+    if whole is not None:  # nearly always: then there is no time limit to be set
+        return whole if len(whole) <= one.most_bytes else too_large
     data = b""
     with trio.move_on_after(one.within_seconds):
         while len(data) <= one.most_bytes:

@@ -7,7 +7,6 @@ and calls. All of it is passed in, so that decisions stay pure: the same desk an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -59,8 +58,7 @@ def _no_obstacle(payment: Payment) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class Desk(Struct, frozen=True, kw_only=True):
     """The circumstances of one decision. `identifier("att")` makes a new id; the `prepare` functions build the exact PSP call.
 
     prepare_completion: the call that finishes an attempt after the shopper's action, from what his browser brought back; None where the PSP

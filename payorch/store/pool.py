@@ -198,6 +198,13 @@ class Pool:
 
     async def _await_turn(self) -> None:
         self._refuse_when_closed()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            self._free.acquire_nowait()  # nearly always; a time limit and a turn of the loop cost as much as the statement's own client
+        except trio.WouldBlock:
+            await self._await_a_free_one()
+
+    async def _await_a_free_one(self) -> None:
         try:
             with trio.fail_after(self._lease_within_seconds):
                 await self._free.acquire()

@@ -131,16 +131,17 @@ async def load_events(connection: Connection, payment_id: str) -> list[Recorded]
 
 async def load_many(connection: Connection, payment_ids: Sequence[str]) -> dict[str, Payment]:
     """Those of the payments that exist, by id, in one round trip. Give it a page, not everything."""
+    asked = {uuid_of(one): one for one in payment_ids}
     rows = await all_rows(
         connection,
         "SELECT stream_id, name, at, actor, cause, body::text FROM payorch.journal WHERE stream_id = ANY($1::uuid[])"
         " ORDER BY stream_id, sequence",
-        [[uuid_of(one) for one in payment_ids]],
+        [list(asked)],
     )
-    events: dict[UUID, list[Event]] = {}
+    events: dict[str, list[Event]] = {}
     for row in rows:
-        events.setdefault(row[0], []).append(_event(row[1:]))
-    return {identifiers.text("pay", stream_id): replay(happened) for stream_id, happened in events.items()}
+        events.setdefault(asked[row[0]], []).append(_event(row[1:]))
+    return {payment_id: replay(happened) for payment_id, happened in events.items()}
 
 
 async def find_operation(connection: Connection, operation_id: str) -> str | None:

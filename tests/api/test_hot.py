@@ -11,6 +11,7 @@ import trio
 import trio.testing
 from quart_trio import QuartTrio
 
+from payorch.api import hot
 from payorch.store.pool import DatabaseUnavailable
 from tests.api.merchant_world import KEY, World, charge, new_key
 
@@ -33,8 +34,10 @@ def headers(**changes: str | None) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode("latin-1")) for name, value in given.items() if value is not None]
 
 
-async def asked(app: Any, head: list[tuple[bytes, bytes]], messages: list[dict[str, Any]], method: str = "POST") -> list[dict[str, Any]]:
-    """What the app sends back. After its messages the client says nothing more, for ever."""
+async def asked(
+    app: Any, head: list[tuple[bytes, bytes]], messages: list[dict[str, Any]], method: str = "POST", arrived: bytes | None = None
+) -> list[dict[str, Any]]:
+    """What the app sends back. After its messages the client says nothing more, for ever. `arrived`: what the door has of the body."""
     coming, sent = iter(messages), []
 
     async def receive() -> Any:
@@ -49,6 +52,7 @@ async def asked(app: Any, head: list[tuple[bytes, bytes]], messages: list[dict[s
     scope = {
         "type": "http", "asgi": {}, "method": method, "path": "/v1/payments", "raw_path": b"/v1/payments", "query_string": b"limit=1",
         "http_version": "1.1", "scheme": "http", "root_path": "", "headers": head, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2),
+        "extensions": {} if arrived is None else {hot.ARRIVED: lambda: arrived},
     }  # fmt: skip
     await app(scope, receive, send)
     return sent
@@ -105,6 +109,15 @@ async def test_both_ways_answer_alike(case: str, autojump_clock: trio.testing.Mo
     by_long = [await asked(lambda *how: QuartTrio.asgi_app(long.app, *how), head, messages) for _ in range(2)]
     assert seen(short, by_short) == seen(long, by_long)
     assert bool(by_short[0]) == (case != "hung up")
+
+
+@pytest.mark.parametrize("case", ["plain", "in pieces", "chunked", "no body", "said to be too large", "too large"])
+async def test_a_body_that_the_door_has_whole_is_read_alike(case: str) -> None:
+    head, messages = CASES[case]
+    short, long = World(body_limit_bytes=2000), World(body_limit_bytes=2000)
+    by_short = [await asked(short.app, head, [], arrived=b"".join(one["body"] for one in messages))]
+    by_long = [await asked(lambda *how: QuartTrio.asgi_app(long.app, *how), head, messages)]
+    assert seen(short, by_short) == seen(long, by_long)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a secret"), DatabaseUnavailable("x"), ExceptionGroup("", [ValueError("a secret")])])

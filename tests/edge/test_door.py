@@ -22,6 +22,7 @@ from hypercorn.protocol.h11 import H11Protocol
 from quart import Response, request
 from quart_trio import QuartTrio
 
+from payorch.api import hot
 from payorch.door import CannotListen, Door, DoorLimits, DoorState, LeanHTTPConnection
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -574,6 +575,29 @@ async def test_head_and_body_arrive_in_one_piece(open_door: Any, quart: QuartTri
         received = await client.stream.receive_some(65536)
         assert received.startswith(b"HTTP/1.1 404")
         assert received.endswith(b"\r\n\r\n" if method == b"HEAD" else b"</p>\n")
+
+
+async def test_a_body_that_has_arrived_whole_can_be_taken_at_once(open_door: Any) -> None:
+    """The short way sets no time limit then; a body that is still coming is waited for as ever."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            return await lifespan(receive, send)
+        whole = scope["extensions"][hot.ARRIVED]()
+        kind = b"at once: " if whole is not None else b"in parts: "
+        while whole is None or not whole.endswith(b"."):
+            whole = (whole or b"") + (await receive())["body"]
+        return await respond(send, body=kind + whole)
+
+    running = await open_door(app)
+    client = await running.connect()
+    for _ in range(2):
+        await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nwhole.")
+        assert (await client.answer("POST")).body == b"at once: whole."
+    await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nwho")
+    await trio.testing.wait_all_tasks_blocked()
+    await client.send(b"le.")
+    assert (await client.answer("POST")).body == b"in parts: whole."
 
 
 async def test_mangled_requests_leave_neither_5xx_nor_connections_nor_tracebacks(
