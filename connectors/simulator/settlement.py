@@ -4,8 +4,8 @@
 
 A day's bookings are its captures, refunds, failures of either, and what disputes moved; the fees and exchanges that follow from them; and,
 at its end, a payout for each currency of all that is in the balance, where that is above zero. What is below zero stays and is first made
-up for on the next day. A day that has not ended is told as far as it has come, with a payout of that, so that it adds up. The same books
-and date always give the same bytes.
+up for on the next day. A day that has not ended is told as far as it has come, without a payout: that is made of the whole day, once. The
+same books and date always give the same bytes.
 
 Faults are decided when a booking is first reported, and kept: see `settlement_faults`. A report closes the days before it; what nobody had
 asked for until then is in order. Made in memory: a day with more than `MOST_BOOKINGS` is refused, `rehearsed` makes one of any size.
@@ -90,8 +90,9 @@ def reported(ledger: Ledger, terms: Terms, state: FaultState, day: date, now: da
         ended = now >= terms.ends(day)
         entries, withdrawals = ledger.reported.numbers()
         ledger.reported.keep(Mark(date=day, entries=entries, withdrawals=withdrawals, left=_owed(left) if ended else None))
-    bookings = [*_carried_in(terms, day, opening), *booked, *_at_the_end(terms, day, left)]
-    paid_out = frozenset(currency for currency, amount in left.items() if amount > 0)
+    at_the_end = _at_the_end(terms, day, left) if ended else ()
+    bookings = [*_carried_in(terms, day, opening), *booked, *at_the_end]
+    paid_out = frozenset(currency for currency, amount in left.items() if amount > 0 and ended)
     return Day(date=day, terms=terms, bookings=bookings, opening=opening, paid_out=paid_out), after
 
 

@@ -9,7 +9,7 @@ import csv
 import json
 from base64 import b64encode
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -136,15 +136,17 @@ class Psp:
         response, self.state = settlement.answer(self.ledger, self.dialect, reporting, self.state, request, target, self.now)
         return response
 
-    def report(self, day: str = TODAY) -> str:
-        """The file of that day."""
+    def report(self, day: str = TODAY, *, over: bool = True) -> str:
+        """The file of that day, asked for once it is over; or as far as it has come."""
+        if over:
+            self.now = max(self.now, self.terms.ends(date.fromisoformat(day)))
         response = self.ask(f"/_settlements/{day}")
         assert response.status == 200, response.body
         return response.body.decode()
 
-    def rows(self, day: str = TODAY) -> list[Row]:
+    def rows(self, day: str = TODAY, *, over: bool = True) -> list[Row]:
         """Its lines, footers and headers apart."""
-        return READERS[self.name](self.report(day))
+        return READERS[self.name](self.report(day, over=over))
 
 
 def without(body: dict[str, Any], word: str) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def test_every_kind_of_booking_appears_once_and_the_payout_is_all_of_it(psp: Psp
 
 
 def test_what_does_not_move_the_balance_is_not_in_it(psp: Psp) -> None:
-    assert moved(psp.rows()) == []
+    assert moved(psp.rows(over=False)) == []
     psp.pay(900, capture=False)
     psp.done(psp.pay(800, capture=False), "cancel")
     psp.done(psp.pay(700, capture=False), "expire")
@@ -223,22 +223,22 @@ def test_a_day_ends_by_the_psps_own_clocks(make: Make, first: str, second: str, 
     rows = psp.rows(day)
     assert [row.gross for row in of_payments(rows)] == [Decimal(2), Decimal(4)]
     tied(psp, rows)
-    assert [row.gross for row in of_payments(psp.rows(second[:10]))] == [Decimal(8)]
+    assert [row.gross for row in of_payments(psp.rows(second[:10], over=False))] == [Decimal(8)]
     assert psp.ask(f"/_settlements/{ends + timedelta(days=2):%Y-%m-%d}").status == 404
 
 
-def test_a_day_that_goes_on_is_told_as_far_as_it_has_come_and_adds_up(psp: Psp) -> None:
+def test_a_day_that_goes_on_is_told_as_far_as_it_has_come_and_paid_out_once_it_is_over(psp: Psp) -> None:
     psp.pay(1000)
-    rows = psp.rows()
-    tied(psp, rows)
-    assert len(of_payments(rows)) == 1
+    rows = psp.rows(over=False)
+    assert len(of_payments(rows)) == len(rows) == 1
     psp.later(hours=1)
     psp.pay(2000)
-    rows = psp.rows()
-    tied(psp, rows)
-    assert len(of_payments(rows)) == 2
-    psp.later(days=1)
-    assert psp.rows() == rows
+    rows = psp.rows(over=False)
+    assert len(of_payments(rows)) == len(rows) == 2
+    *whole, payout = psp.rows()
+    tied(psp, [*whole, payout])
+    assert [(row.gross, row.fee, row.net) for row in whole] == [(row.gross, row.fee, row.net) for row in rows]
+    assert psp.rows() == [*whole, payout]
     assert of_payments(psp.rows(TOMORROW)) == []
 
 
@@ -382,7 +382,7 @@ def test_a_rate_hits_about_its_share_and_always_the_same(make: Make) -> None:
 
 def test_a_fault_befalls_refunds_and_disputes_with_all_that_follows_from_them(psp: Psp) -> None:
     paid = psp.pay(1000)
-    psp.report()
+    psp.report(over=False)
     psp.done(paid, "refund", 100)
     psp.done(paid, "dispute", 500)
     psp.broken("settlement_missing")
@@ -392,7 +392,7 @@ def test_a_fault_befalls_refunds_and_disputes_with_all_that_follows_from_them(ps
 
 def test_only_what_has_a_fee_can_have_a_wrong_one(psp: Psp) -> None:
     paid = psp.pay(1000)
-    psp.report()
+    psp.report(over=False)
     psp.done(paid, "refund", 100)
     psp.pay(2000)
     psp.broken("settlement_wrong_fee", count=1)
