@@ -243,10 +243,17 @@ class Payment(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def unconfirmed(self) -> bool:
-        """Whether money may have moved without anybody here knowing: the state says so, or a call that moves it has no answer yet."""
+        """Whether money may have moved without anybody here knowing: the state says so, or a call that moves it has no answer yet.
+
+        A void of a hold that is known to be gone moves nothing, whatever its answer will be.
+        """
         calling = any(one.state in ON_THE_WIRE_ATTEMPT for one in self.attempts)
-        moving = any(one.on_the_wire and one.kind is not OperationKind.REFUND for one in self.operations)
-        return self.state in UNCONFIRMED or calling or moving
+        return self.state in UNCONFIRMED or calling or any(self._may_move(one) for one in self.operations)
+
+    def _may_move(self, operation: Operation) -> bool:
+        if not operation.on_the_wire or operation.kind is OperationKind.REFUND:
+            return False
+        return operation.kind is not OperationKind.VOID or self.attempt(operation.attempt_id).state is not AttemptState.VOIDED
 
     @property
     def authorized_minor(self) -> int:

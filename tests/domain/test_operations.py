@@ -415,6 +415,18 @@ def test_an_unknown_void_is_resolved_by_either_word_about_it() -> None:
         assert payment.operations[0].state is OperationState.SUCCEEDED
 
 
+def test_a_void_that_is_still_out_leaves_no_doubt_about_a_hold_that_is_gone() -> None:
+    for expired in (True, False):
+        world = World()
+        payment = voiding(world)
+        assert payment.unconfirmed
+        payment = world.weigh(payment, payment.attempts[0].id, Released(expired=expired), Source.INQUIRY)
+        assert (payment.state, payment.unconfirmed) == (State.CANCELED, False)
+        assert payment.operations[0].unconfirmed, "of the void itself nobody has heard yet"
+        payment = world.answer_operation(payment, VOID, DONE)
+        assert (payment.state, payment.operations[0].state) == (State.CANCELED, OperationState.SUCCEEDED)
+
+
 def test_an_unknown_void_that_was_not_done_leaves_the_hold() -> None:
     world = World()
     payment = world.answer_operation(voiding(world), VOID, LOST)
