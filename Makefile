@@ -45,7 +45,7 @@ check: $(VENV)/development.stamp ## lint, formatting and strict types
 prove: $(VENV)/development.stamp ## the longer proofs: 5,000 simulation seeds, 50 real kills (an hour)
 	$(BIN)/python -m tests.simulation --seeds 5000 --replay 20 --sometimes
 	$(BIN)/python -m pytest tests/simulation/test_mutants.py
-	PROVE=1 $(BIN)/python -m pytest tests/e2e
+	PROVE=1 $(BIN)/python -m pytest tests/e2e tests/month
 
 bench: $(VENV)/development.stamp ## authorisations and webhooks per second against the bare composition of our own parts (options in ARGS)
 	$(BIN)/python -m bench $(ARGS)

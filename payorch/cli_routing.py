@@ -69,15 +69,15 @@ async def routing_simulate(
     from connectors.registry import CONNECTORS
     from payorch import local, routing_desk
     from payorch.settings import load
-    from payorch.simulator_settings import simulated_connectors
+    from payorch.simulator_settings import fee_overrides, simulated_connectors
     from payorch.system import SystemClock
 
-    # Which connectors are switched on is as with the platform itself: `up` switches on those that it simulates.
+    # Which connectors are switched on, and what they cost, is as with the platform itself: `up` switches on those that it simulates.
     settings = load(routing_file=rules)
-    on = {
-        *settings.enabled_connectors(),
-        *(simulated_connectors(settings) if data_dir is not None and settings.database_url is None else ()),
-    }
+    on = {*settings.enabled_connectors()}
+    if data_dir is not None and settings.database_url is None:
+        on |= {*simulated_connectors(settings)}
+        settings = load(routing_file=rules, overrides=fee_overrides(settings, local.simulated_in(data_dir)))
     enabled = [name for name in settings.connectors if name in on and name in CONNECTORS]
     manifests = {name: CONNECTORS[name].manifest for name in enabled}
     begins = _utc(since) or SystemClock().now() - timedelta(days=1)

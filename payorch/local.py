@@ -41,7 +41,7 @@ from payorch.psp_process import Simulators
 from payorch.sections import DatabaseSettings
 from payorch.settings import Settings, load
 from payorch.simulator_identity import ANCHOR
-from payorch.simulator_settings import connector_overrides, simulated_connectors
+from payorch.simulator_settings import connector_overrides, fee_overrides, simulated_connectors
 from payorch.store import embedded
 from payorch.store.driver import Connection
 from payorch.store.embedded import Cluster
@@ -182,8 +182,9 @@ class LocalStack:
         return {name: value for name, value in os.environ.items() if name not in _NOT_TAKEN}
 
     def _reread(self) -> Settings:
-        """The platform's settings as they are written now, led to what was started."""
-        return load(self._environment(), overrides=self._overrides, overrides_from="payorch up")
+        """The platform's settings as they are written now, led to what was started, with what that takes for its work."""
+        written = load(self._environment())
+        return load(self._environment(), overrides={**self._overrides, **fee_overrides(written, self._urls)}, overrides_from="payorch up")
 
     def _secret_key(self) -> str:
         file = self._wishes.data_dir / "secret.key"
@@ -309,6 +310,8 @@ async def reachable(data_dir: Path | None) -> AsyncIterator[Settings]:
         ours: dict[str, object] = {"database_url": cluster.conninfo()}
         if settings.secret_key is None:
             ours["secret_key"] = (data_dir / "secret.key").read_text().strip()
+        # Whoever looks at the local stack's payments from outside is to expect the fees that its platform expects.
+        ours |= fee_overrides(settings, simulated_in(data_dir))
         yield load(overrides=ours, overrides_from=f"--data-dir {data_dir}")
     finally:
         if not cluster.attached:
@@ -370,6 +373,12 @@ def read_credentials(data_dir: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def simulated_in(data_dir: Path) -> list[str]:
+    """The connectors that the last `up` of that folder had simulated."""
+    found = read_credentials(data_dir).get("simulators")
+    return [name for name in found if name in SIMULATED] if isinstance(found, dict) else []
 
 
 def free_port(host: str, port: int) -> int:

@@ -419,8 +419,8 @@ class Platform:
                 list_disputes=lambda merchant_id, **which: self.read(dispute_reads.list_disputes, merchant_id, **which),
             ),
             ReconciliationEdge(
-                *(self._settings, registry.CONNECTORS), clock=self._ports.clock, entropy=self._ports.entropy,
-                read=self.read, write=self.write, lease=self._store.pool.lease, wake=self._reconciliation.wake,
+                *(self._settings, registry.CONNECTORS), clock=self._ports.clock, entropy=self._ports.entropy, read=self.read,
+                write=self.write, lease=self._store.pool.lease, plan=lambda: self._routes.router.plan, wake=self._reconciliation.wake,
             ).surroundings(),
             http_class=LeanHTTPConnection,
         )  # fmt: skip

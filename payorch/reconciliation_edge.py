@@ -6,12 +6,14 @@ Not here: the calls (`payorch.api.reconciliation`), importing (`settlements`), p
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final, final
 
 from connectors.contract import Connector
 from payorch.api.reconciliation import ReconciliationSurroundings
 from payorch.api.reconciliation_views import Report as ReportView
 from payorch.api.uploads import Pieces
+from payorch.domain.rules import Plan
 from payorch.domain.settlement import NotAReport
 from payorch.ports import Clock, Entropy
 from payorch.settings import Settings
@@ -49,8 +51,8 @@ def report_view(batch: Batch, *, known: bool) -> ReportView:
 
 @final
 class ReconciliationEdge:
-    """Gives the calls what they need. read, write: the platform's. lease: lends a connection of the pool. wake: tells the reconciler that
-    lines have come.
+    """Gives the calls what they need. read, write: the platform's. lease: lends a connection of the pool. plan: the rules of routing
+    in force, for the fees in them, which may have been read anew since the start. wake: tells the reconciler that lines have come.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class ReconciliationEdge:
         read: Read,
         write: Callable[[Entry], Awaitable[Result]],
         lease: Lease,
+        plan: Callable[[], Plan],
         wake: Callable[[], None],
     ) -> None:
         self._settings = settings
@@ -72,6 +75,7 @@ class ReconciliationEdge:
         self._read = read
         self._write = write
         self._lease = lease
+        self._plan = plan
         self._wake = wake
 
     def surroundings(self) -> ReconciliationSurroundings:
@@ -98,7 +102,7 @@ class ReconciliationEdge:
                     connector,
                     self._connectors[connector].settlement,
                     report,
-                    rules(self._settings, connector),
+                    replace(rules(self._settings, connector), plan=self._plan()),
                     actor=by,
                     cause=cause,
                     clock=self._clock,

@@ -22,7 +22,7 @@ from actors.reconciler import ReconcilerActor, ReconcilerLimits, Wake
 from actors.supervisor import ChildSpec
 from connectors.contract import Connector
 from payorch.circuits import Read
-from payorch.domain.differences import expected_fee, fee_finding
+from payorch.domain.differences import fee_variance
 from payorch.domain.matching import Candidate, match
 from payorch.domain.rules import Plan
 from payorch.domain.settled import SETTLEMENT_ROW, encode_row
@@ -165,8 +165,10 @@ class Reconciliation:
         if row.kind is not RowKind.CAPTURE or not any(fee.connector == connector for fee in plan.book.fees):
             return None
         asked = (await settlement_candidates.questions(connection, [candidate.payment_id])).get(candidate.payment_id)
-        expected = None if asked is None else expected_fee(plan, connector, asked, row)
-        return fee_finding(row, expected, self._settings.policy().tolerance(connector, row.fee.currency).fee_minor)
+        if asked is None:
+            return None
+        tolerance = self._settings.policy().tolerance(connector, row.fee.currency).fee_minor
+        return fee_variance(plan, connector, asked, row, candidate.amount, tolerance)
 
     async def tell(self, line: WaitingLine) -> None:
         """Makes a notice of the line, and hands it to the inbox. One that is stored already is the inbox's own to find."""

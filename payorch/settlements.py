@@ -21,7 +21,7 @@ import trio
 from msgspec.structs import replace
 
 from payorch.domain import identifiers
-from payorch.domain.differences import expected_fee, fee_finding
+from payorch.domain.differences import fee_variance
 from payorch.domain.matching import Candidate, Policy, Verdict, match, match_all, repetition
 from payorch.domain.postings import postings
 from payorch.domain.rules import Plan
@@ -272,17 +272,16 @@ class _Judging:
         if plan is None or not any(fee.connector == self._connector for fee in plan.book.fees):
             return {}
         taken = [
-            (row, verdict.candidate.payment_id)
+            (row, verdict.candidate)
             for row, verdict in zip(rows, verdicts, strict=True)
             if row.kind is RowKind.CAPTURE and verdict.state is RowState.MATCHED and verdict.candidate is not None
         ]
-        asked = await settlement_candidates.questions(self._connection, dict.fromkeys(payment for _, payment in taken))
+        asked = await settlement_candidates.questions(self._connection, dict.fromkeys(ours.payment_id for _, ours in taken))
         found: dict[int, Finding] = {}
-        for row, payment in taken:
-            if payment in asked:
-                expected = expected_fee(plan, self._connector, asked[payment], row)
+        for row, ours in taken:
+            if ours.payment_id in asked:
                 tolerance = self._rules.policy.tolerance(self._connector, row.fee.currency).fee_minor
-                finding = fee_finding(row, expected, tolerance)
+                finding = fee_variance(plan, self._connector, asked[ours.payment_id], row, ours.amount, tolerance)
                 if finding is not None:
                     found[row.line] = finding
         return found

@@ -1,14 +1,15 @@
-"""Which connectors the local stack simulates, and the settings that lead them to their simulators.
+"""Which connectors the local stack simulates, the settings that lead them to their simulators, and what those take, as the cost model.
 
 Not here: starting simulators (`psp_process`), the rest of the local stack (`local`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from connectors.simulated import SIMULATED
+from connectors.simulator.bookings import SimulatedFee
 from payorch import configuration
 from payorch.settings import Settings, SettingsInvalid, origins
 from payorch.simulator_identity import NAMES
@@ -52,3 +53,19 @@ def connector_overrides(
     if simulated and not any(on.values()):
         raise SettingsInvalid(["no connector is left: none of the enabled ones has a simulator or a base_url from outside"])
     return overrides
+
+
+def fee_overrides(settings: Settings, simulated: Iterable[str]) -> dict[str, object]:
+    """Settings by which the cost model is what simulators take, for each connector of which no [[fees]] are written. Nothing of what is
+    written is lost: an override stands in the place of the whole list.
+    """
+    written = origins(settings)["routing.fees"].value
+    priced = {fee.connector for fee in settings.routing.fees}
+    added = [_table(name, fee) for name in simulated if name not in priced for fee in SIMULATED[name].fees]
+    return {"routing.fees": [*written, *added]} if added and isinstance(written, list) else {}
+
+
+def _table(connector: str, fee: SimulatedFee) -> dict[str, object]:
+    """A price as [[fees]] would say it. The order of prices is kept: in both the first that fits holds."""
+    when = {name: value for name, value in (("currency", fee.currency), ("method", fee.method)) if value is not None}
+    return {"connector": connector, "when": when, "fixed_minor": fee.fixed_minor, "basis_points": fee.basis_points}

@@ -23,10 +23,14 @@ import trio
 
 from connectors.simulated import SIMULATED
 from connectors.simulator.cards import SHARED
-from payorch import local, psp_process, simulator_identity, traffic
+from payorch import configuration, local, psp_process, simulator_identity, traffic
+from payorch.domain.intent import CaptureMode, Intent, PaymentMethod
+from payorch.domain.money import Money
+from payorch.domain.rules import asked
 from payorch.folders import FolderRefused, is_held, make_private_folder, only_one
 from payorch.settings import SettingsInvalid, load
-from payorch.simulator_settings import connector_overrides, simulated_connectors
+from payorch.settlements import rules
+from payorch.simulator_settings import connector_overrides, fee_overrides, simulated_connectors
 from payorch.system import SeededFractions, SystemClock
 from tests.own_ports import own_port
 
@@ -284,6 +288,52 @@ def test_connectors_lead_to_their_simulators() -> None:
     assert adyen.credentials() == {"account": "PayorchECOM", "api_key": "test_simulated", "webhook_secret": "00FF"}
     with pytest.raises(SettingsInvalid, match="no connector is left"):
         connector_overrides(load({}), list(SIMULATED), {}, {}, ANCHORS)
+
+
+def test_simulated_connectors_cost_what_their_simulators_take() -> None:
+    told = load({}, overrides=fee_overrides(load({}), SIMULATED)).routing
+    assert {one.connector for one in told.fees} == set(SIMULATED)
+    method = PaymentMethod(type="card", token="tok_visa")
+    paid = Intent(amount=Money(1999, "EUR"), capture=CaptureMode.AUTOMATIC, method=method)
+    card = asked(paid, merchant_id="mer_1", draw=0, at=SystemClock().now())
+    plan = told.plan(list(SIMULATED))
+    assert [plan.fee_minor(name, card) for name in SIMULATED] == [25 + 30, 11 + 24, 39 + 52]
+    assert fee_overrides(load({}), []) == {}
+
+
+def test_fees_that_somebody_has_written_stand_beside_those_of_simulators(tmp_path: Path) -> None:
+    routing = (configuration.shipped_folder() / "routing.toml").read_text().replace("fees = []", "")
+    (tmp_path / "routing.toml").write_text(routing + '\n[[fees]]\nconnector = "stripe"\nbasis_points = 7\n')
+    environment = {"PAYORCH_CONFIG_DIR": str(tmp_path)}
+    written = load(environment)
+    fees = load(environment, overrides=fee_overrides(written, ["stripe", "adyen"])).routing.fees
+    assert fees[0] == written.routing.fees[0]
+    assert {one.connector for one in fees[1:]} == {"adyen"}
+    assert fee_overrides(written, ["stripe"]) == {}
+
+
+async def test_whoever_looks_at_a_local_stack_from_outside_expects_the_fees_that_it_expects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Found:
+        attached = True
+
+        def conninfo(self) -> str:
+            return "postgresql://nowhere/payorch"
+
+    async def start(folder: Path) -> Found:
+        return Found()
+
+    monkeypatch.setattr("payorch.local.embedded.start", start)
+    (tmp_path / "secret.key").write_text("k" * 40)
+    async with local.reachable(tmp_path) as settings:
+        assert settings.routing.fees == ()  # no `up` has come so far yet
+    (tmp_path / "credentials.json").write_text(json.dumps({"simulators": {"stripe": "http://127.0.0.1:9"}}))
+    async with local.reachable(tmp_path) as settings:
+        known = rules(settings, "stripe").plan
+    assert known is not None
+    assert [fee for fee in known.book.fees if fee.connector != "stripe"] == []
+    assert len(known.book.fees) == len(SIMULATED["stripe"].fees)
 
 
 def test_a_simulator_that_signs_with_a_certificate_is_believed_by_its_own_authority_only(tmp_path: Path) -> None:

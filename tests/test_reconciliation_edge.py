@@ -7,8 +7,10 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
+from payorch.domain.rules import Fee, Plan, When, preferring
 from payorch.domain.settlement import NotAReport
 from payorch.reconciliation_edge import ReconciliationEdge, zones
 from payorch.settings import load
@@ -43,7 +45,7 @@ async def test_a_report_comes_in_once_and_its_day_is_read(world: World) -> None:
     connectors = cast(Any, {NAME: SimpleNamespace(settlement=parse)})
     around = ReconciliationEdge(
         load({}), connectors, clock=world.clock, entropy=world.ids, read=read, write=write, lease=lambda: nullcontext(world.connection),
-        wake=lambda: woken.append(None),
+        plan=preferring, wake=lambda: woken.append(None),
     ).surroundings()  # fmt: skip
     assert around.zones == {NAME: "UTC"}
     stories: Sequence[Any] = await world.captured(3, connector=NAME)
@@ -63,6 +65,24 @@ async def test_a_report_comes_in_once_and_its_day_is_read(world: World) -> None:
     assert await around.find_token("op_test_0000000000000000") is None
     (told,) = await world.all("SELECT DISTINCT actor FROM payorch.journal WHERE stream = 'batch'")
     assert told == ("operator:olga",)
+
+
+async def test_an_import_goes_by_the_fees_that_are_in_force_now(world: World) -> None:
+    async def nothing(*arguments: Any, **named: Any) -> Any:
+        raise AssertionError("an import asks for nothing of it")
+
+    def plan() -> Plan:
+        """As after `payorch routing reload`: a cost model that did not stand in the settings at the start."""
+        book = msgspec.structs.replace(preferring(NAME).book, fees=(Fee(connector=NAME, when=When(), basis_points=100),))
+        return Plan(book, zones={}, connectors=(NAME,))
+
+    around = ReconciliationEdge(
+        load({}), cast(Any, {NAME: SimpleNamespace(settlement=parse)}), clock=world.clock, entropy=world.ids, read=nothing, write=nothing,
+        lease=lambda: nullcontext(world.connection), plan=plan, wake=lambda: None,
+    ).surroundings()  # fmt: skip
+    [story] = await world.captured(1, connector=NAME)
+    await around.import_report(NAME, pieces(report_of(capture_of(story, fee=0))), name="x", by="operator:olga", cause="req_1")
+    assert [kind for kind, *_ in await world.findings()] == ["fee"]
 
 
 def test_zones_are_those_of_the_connectors_that_are_configured() -> None:

@@ -88,6 +88,16 @@ def expected_fee(plan: Plan, connector: str, asked: Asked, row: SettlementRow) -
     return None if minor is None else Money(minor, row.gross.currency)
 
 
+def fee_variance(plan: Plan, connector: str, asked: Asked, row: SettlementRow, amount: Money, tolerance_minor: int) -> Finding | None:
+    """What is wrong with the fee of a line that was matched with a movement of that amount; None where it fits.
+
+    That a line takes another amount than ours is a finding by itself (or is let pass): the fee of either is the right one then.
+    """
+    rightly = replace(row, gross=amount)
+    found = [fee_finding(row, expected_fee(plan, connector, asked, one), tolerance_minor) for one in (rightly, row)]
+    return None if None in found else found[0]
+
+
 def fee_finding(row: SettlementRow, expected: Money | None, tolerance_minor: int) -> Finding | None:
     """Of a line whose fee is another than the cost model's, by more than is let pass; None where it fits or there is nothing to compare.
 

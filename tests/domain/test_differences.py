@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payorch.domain.differences import exchanged, expected_fee, fee_finding, missing_at_psp, said, signed
+from payorch.domain.differences import exchanged, expected_fee, fee_finding, fee_variance, missing_at_psp, said, signed
 from payorch.domain.intent import CaptureMode, Intent
 from payorch.domain.money import Money
 from payorch.domain.movements import MovementKind
@@ -53,6 +53,13 @@ def test_a_fee_beyond_the_tolerance_is_a_finding_in_either_direction(fee: int, f
     if finding is not None:
         assert (finding.kind, finding.expected, finding.actual) == (FindingKind.FEE, eur(55), eur(fee))
         assert ("more" if fee > 55 else "less") in finding.detail
+
+
+@pytest.mark.parametrize(("fee", "found"), [(55, None), (58, None), (56, 1), (0, -55)])
+def test_where_amounts_differ_the_fee_of_either_is_right(fee: int, found: int | None) -> None:
+    """22 euros are booked of what was 20: that is one finding, and a fee of 25 cents and 1.5 % of the one or the other is none."""
+    finding = fee_variance(PLAN, ACME, ASKED, line(gross=eur(2200), fee=eur(fee)), eur(2000), 0)
+    assert (None if finding is None else finding.difference) == (None if found is None else eur(found))
 
 
 @pytest.mark.parametrize(("fee", "found"), [(37, False), (38, False), (36, False), (39, True), (35, True)])
