@@ -60,9 +60,10 @@ def fee_overrides(settings: Settings, simulated: Iterable[str]) -> dict[str, obj
     written is lost: an override stands in the place of the whole list.
     """
     written = origins(settings)["routing.fees"].value
+    assert isinstance(written, list), "a list of tables, as they were read"
     priced = {fee.connector for fee in settings.routing.fees}
     added = [_table(name, fee) for name in simulated if name not in priced for fee in SIMULATED[name].fees]
-    return {"routing.fees": [*written, *added]} if added and isinstance(written, list) else {}
+    return {"routing.fees": [*written, *added]} if added else {}
 
 
 def _table(connector: str, fee: SimulatedFee) -> dict[str, object]:

@@ -37,6 +37,9 @@ CONNECTOR = "stripe"
 LOST = Verdict(after=After.RESET)
 AWAY = Verdict(before=Before.RESET)
 DAY = 86400
+FILES_TAKE = 0.02
+"""Real seconds. A file is read in a thread, of which the clock of tests does not know that anything happens there: without some patience a
+busy machine lets hours pass meanwhile, and waits for connections are over before they began."""
 
 
 class Scene:
@@ -373,7 +376,9 @@ async def test_a_report_in_the_folder_is_imported_and_what_is_none_says_why(
         for name, content in (("good.csv", whole), ("not.csv", b"hello"), ("empty.csv", b"")):
             (tmp_path / f"{CONNECTOR}-{name}").write_bytes(content)
         reconciliation._connectors = {CONNECTOR: Formats(parse)}  # type: ignore[dict-item]
+        autojump_clock.autojump_threshold = FILES_TAKE
         assert await folder.look() + await folder.look() == 1
+        autojump_clock.autojump_threshold = 0
         await trio.sleep(20)
         assert (await here.payment(paid["id"]))["status"] == "succeeded"
         assert [one.name for one in sorted((tmp_path / "done" / CONNECTOR).iterdir())] == [f"{CONNECTOR}-good.csv"]
@@ -383,5 +388,6 @@ async def test_a_report_in_the_folder_is_imported_and_what_is_none_says_why(
         assert await here.rows("SELECT received_by FROM payorch.settlement_batches") == [("system",)]
         reconciliation._connectors = {CONNECTOR: Formats(broken)}  # type: ignore[dict-item]
         (tmp_path / f"{CONNECTOR}-bug.csv").write_bytes(whole)
+        autojump_clock.autojump_threshold = FILES_TAKE
         assert await folder.look() + await folder.look() == 0
         assert "TypeError" in (tmp_path / "refused" / CONNECTOR / f"{CONNECTOR}-bug.csv.reason").read_text()

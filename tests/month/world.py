@@ -39,7 +39,7 @@ from payorch.access import Registrar
 from payorch.keys import KeyMode
 from payorch.platform import Platform, Ports, StoreAccess
 from payorch.ports import OutcomeLost, Timeouts
-from payorch.psp_books import PspBooks
+from payorch.psp_books import PspBooks, _decoder
 from payorch.reconciliation_desk import Desk, Worker
 from payorch.reconciliation_edge import zones
 from payorch.settings import Settings, load
@@ -59,7 +59,7 @@ WINDOW_DAYS: Final = 10
 CLOSE_HOUR: Final = 11
 """Later than the reports of the day before are there, by the clock of each PSP."""
 SWEEP_SECONDS: Final = 4.0
-"""Nobody waits for a sweep here, and each is a look into the database: twice an hour's business is enough."""
+"""Nobody waits for a sweep here, and each is a look into the database."""
 _LOCKED_AFTER_MS: Final = 20
 """A statement that takes longer waits for a lock, or the machine is busy; both are no harm."""
 
@@ -255,8 +255,6 @@ class BooksInMemory(PspBooks):  # type: ignore[misc]  # final for the product; h
         self._psps = psps
 
     async def _page(self, client: object, name: str, url: str, since: int) -> Any:
-        from payorch.psp_books import _decoder
-
         psp, target = self._psps[name], f"/_ledger?since={since}"
         request = HttpRequest(method="GET", path=target, headers=(), body=b"")
         response, _ = control.answer(psp.ledger, psp.state, request, target, psp.clock.now())
