@@ -16,7 +16,7 @@ from msgspec import Struct
 from payorch.domain.capability import Manifest
 from payorch.domain.intent import Intent
 from payorch.domain.routing import UNKNOWN, Decision, route
-from payorch.domain.rules import Asked, Plan, asked
+from payorch.domain.rules import Asked, Plan, asked, draw_of
 
 NOBODY: Final = "(none)"
 """In the place of a connector: nobody could take the payment."""
@@ -76,7 +76,8 @@ def decide_again(stored: Stored, plan: Plan, manifests: Mapping[str, Manifest]) 
 def _asked(stored: Stored) -> Asked:
     basis = stored.decision.basis
     assert basis is not None, "only what can be replayed is asked about again"
-    return asked(stored.intent, merchant_id=stored.merchant_id, draw=basis.draw, at=basis.at)
+    draw = draw_of(stored.payment_id) if basis.draw is None else basis.draw
+    return asked(stored.intent, merchant_id=stored.merchant_id, draw=draw, at=basis.at)
 
 
 @final

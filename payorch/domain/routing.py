@@ -59,11 +59,12 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True)
 class Basis(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What was known at the decision, beyond the payment: enough to decide again, also under other rules.
 
-    unavailable: connector -> reason, of all connectors. estimates: of all connectors, candidates or not.
+    unavailable: connector -> reason, of all connectors. estimates: of all connectors, candidates or not. draw: of old programs; since then
+    it is the payment's own (`rules.draw_of`), and not written: a number of so many digits now and then looks like a card's.
     """
 
     at: datetime
-    draw: int
+    draw: int | None = None
     estimates: Mapping[str, Estimate] = {}
     unavailable: Mapping[str, str] = {}
 
@@ -126,7 +127,7 @@ def route(
         version=plan.version,
         candidates=candidates,
         explored=explorer is not None,
-        basis=Basis(at=asked.at, draw=asked.draw, estimates=known, unavailable=ill),
+        basis=Basis(at=asked.at, estimates=known, unavailable=ill),
     )
 
 

@@ -229,7 +229,7 @@ def test_a_decision_is_made_again_from_what_it_holds_after_the_journal(
     stored = msgspec.json.decode(msgspec.json.encode(made), type=Decision)
     assert stored == made
     assert stored.basis is not None
-    again = asked(INTENT, merchant_id="mer_1", draw=stored.basis.draw, at=stored.basis.at)
+    again = asked(INTENT, merchant_id="mer_1", draw=draw, at=stored.basis.at)
     assert route(again, plan, MANIFESTS, estimates=stored.basis.estimates, unavailable=stored.basis.unavailable) == made
     assert sorted([*made.order, *(one.connector for one in made.excluded)]) == sorted(rule.connectors)
 
