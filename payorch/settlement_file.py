@@ -103,14 +103,14 @@ class Lines:
 
 
 class Reading:
-    """Walks through a report from its first line, and hands out what is not stored yet.
+    """Walks through a report from its first line (None: it has none, as on a day without business), and hands out what is not stored yet.
 
     The totals are those of the whole file, so lines that are stored are read all the same. A line that cannot be read is put down to the
     day of the line before it that can: a report has its lines in their order in time, or nearly.
     """
 
-    def __init__(self, first: ReportItem, items: Iterator[ReportItem], batch: Batch, chunk_rows: int) -> None:
-        self._items = _with_first(first, items)
+    def __init__(self, first: ReportItem | None, items: Iterator[ReportItem], batch: Batch, chunk_rows: int) -> None:
+        self._items = items if first is None else _with_first(first, items)
         self._done = batch.lines_done
         self._received_on = batch.received_at.date()
         self._chunk_rows = chunk_rows

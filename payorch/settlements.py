@@ -131,8 +131,6 @@ async def import_report(
         first = next(items, None)
     except NotAReport as error:
         raise ReportRefused(f"{report.name} is no settlement report of {name}: {error}. Nothing was stored") from error
-    if first is None:
-        raise ReportRefused(f"{report.name} is empty: a settlement report has a line at least. Nothing was stored")
     now = clock.now()
     batch = Batch(
         id=identifiers.text("bat", entropy.identifier()),

@@ -442,13 +442,17 @@ async def test_what_was_missing_at_the_psp_is_explained_by_the_line_that_comes(w
 # --- refused ----------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("content", "why"), [(b"<html>", "no settlement report of psp_one: its first line is another"), (b"a report", "is empty")]
-)
-async def test_what_is_no_report_is_refused_and_nothing_is_stored(world: World, content: bytes, why: str) -> None:
-    with pytest.raises(ReportRefused, match=why):
-        await world.take(content)
+async def test_what_is_no_report_is_refused_and_nothing_is_stored(world: World) -> None:
+    with pytest.raises(ReportRefused, match="no settlement report of psp_one: its first line is another"):
+        await world.take(b"<html>")
     assert await world.all("SELECT * FROM payorch.settlement_batches") == []
+
+
+async def test_the_report_of_a_day_without_business_is_a_report(world: World) -> None:
+    imported = await world.take(b"a report")
+    assert (imported.new, imported.batch.state, imported.batch.rows, imported.broken) == (True, BatchState.IMPORTED, 0, ())
+    again = await world.take(b"a report")
+    assert (again.new, again.changed) == (False, False)
 
 
 def test_a_report_that_is_too_large_is_refused_before_it_is_read() -> None:
