@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace as replaced
 from datetime import datetime, timedelta
 
 import pytest
@@ -332,7 +331,7 @@ def test_a_wait_is_in_the_second_half_of_its_interval(fraction: float, seconds: 
 @given(st.floats(0, 1, exclude_max=True), st.integers(0, 12))
 def test_a_schedule_is_spread_and_never_late(fraction: float, steps: int) -> None:
     world = World()
-    desk = replaced(world.desk(), jitter=lambda seconds: spread(seconds, fraction))
+    desk = replace(world.desk(), jitter=lambda seconds: spread(seconds, fraction))
     looks = world.limits.unknown_looks_seconds
     interval = looks[min(steps, len(looks) - 1)]
     at = desk.look_at(looks, steps)
@@ -345,7 +344,7 @@ def test_moments_of_proof_are_not_spread(fraction: float) -> None:
     world = World()
     payment = unknown(world, wait=2 * MINUTE)
     world.to_next_timer(payment)
-    desk = replaced(world.desk(), jitter=lambda seconds: spread(seconds, fraction))
+    desk = replace(world.desk(), jitter=lambda seconds: spread(seconds, fraction))
     story = weigh(payment, payment.attempts[0].id, found(world, LOST, Source.INQUIRY), desk)
     (attempt,) = story.payment.attempts
     assert attempt.next_action_at == attempt.psp_key_safe_until

@@ -156,7 +156,7 @@ def _telling(fate: Fate, dice: Random, sometimes: Callable[[float], float]) -> F
         gone_at=dice.random() * 60 if dice.random() < 0.2 else None,
         picky=dice.random() < 0.5,
         disputes=sometimes(0.4),
-        strangers=sometimes(0.1),
+        strangers=sometimes(0.3),
     )
 
 
