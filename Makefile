@@ -34,7 +34,10 @@ $(VENV)/development.stamp: requirements/development.txt $(VENV)/runtime.stamp
 up: $(VENV)/runtime.stamp ## run the whole platform on this machine (options: make up ARGS="--port 9000")
 	$(BIN)/payorch up $(ARGS)
 
-test: check ## lint, types, import rules and every test (options: make test ARGS="-k name", one by one and unbuffered with ARGS="-n0 -s")
+# Collecting compiles every test. Beside the checks it is done once, and not again by each of the processes that run tests.
+test: $(VENV)/development.stamp ## lint, types, import rules and every test (options: make test ARGS="-k name", one by one and unbuffered with ARGS="-n0 -s")
+	@$(BIN)/python -m pytest --collect-only -qq > /dev/null 2>&1 & collecting=$$!; \
+		$(MAKE) --no-print-directory check; checked=$$?; wait $$collecting; exit $$checked
 	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/development.stamp ## lint, formatting and strict types

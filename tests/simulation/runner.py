@@ -36,7 +36,7 @@ from tests.simulation.story import seconds_used, simulate
 
 TEMPLATE: Final = "simulation_template"
 WORKERS: Final = min(2, os.cpu_count() or 1)
-NICENESS: Final = 5
+NICENESS: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
