@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from msgspec.structs import replace
 from psycopg.types.numeric import Int8
 
 from payorch.domain import identifiers
 from payorch.domain.identifiers import uuid_of
-from payorch.domain.settlement import FindingKind, FindingState
+from payorch.domain.matching import Candidate
+from payorch.domain.settlement import Finding, FindingKind, FindingState, SettlementRow
 from payorch.store.driver import Connection
 from payorch.store.entries import Change
 from payorch.store.items import FINDING_STREAM
@@ -94,6 +96,50 @@ async def of_payments(connection: Connection, payment_ids: Sequence[str]) -> lis
     """The findings about movements of these payments, oldest first."""
     ids = [uuid_of(one) for one in payment_ids]
     return [_finding(row) for row in await all_rows(connection, f"{_SELECT} WHERE payment_id = ANY($1::uuid[]) ORDER BY id", [ids])]
+
+
+def about_line(
+    finding_id: str,
+    found: Finding,
+    row: SettlementRow,
+    candidate: Candidate | None,
+    *,
+    connector: str,
+    batch_id: str,
+    at: datetime,
+    payment_id: str | None = None,
+    suggestions: bytes = b"[]",
+) -> FindingRow:
+    """What was found about a line of a report, as a row that nobody has explained. payment_id: where it has no candidate."""
+    amount = next((one for one in (found.difference, found.actual, found.expected) if one is not None), row.gross)
+    return FindingRow(
+        id=finding_id,
+        connector=connector,
+        currency=row.gross.currency,
+        day=row.booked_on,
+        kind=found.kind,
+        state=FindingState.OPEN,
+        detail=found.detail,
+        amount_currency=amount.currency,
+        found_at=at,
+        expected=found.expected.minor if found.expected is not None else None,
+        actual=found.actual.minor if found.actual is not None else None,
+        difference=found.difference.minor if found.difference is not None else None,
+        batch_id=batch_id,
+        line=row.line,
+        payment_id=candidate.payment_id if candidate is not None else payment_id,
+        sequence=candidate.sequence if candidate is not None else None,
+        subject_id=candidate.subject_id if candidate is not None else None,
+        suggestions=suggestions,
+    )
+
+
+def resolved(finding: FindingRow, resolution: str, at: datetime) -> Change:
+    """What came later explains the finding, without people."""
+    after = replace(
+        finding, state=FindingState.RESOLVED, version=finding.version + 1, resolved_by="system", resolved_at=at, resolution=resolution
+    )
+    return changed(after, "FindingResolved", {"resolution": resolution})
 
 
 def changed(finding: FindingRow, name: str, detail: Mapping[str, str | None]) -> Change:

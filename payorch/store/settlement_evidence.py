@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, Final, TypeAlias
 
-import msgspec
 from psycopg.types.numeric import Int4, Int8
 
 from payorch.domain import identifiers
@@ -21,7 +20,7 @@ from payorch.domain.identifiers import bytes_of, child_of, uuid_of
 from payorch.domain.matching import Candidate, Verdict
 from payorch.domain.payment import State
 from payorch.domain.postings import relinked
-from payorch.domain.settlement import Finding, FindingKind, FindingState, RowState, SettlementRow, SettlementState
+from payorch.domain.settlement import Finding, FindingKind, RowState, SettlementRow, SettlementState
 from payorch.domain.told_lines import AWAITED, Next, Standing, Step, Telling, next_step, next_try
 from payorch.store import (
     entries,
@@ -184,11 +183,11 @@ async def _settle(connection: Connection, line: WaitingLine, verdict: Verdict, c
     made = [_finding(line, one, candidate, look.at) for one in new]
     left = [one for one in about if one not in explained]
     await _change(connection, line, verdict.state, verdict, tries=line.tries)
-    changes = [_resolved(one, _because(verdict), look.at) for one in explained]
+    changes = [reconciliation_findings.resolved(one, _because(verdict), look.at) for one in explained]
     if verdict.state is RowState.MATCHED:
         settlement = SettlementState.MISMATCHED if made or left else SettlementState.SETTLED
         await _settle_movement(connection, line, candidate, settlement)
-        changes += [_resolved(one, _because_of(line), look.at) for one in await _missing(connection, candidate)]
+        changes += [reconciliation_findings.resolved(one, _because_of(line), look.at) for one in await _missing(connection, candidate)]
     detail = {"line": str(line.row.line), "state": verdict.state.value, "payment": candidate.payment_id, "why": verdict.why}
     await _record(connection, line, "SettlementRowSettled", detail, [*changes, *map(_raised, made)], look)
 
@@ -306,37 +305,20 @@ async def _entry(connection: Connection, change: Change, at: datetime, line: Wai
 
 
 def _finding(line: WaitingLine, found: Finding, candidate: Candidate | None, at: datetime) -> FindingRow:
-    row, amount = line.row, next((one for one in (found.difference, found.actual, found.expected) if one is not None), line.row.gross)
-    return FindingRow(
-        id=identifiers.text("fnd", child_of(uuid_of(line.batch_id), f"line {row.line} later {found.kind} {line.tries}")),
+    return reconciliation_findings.about_line(
+        identifiers.text("fnd", child_of(uuid_of(line.batch_id), f"line {line.row.line} later {found.kind} {line.tries}")),
+        found,
+        line.row,
+        candidate,
         connector=line.connector,
-        currency=row.gross.currency,
-        day=row.booked_on,
-        kind=found.kind,
-        state=FindingState.OPEN,
-        detail=found.detail,
-        amount_currency=amount.currency,
-        found_at=at,
-        expected=None if found.expected is None else found.expected.minor,
-        actual=None if found.actual is None else found.actual.minor,
-        difference=None if found.difference is None else found.difference.minor,
         batch_id=line.batch_id,
-        line=row.line,
-        payment_id=candidate.payment_id if candidate is not None else line.payment_id,
-        sequence=candidate.sequence if candidate is not None else None,
-        subject_id=candidate.subject_id if candidate is not None else None,
+        at=at,
+        payment_id=line.payment_id,
     )
 
 
 def _raised(finding: FindingRow) -> Change:
     return reconciliation_findings.changed(finding, "FindingRaised", {"detail": finding.detail})
-
-
-def _resolved(finding: FindingRow, resolution: str, at: datetime) -> Change:
-    after = msgspec.structs.replace(
-        finding, state=FindingState.RESOLVED, version=finding.version + 1, resolved_by=SYSTEM, resolved_at=at, resolution=resolution
-    )
-    return reconciliation_findings.changed(after, "FindingResolved", {"resolution": resolution})
 
 
 def _because(verdict: Verdict) -> str:

@@ -242,16 +242,7 @@ async def _settle(connection: Connection, batch: Batch, booked: Sequence[BookedL
 async def _found_after_all(connection: Connection, batch: Batch, finding_id: str, line: int, who: Who) -> Entry:
     finding = await reconciliation_findings.load(connection, finding_id)
     assert finding is not None, "it was found by its movement, and findings are never deleted"
-    resolution = f"line {line} of report {batch.id} books it"
-    resolved = msgspec.structs.replace(
-        finding,
-        state=FindingState.RESOLVED,
-        version=finding.version + 1,
-        resolved_by="system",
-        resolved_at=who.at,
-        resolution=resolution,
-    )
-    change = reconciliation_findings.changed(resolved, "FindingResolved", {"resolution": resolution})
+    change = reconciliation_findings.resolved(finding, f"line {line} of report {batch.id} books it", who.at)
     sequence = await entries.next_sequence(connection, finding.id)
     return entries.entry_of(change, sequence=sequence, at=who.at, actor=who.actor, cause=who.cause)
 
@@ -302,26 +293,14 @@ async def _vouch(connection: Connection, some: Sequence[Entry]) -> None:
 
 
 def _finding(batch: Batch, line: BookedLine, number: int, found: Finding, who: Who) -> FindingRow:
-    row, candidate = line.row, line.candidate
-    amount = next((one for one in (found.difference, found.actual, found.expected) if one is not None), row.gross)
-    return FindingRow(
-        id=_child("fnd", batch, f"line {row.line} finding {number}"),
+    return reconciliation_findings.about_line(
+        _child("fnd", batch, f"line {line.row.line} finding {number}"),
+        found,
+        line.row,
+        line.candidate,
         connector=batch.connector,
-        currency=row.gross.currency,
-        day=row.booked_on,
-        kind=found.kind,
-        state=FindingState.OPEN,
-        detail=found.detail,
-        amount_currency=amount.currency,
-        found_at=who.at,
-        expected=found.expected.minor if found.expected is not None else None,
-        actual=found.actual.minor if found.actual is not None else None,
-        difference=found.difference.minor if found.difference is not None else None,
         batch_id=batch.id,
-        line=row.line,
-        payment_id=candidate.payment_id if candidate is not None else None,
-        sequence=candidate.sequence if candidate is not None else None,
-        subject_id=candidate.subject_id if candidate is not None else None,
+        at=who.at,
         suggestions=msgspec.json.encode([_suggestion(one) for one in line.suggestions]),
     )
 
