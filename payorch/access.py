@@ -11,12 +11,13 @@ from typing import Final, final
 
 from payorch import keys
 from payorch.domain import identifiers
+from payorch.domain.roles import Role
 from payorch.keys import KeyKind, KeyMode, MintedKey, Secret
 from payorch.ports import Clock, Entropy
 from payorch.store import entries, identities
 from payorch.store.driver import Connection
 from payorch.store.entries import Change
-from payorch.store.identities import Merchant, MerchantKey, Operator, OperatorToken, Role
+from payorch.store.identities import Merchant, MerchantKey, Operator, OperatorToken
 from payorch.store.items import Entry, MerchantKeyRow, MerchantRow, OperatorRow, OperatorTokenRow, Result
 
 PEPPER_PURPOSE: Final = "api-keys"

@@ -388,8 +388,8 @@ async def operators_add(
 ) -> None:
     """Add an operator. Its token is shown once, now."""
     from payorch import local
+    from payorch.domain.roles import Role
     from payorch.keys import KeyMode
-    from payorch.store.identities import Role
 
     async with local.registrar(data_dir, command="operators add") as registrar:
         granted = await registrar.add_operator(name, person or name, Role(role), KeyMode(mode))

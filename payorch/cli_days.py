@@ -53,7 +53,7 @@ async def reconciliation_day(
 ) -> None:
     """Show what a day comes to, by connector and currency: the gross difference first, and what to do about each open finding."""
     from payorch import reconciliation_words as words
-    from payorch.api import reconciliation_views as views
+    from payorch.api.operations import reconciliation_views as views
     from payorch.store import reconciliation_sums
 
     if csv is not None and json:
@@ -84,7 +84,7 @@ async def reconciliation_days(
 ) -> None:
     """List days, newest first, with what nobody has explained."""
     from payorch import reconciliation_words as words
-    from payorch.api import reconciliation_views as views
+    from payorch.api.operations import reconciliation_views as views
     from payorch.store import reconciliation_sums
     from payorch.system import SystemClock
 

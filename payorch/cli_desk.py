@@ -61,7 +61,7 @@ async def place(data_dir: Path | None) -> AsyncIterator[Place]:
     """There, with a connection of the application role."""
     from connectors.registry import CONNECTORS
     from payorch import database, local
-    from payorch.reconciliation_edge import zones
+    from payorch.operations.reconciliation_edge import zones
 
     async with (
         local.reachable(data_dir) as settings,
@@ -85,8 +85,8 @@ async def at_desk(
     from getpass import getuser
 
     from payorch import access
+    from payorch.domain.roles import Role
     from payorch.reconciliation_desk import Desk, Worker
-    from payorch.store.identities import Role
     from payorch.system import SystemClock, SystemEntropy
 
     text = token_of(token, as_, data_dir)
@@ -137,7 +137,7 @@ async def work(
     command: str, least: str, token: str | None, as_: str | None, data_dir: Path | None, json: bool, act: Callable[[Desk], Awaitable[Done]]
 ) -> None:
     """One act of somebody's, told. Raises CommandFailed where it was refused."""
-    from payorch.api import reconciliation_views as views
+    from payorch.api.operations import reconciliation_views as views
 
     async with at_desk(command, least, token, as_, data_dir) as (desk, _):
         done = await act(desk)

@@ -51,7 +51,7 @@ async def findings(
     """List findings, newest first, with what may be done about each."""
     from payorch import local
     from payorch import reconciliation_words as words
-    from payorch.api import reconciliation_views as views
+    from payorch.api.operations import reconciliation_views as views
     from payorch.domain.settlement import FindingState
     from payorch.store import reconciliation_findings as stored
 
@@ -72,7 +72,7 @@ async def finding_(finding: FindingId, *, data_dir: DataDir = None, json: Json =
     """Show everything of one finding, with the movements that it could be."""
     from payorch import local
     from payorch import reconciliation_words as words
-    from payorch.api import reconciliation_views as views
+    from payorch.api.operations import reconciliation_views as views
     from payorch.store import reconciliation_findings as stored
 
     async with local.connection_to(data_dir) as connection:

@@ -35,6 +35,7 @@ import trio
 from connectors.simulated import SIMULATED
 from payorch import access, configuration, database, doctor, psp_process
 from payorch.banner import banner
+from payorch.domain.roles import Role
 from payorch.folders import make_private_folder, only_one, write_private
 from payorch.keys import KeyMode, Secret
 from payorch.psp_process import Simulators
@@ -45,7 +46,6 @@ from payorch.simulator_settings import connector_overrides, fee_overrides, simul
 from payorch.store import embedded
 from payorch.store.driver import Connection
 from payorch.store.embedded import Cluster
-from payorch.store.identities import Role
 from payorch.store.pool import DatabaseUnavailable
 from payorch.system import SeededFractions, SystemClock, SystemEntropy
 

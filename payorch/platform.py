@@ -53,9 +53,9 @@ from payorch.domain.outcome import Evidence
 from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
+from payorch.operations.reconciliation_edge import ReconciliationEdge
 from payorch.ports import Clock, Entropy, Process
 from payorch.ports import Network as NetworkPort
-from payorch.reconciliation_edge import ReconciliationEdge
 from payorch.reconciling import RECONCILER, Reconciliation
 from payorch.routes import ROUTING, Reload, Routes
 from payorch.sections import ConnectorSettings

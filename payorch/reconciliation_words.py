@@ -1,6 +1,6 @@
 """Days and findings as finance people read them: a summary at a terminal, and a table for a spreadsheet. What is different comes first.
 
-Pure. Not here: what programs read (`payorch.api.reconciliation_views`), printing.
+Pure. Not here: what programs read (`payorch.api.operations.reconciliation_views`), printing.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ SECRET_KEY = "a key of at least thirty-two bytes"
 
 @pytest.fixture
 def payorch(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path, database: Database) -> Run:
-    monkeypatch.setattr("payorch.reconciliation_edge.zones", lambda *_: {CONNECTOR: "UTC"})
+    monkeypatch.setattr("payorch.operations.reconciliation_edge.zones", lambda *_: {CONNECTOR: "UTC"})
     return runner(monkeypatch, capfd, tmp_path, PAYORCH_DATABASE_URL=database.app, PAYORCH_SECRET_KEY=SECRET_KEY)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from payorch.domain.rules import Fee, Plan, When, preferring
 from payorch.domain.settlement import NotAReport
-from payorch.reconciliation_edge import ReconciliationEdge, zones
+from payorch.operations.reconciliation_edge import ReconciliationEdge, zones
 from payorch.settings import load
 from payorch.store.items import Entry, Result
 from payorch.store.reconciliation import Of

@@ -26,12 +26,12 @@ from payorch.api.health import HealthApi
 from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
-from payorch.api.operators import OperatorDoor
+from payorch.api.operations.operators import OperatorDoor
+from payorch.api.operations.reconciliation import UPLOAD_PATH, UPLOAD_ROUTE, ReconciliationApi, ReconciliationSurroundings
+from payorch.api.operations.uploads import Upload, UploadRoute
 from payorch.api.problems import Code, Problem
-from payorch.api.reconciliation import UPLOAD_PATH, UPLOAD_ROUTE, ReconciliationApi, ReconciliationSurroundings
 from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import ApiSurroundings
-from payorch.api.uploads import Upload, UploadRoute
 
 __all__ = [
     "ApiSurroundings",

@@ -1,6 +1,6 @@
 """Every call of the merchant API and health, once, as data: what it takes, what it answers, what it may be refused with.
 
-A test holds this table to the routes of the app. Not here: the document made of it (`openapi`), calls of operators (`calls_operations`).
+A test holds this table to the routes of the app. Not here: the document made of it (`openapi`), calls of operators (`operations.calls`).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 from payorch.api import shapes
 from payorch.api.calls import CALLS, JSON, Call
-from payorch.api.calls_operations import OPERATIONS_CALLS
+from payorch.api.operations.calls import OPERATIONS_CALLS
 from payorch.api.problems import CATALOGUE, MEDIA_TYPE, Code
 
 VERSION: Final = "1"

@@ -15,10 +15,10 @@ from typing import Final
 from uuid import UUID
 
 PREFIXES: Final = frozenset(
-    {"pay", "att", "cap", "ref", "void", "evt", "act", "whe", "dlq", "dsp", "bat", "mer", "opr", "con", "ntc", "rtg", "fnd", "rcd"}
+    {"pay", "att", "cap", "ref", "void", "evt", "act", "whe", "dlq", "dsp", "bat", "mer", "opr", "con", "ntc", "rtg", "fnd", "rcd", "pln"}
 )
 """payment, attempt, capture, refund, void, event for merchants, operator act, webhook endpoint, dead letter, dispute, settlement batch,
-merchant, operator, connector, notice of a PSP, routing's rules, finding of reconciliation, reconciled day."""
+merchant, operator, connector, notice of a PSP, routing's rules, finding of reconciliation, reconciled day, plan of an act."""
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH: Final = 26

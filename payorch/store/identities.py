@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, Final
 
 from payorch.domain import identifiers
 from payorch.domain.identifiers import uuid_of
+from payorch.domain.roles import Role
 from payorch.store.driver import Connection
 from payorch.store.entries import Change
 from payorch.store.items import (
@@ -23,20 +23,6 @@ from payorch.store.items import (
     OperatorTokenRow,
 )
 from payorch.store.query import all_rows
-
-
-class Role(StrEnum):
-    """What an operator may do; each may do what the ones before it may."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    APPROVER = "approver"
-    ADMIN = "admin"
-
-    def may(self, least: Role) -> bool:
-        """Whether this role is that one or above it."""
-        order = tuple(Role)
-        return order.index(self) >= order.index(least)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

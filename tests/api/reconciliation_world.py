@@ -7,11 +7,12 @@ from datetime import date
 from typing import Any
 
 from payorch.api.app import ReconciliationSurroundings
-from payorch.api.reconciliation_views import Report
-from payorch.api.uploads import Pieces
+from payorch.api.operations.reconciliation_views import Report
+from payorch.api.operations.uploads import Pieces
+from payorch.domain.roles import Role
 from payorch.domain.settlement import NotAReport, Tie
 from payorch.keys import KeyKind, MintedKey, digest
-from payorch.store.identities import OperatorToken, Role
+from payorch.store.identities import OperatorToken
 from payorch.store.items import Appended, Entry, Result
 from payorch.store.reconciliation import MalformedCursor, Of, Piece
 from payorch.store.reconciliation_sums import Day, Days

@@ -11,11 +11,12 @@ import pytest
 import trio
 import trio.testing
 
-from payorch.api.operators import COUNTED_CALLERS, RECORDED_AT_MOST, REFUSED_AT_MOST, WINDOW_SECONDS, Knock, OperatorDoor
+from payorch.api.operations.operators import COUNTED_CALLERS, RECORDED_AT_MOST, REFUSED_AT_MOST, WINDOW_SECONDS, Knock, OperatorDoor
 from payorch.api.problems import Code
 from payorch.api.refusal import Refusal
+from payorch.domain.roles import Role
 from payorch.keys import KeyKind, MintedKey, digest
-from payorch.store.identities import OperatorToken, Role
+from payorch.store.identities import OperatorToken
 from payorch.store.items import Appended, Entry, Result
 from payorch.store.pool import DatabaseUnavailable
 from tests.api.merchant_world import KEY, PEPPER, START, FakeClock, FakeLog, new_id, new_key

@@ -11,14 +11,14 @@ import pytest
 import trio
 import trio.testing
 
-from payorch.api.operators import REFUSED_AT_MOST
+from payorch.api.operations.operators import REFUSED_AT_MOST
 from payorch.api.problems import Code
 from payorch.domain.money import Money
 from payorch.domain.movements import MovementKind
 from payorch.domain.reconciliation import FindingSum, MovementSum, RowSum, figures
+from payorch.domain.roles import Role
 from payorch.domain.settlement import FindingKind, FindingState, Key, RowKind, RowState, SettlementState
 from payorch.keys import KeyKind
-from payorch.store.identities import Role
 from payorch.store.reconciliation import Line, Of, Piece, Unreported
 from payorch.store.reconciliation_items import DayRow, DayState, FindingRow
 from payorch.store.reconciliation_sums import Day

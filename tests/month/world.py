@@ -36,17 +36,17 @@ from connectors.simulator.ledger import Ledger
 from connectors.simulator.records import Due, Target
 from payorch import books, simulator_identity
 from payorch.access import Registrar
+from payorch.domain.roles import Role
 from payorch.keys import KeyMode
+from payorch.operations.reconciliation_edge import zones
 from payorch.platform import Platform, Ports, StoreAccess
 from payorch.ports import OutcomeLost, Timeouts
 from payorch.psp_books import PspBooks, _decoder
 from payorch.reconciliation_desk import Desk, Worker
-from payorch.reconciliation_edge import zones
 from payorch.settings import Settings, load
 from payorch.simulator_settings import connector_overrides, fee_overrides
 from payorch.store import rows
 from payorch.store.driver import Connection, Session
-from payorch.store.identities import Role
 from payorch.store.journal import WRITER_SESSION
 from payorch.store.pool import Pool
 from payorch.store.query import all_rows

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from payorch.api import reconciliation
 from payorch.api.calls import Call
+from payorch.api.operations import reconciliation
+from payorch.api.operations.reconciliation_shapes import DayList, ItemList, OneDay, ReportShape
 from payorch.api.problems import Code
-from payorch.api.reconciliation_shapes import DayList, ItemList, OneDay, ReportShape
 
 _ANY_OPERATOR: Final = (
     *(Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED, Code.OVERLOADED, Code.UNAVAILABLE, Code.INTERNAL_ERROR),

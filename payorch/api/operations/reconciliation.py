@@ -16,17 +16,18 @@ from quart import Response, request
 
 from payorch.api.answering import Said
 from payorch.api.merchant import Handler
-from payorch.api.operators import Knock, Operator, OperatorDoor
+from payorch.api.operations.operators import Knock, Operator, OperatorDoor
+from payorch.api.operations.reconciliation_views import Report, days_view, piece_view, report_view
+from payorch.api.operations.uploads import Pieces
 from payorch.api.problems import Code, FieldError
 from payorch.api.reading import Reader, json_response, query_of, text, whole
-from payorch.api.reconciliation_views import Report, days_view, piece_view, report_view
 from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import HttpLimits
-from payorch.api.uploads import Pieces
 from payorch.domain.money import EXPONENTS
+from payorch.domain.roles import Role
 from payorch.domain.settlement import NotAReport, SettlementState
 from payorch.ports import Clock
-from payorch.store.identities import OperatorToken, Role
+from payorch.store.identities import OperatorToken
 from payorch.store.items import Entry, Result
 from payorch.store.reconciliation import MalformedCursor, Of, Piece
 from payorch.store.reconciliation_sums import Days

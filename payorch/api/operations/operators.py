@@ -24,9 +24,10 @@ from payorch.api.headers import HeaderRefused, Headers, bearer_token
 from payorch.api.problems import Code
 from payorch.api.refusal import Refusal
 from payorch.api.surroundings import Log
+from payorch.domain.roles import Role
 from payorch.keys import KeyKind, KeyMalformed, matches, parse
 from payorch.ports import Clock
-from payorch.store.identities import OperatorToken, Role
+from payorch.store.identities import OperatorToken
 from payorch.store.items import Entry, Result
 
 REFUSED_AT_MOST: Final = 10

@@ -1,6 +1,6 @@
 """What the calls about reconciliation are given: from settings, connectors and the store to `ReconciliationSurroundings`, and who works.
 
-Not here: the calls (`payorch.api.reconciliation`), importing (`settlements`), people's work (`reconciliation_desk`).
+Not here: the calls (`payorch.api.operations.reconciliation`), importing (`settlements`), people's work (`reconciliation_desk`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any, Final, final
 
 from connectors.contract import Connector
-from payorch.api.reconciliation import ReconciliationSurroundings
-from payorch.api.reconciliation_views import Report as ReportView
-from payorch.api.uploads import Pieces
+from payorch.api.operations.reconciliation import ReconciliationSurroundings
+from payorch.api.operations.reconciliation_views import Report as ReportView
+from payorch.api.operations.uploads import Pieces
 from payorch.domain.rules import Plan
 from payorch.domain.settlement import NotAReport
 from payorch.ports import Clock, Entropy

@@ -17,7 +17,7 @@ from payorch.api.answering import Said
 from payorch.api.frame import Frame
 from payorch.api.headers import content_length
 from payorch.api.hot import Application, Message, Receive, Send, answer
-from payorch.api.operators import Knock
+from payorch.api.operations.operators import Knock
 from payorch.api.problems import Code
 from payorch.api.refusal import Refusal
 

@@ -1,0 +1,123 @@
+-- What operators plan and do. A plan is a dry run that was shown to somebody; an act is a plan that he asked for, with a reason. Both are
+-- kept: an act's record says what its people had before their eyes. Written by the journal's writer, together with an entry each time.
+
+CREATE TABLE plans (
+    id          uuid PRIMARY KEY,
+    name        text           NOT NULL,
+    subject     text           NOT NULL CHECK (length(subject) BETWEEN 1 AND 500),
+    parameters  json           NOT NULL,
+    break_glass boolean        NOT NULL,
+    draft       json           NOT NULL,
+    hash        bytea          NOT NULL CHECK (length(hash) = 32),  -- of what is wanted and of the draft
+    operator_id uuid           NOT NULL REFERENCES operators,
+    person      text           NOT NULL,
+    created_at  timestamptz(3) NOT NULL,
+    expires_at  timestamptz(3) NOT NULL CHECK (expires_at > created_at)
+);
+CREATE INDEX plans_expired ON plans (expires_at);
+
+CREATE TABLE acts (
+    id               uuid PRIMARY KEY,
+    reference        text COLLATE "C" NOT NULL CONSTRAINT acts_reference UNIQUE,  -- the id as it stands in the cause of what it did
+    plan_id          uuid           NOT NULL CONSTRAINT acts_once_per_plan UNIQUE,
+    name             text           NOT NULL,
+    subject          text           NOT NULL,
+    parameters       json           NOT NULL,
+    draft            json           NOT NULL,
+    hash             bytea          NOT NULL CHECK (length(hash) = 32),
+    people           integer        NOT NULL CHECK (people IN (1, 2)),
+    break_glass      boolean        NOT NULL,
+    state            text           NOT NULL CONSTRAINT acts_state CHECK (state IN ('proposed', 'approved', 'running', 'done', 'refused',
+        'failed', 'halted', 'rejected', 'expired')),
+    version          integer        NOT NULL CHECK (version > 0),
+    reason           text           NOT NULL CHECK (length(reason) BETWEEN 1 AND 1000),
+    idempotency_key  text COLLATE "C" NOT NULL CHECK (length(idempotency_key) BETWEEN 1 AND 255),
+    requested_by     uuid           NOT NULL REFERENCES operators,
+    requested_name   text           NOT NULL,
+    requested_person text           NOT NULL,
+    requested_at     timestamptz(3) NOT NULL,
+    expires_at       timestamptz(3) NOT NULL,
+    decided_by       uuid REFERENCES operators,
+    decided_name     text,
+    decided_person   text,
+    decided_at       timestamptz(3),
+    decision         text CHECK (decision IN ('approved', 'rejected')),
+    decision_reason  text,
+    progress         json,
+    result           json,
+    finished_at      timestamptz(3),
+    review_due_at    timestamptz(3),
+    reviewed_name    text,
+    reviewed_person  text,
+    reviewed_at      timestamptz(3),
+    review_note      text,
+    -- Four eyes. What takes two people is carried out only when a second has agreed, who is another person, whatever the program believes.
+    CONSTRAINT acts_four_eyes CHECK (decision IS DISTINCT FROM 'approved' OR decided_person <> requested_person),
+    CONSTRAINT acts_second_person CHECK (
+        people = 1 OR break_glass OR state NOT IN ('approved', 'running', 'done', 'failed', 'halted') OR decision = 'approved'),
+    CONSTRAINT acts_decided_whole CHECK ((decision IS NULL) = (decided_person IS NULL)),
+    -- What one person did alone with the glass broken, another looks at afterwards.
+    CONSTRAINT acts_reviewed CHECK (reviewed_person IS NULL OR reviewed_person <> requested_person),
+    CONSTRAINT acts_review_wanted CHECK (NOT break_glass OR review_due_at IS NOT NULL),
+    CONSTRAINT acts_key UNIQUE (requested_by, idempotency_key)
+);
+CREATE INDEX acts_recent ON acts (id DESC);
+CREATE INDEX acts_open ON acts (state, id) WHERE state IN ('proposed', 'approved', 'running');
+CREATE INDEX acts_subject ON acts (subject, id DESC);
+CREATE INDEX acts_to_review ON acts (review_due_at) WHERE review_due_at IS NOT NULL AND reviewed_at IS NULL;
+-- Two people who want the same of the same thing at once: the second looks at what the first has asked for.
+CREATE UNIQUE INDEX acts_one_open ON acts (subject, name) WHERE state IN ('proposed', 'approved', 'running');
+
+-- What is decided of an act is never decided again, and an act never goes back.
+CREATE FUNCTION refuse_second_decision() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'an act that was decided or is over is not decided again'
+        USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'acts_decided_once';
+END $$;
+CREATE TRIGGER acts_decided_once BEFORE UPDATE ON acts FOR EACH ROW
+    WHEN (OLD.decision IS NOT NULL AND (NEW.decision, NEW.decided_person) IS DISTINCT FROM (OLD.decision, OLD.decided_person)
+        OR OLD.state IN ('done', 'refused', 'failed', 'halted', 'rejected', 'expired') AND NEW.state <> OLD.state
+        OR (NEW.requested_person, NEW.people, NEW.break_glass, NEW.hash, NEW.subject, NEW.name)
+            IS DISTINCT FROM (OLD.requested_person, OLD.people, OLD.break_glass, OLD.hash, OLD.subject, OLD.name)
+        OR NEW.version <> OLD.version + 1)
+    EXECUTE FUNCTION refuse_second_decision();
+ALTER TABLE acts ENABLE ALWAYS TRIGGER acts_decided_once;
+
+-- A payment whose truth about money people decide has an act behind it, in the same database: of two of them, or with the glass broken.
+CREATE FUNCTION refuse_lonely_correction() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM payorch.acts WHERE reference = NEW.cause AND state IN ('approved', 'running') AND (break_glass OR decision = 'approved'))
+    THEN
+        RAISE EXCEPTION 'a payment is corrected by two people, through an act that both agreed to'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'journal_four_eyes';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER journal_four_eyes AFTER INSERT ON journal FOR EACH ROW
+    WHEN (NEW.name IN ('CorrectionApproved', 'CompensationApproved')) EXECUTE FUNCTION refuse_lonely_correction();
+ALTER TABLE journal ENABLE ALWAYS TRIGGER journal_four_eyes;
+
+-- A connector that takes no new payments for a while, by an operator's word. One row each, the last word.
+CREATE TABLE drains (
+    connector  text PRIMARY KEY,
+    until      timestamptz(3) NOT NULL,
+    reason     text           NOT NULL,
+    by         text           NOT NULL,
+    cause      text           NOT NULL,
+    changed_at timestamptz(3) NOT NULL
+);
+
+-- People's acts, and what was refused to them, are a needle in the hay of payments.
+CREATE INDEX journal_of_people ON journal (position)
+    WHERE actor LIKE 'operator:%' OR actor LIKE 'cli:%' OR stream IN ('act', 'operator', 'merchant');
+
+-- When a token was last used, to the hour, so that one that nobody uses any more can be locked.
+ALTER TABLE operator_tokens ADD COLUMN used_at timestamptz(3);
+
+GRANT SELECT, INSERT ON plans, acts, drains TO payorch_app;
+GRANT DELETE ON plans TO payorch_app;  -- plans that nobody acted upon
+GRANT UPDATE (state, version, decided_by, decided_name, decided_person, decided_at, decision, decision_reason, progress, result, finished_at,
+    reviewed_name, reviewed_person, reviewed_at, review_note) ON acts TO payorch_app;
+GRANT UPDATE (until, reason, by, cause, changed_at) ON drains TO payorch_app;
+GRANT UPDATE (used_at) ON operator_tokens TO payorch_app;
