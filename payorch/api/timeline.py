@@ -230,10 +230,20 @@ def timeline_json(payment_id: str, events: Iterable[e.Event], notices: Iterable[
 
     notices: what PSPs told about it, news or not. An event that a notice made happen has its id as `cause`.
     """
-    teller = _Teller()
-    entries = [teller.entry(sequence, event) for sequence, event in enumerate(events, start=1)]
+    entries = entries_of(events)
     told = [_notice_view(one) for one in notices]
     return _encode({"object": "timeline", "payment_id": payment_id, "data": entries, "notices": told})
+
+
+def entries_of(events: Iterable[e.Event]) -> list[View]:
+    """The events of a payment, from its first on, each as its entry."""
+    teller = _Teller()
+    return [teller.entry(sequence, event) for sequence, event in enumerate(events, start=1)]
+
+
+def sentence_of(event: e.Event) -> str:
+    """What tells an event by itself, to whoever does not have those before it."""
+    return str(_Teller().entry(1, event)["sentence"])
 
 
 def _notice_view(notice: StoredNotice) -> View:

@@ -1,4 +1,4 @@
-"""Did money move? Four opinions of one payment, side by side, and whether they agree: ours, the ledger's, the PSP's, and its reports'. Pure.
+"""Did money move? Four opinions of one payment, side by side: ours, the ledger's, the PSP's, and its reports'; and do they agree? Pure.
 
     ours         the sums over the payment's children, by its events
     the ledger   the double entries that were written with those events
