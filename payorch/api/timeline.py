@@ -18,7 +18,7 @@ from payorch.domain import events as e
 from payorch.domain.disputes import Dispute, DisputeStage, DisputeStatus
 from payorch.domain.money import Money
 from payorch.domain.outcome import Absent, Declined, Evidence, Failure, NotExecuted, Unknown
-from payorch.domain.payment import Name, State
+from payorch.domain.payment import Name, OperationState, State
 from payorch.domain.records import Operation, OperationKind, Origin
 from payorch.domain.routing import Decision
 from payorch.store.inbox_reads import StoredNotice
@@ -94,14 +94,16 @@ SENTENCES: Final[Mapping[Name, str]] = {
     Name.LATE_SUCCESS: "{connector} reports a success after the payment had ended{because}; people have to look.",
     Name.SECOND_SUCCESS: "{connector} reports a second success{because}; people have to look.",
     Name.RESYNC_REQUESTED: "An operator asked for another look at the PSP{because}.",
-    Name.CORRECTION_APPROVED: "Two people corrected the payment on evidence{because}.",
-    Name.COMPENSATION_APPROVED: "Two people decided to give the money back{because}.",
+    Name.REVIEW_REQUESTED: "People decide now, and do not wait for the end of the search{because}.",
+    Name.CORRECTION_APPROVED: "{people} corrected the payment on evidence{because}.",
+    Name.COMPENSATION_APPROVED: "{people} decided to give the money back{because}.",
     Name.CANCEL_INTENT_RECORDED: "The merchant wants the payment ended; it will be as soon as its outcome is known.",
     Name.FENCE_PREPARED: "{connector} is to be told never to charge this any more, and to give back what it may have taken.",
     Name.EVIDENCE_RECORDED: "Noted from {connector}: {finding}.",
     Name.OPERATION_PENDING: "{connector} accepted the {operation} and will tell the result later.",
     Name.OPERATION_ADOPTED: "A {deed} at {connector} that was not asked for here was taken into the books.",
     Name.OPERATION_REVIEW_RAISED: "The {operation} at {connector} needs people to look{because}.",
+    Name.OPERATION_CORRECTED: "{people} found out what became of the {deed} at {connector}: it has {ended}{because}.",
     Name.REFUND_REQUESTED: "{who} asked for a refund of {amount} at {connector}; it was recorded, to be sent now.",
     Name.REFUND_PENDING: "{connector} accepted the refund and will tell the result later.",
     Name.REFUND_SUCCEEDED: "{connector} refunded {amount}{named}.",
@@ -215,6 +217,7 @@ class _Teller:
             "deed": _deed(subject),
             "because": _because(failure, reason),
             "who": _WHO[data.operation.origin] if isinstance(data, e.OperationOpened) else "",
+            **_words_of_people(data),
             "named": f", as {evidence.psp_reference}" if evidence is not None and evidence.psp_reference is not None else "",
             "status": dispute.status.value if dispute is not None else "",
             "disputes": disputes,
@@ -258,6 +261,13 @@ def _notice_view(notice: StoredNotice) -> View:
         "outcome": notice.outcome,
         "settled_at": _moment(notice.settled_at),
     }
+
+
+def _words_of_people(data: e.Data) -> dict[str, str]:
+    if not isinstance(data, e.Correction):
+        return {"people": "", "ended": ""}
+    ended = "failed" if data.operation is not None and data.operation.state is OperationState.FAILED else "succeeded"
+    return {"people": "One person, with the glass broken," if data.alone else "Two people", "ended": ended}
 
 
 def _deed(subject: _Subject | None) -> str:
@@ -309,6 +319,8 @@ def _failure_of(data: e.Data) -> Failure | None:
 def _reason_of(data: e.Data) -> str | None:
     match data:
         case e.AttemptChange(reason=reason) | e.OperationChange(reason=reason) | e.HoldEnded(reason=reason) | e.Resync(reason=reason):
+            return reason
+        case e.ReviewWanted(reason=reason):
             return reason
         case e.OperationOpened(operation=operation):
             return operation.reason

@@ -132,6 +132,12 @@ async def load_events(connection: Connection, payment_id: str) -> list[Recorded]
     return [Recorded(sequence=row[0], position=row[1], event=_event(row[2:])) for row in rows]
 
 
+async def caused(connection: Connection, payment_id: str, cause: str) -> bool:
+    """Whether the payment has an event of that cause: an act that has had its effect is not to have it twice."""
+    query = "SELECT FROM payorch.journal WHERE stream_id = $1 AND cause = $2 LIMIT 1"
+    return bool(await all_rows(connection, query, [uuid_of(payment_id), cause]))
+
+
 async def load_many(connection: Connection, payment_ids: Sequence[str]) -> dict[str, Payment]:
     """Those of the payments that exist, by id, in one round trip. Give it a page, not everything."""
     asked = {uuid_of(one): one for one in payment_ids}

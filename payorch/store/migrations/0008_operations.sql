@@ -118,7 +118,7 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER journal_four_eyes AFTER INSERT ON journal FOR EACH ROW
-    WHEN (NEW.name IN ('CorrectionApproved', 'CompensationApproved')) EXECUTE FUNCTION refuse_lonely_correction();
+    WHEN (NEW.name IN ('CorrectionApproved', 'CompensationApproved', 'OperationCorrected')) EXECUTE FUNCTION refuse_lonely_correction();
 ALTER TABLE journal ENABLE ALWAYS TRIGGER journal_four_eyes;
 
 -- A connector that takes no new payments for a while, by an operator's word. One row each, the last word.
