@@ -27,6 +27,7 @@ from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
 from payorch.api.operations.operators import OperatorDoor
+from payorch.api.operations.payments import OperatorPaymentsApi, OperatorPaymentsSurroundings
 from payorch.api.operations.reconciliation import UPLOAD_PATH, UPLOAD_ROUTE, ReconciliationApi, ReconciliationSurroundings
 from payorch.api.operations.uploads import Upload, UploadRoute
 from payorch.api.problems import Code, Problem
@@ -59,6 +60,7 @@ def make_app(
     disputes: DisputeSurroundings,
     reconciliation: ReconciliationSurroundings,
     *,
+    operator_payments: OperatorPaymentsSurroundings,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
     """The API as an ASGI app. Nothing is started and nothing is read before the first request.
@@ -91,6 +93,7 @@ def make_app(
         EndpointApi(around, deliveries, merchants.merchant, turns),
         EventApi(around, deliveries, merchants.merchant, turns),
         reconciliations,
+        OperatorPaymentsApi(operator_payments, operators),
     ):
         _add(app, part.routes())
     _put_into(frame, app)

@@ -14,17 +14,16 @@ from typing import Final
 import msgspec
 
 from payorch.api.present import View, failure_view, rfc3339
+from payorch.api.timeline_views import decision_view, evidence_view, moment_view, money_view, notice_view, word_of_a_dispute
 from payorch.domain import events as e
 from payorch.domain.disputes import Dispute, DisputeStage, DisputeStatus
 from payorch.domain.money import Money
-from payorch.domain.outcome import Absent, Declined, Evidence, Failure, NotExecuted, Unknown
+from payorch.domain.outcome import Declined, Evidence, Failure, NotExecuted, Unknown
 from payorch.domain.payment import Name, OperationState, State
 from payorch.domain.records import Operation, OperationKind, Origin
-from payorch.domain.routing import Decision
 from payorch.store.inbox_reads import StoredNotice
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder().decode
 
 SENTENCES: Final[Mapping[Name, str]] = {
     Name.PAYMENT_CREATED: "The merchant asked for {amount}.",
@@ -171,9 +170,9 @@ class _Teller:
             "reason": reason,
             "subject": _subject_view(subject) if subject is not None else None,
             "failure": failure_view(failure),
-            "evidence": _evidence_view(evidence) if evidence is not None else _word_of_a_dispute(event),
-            "routing": _decision_view(event.data.decision) if isinstance(event.data, e.Choice) else None,
-            "next_action_at": _moment(_next_action_at(event.data)),
+            "evidence": evidence_view(evidence) if evidence is not None else word_of_a_dispute(event),
+            "routing": decision_view(event.data.decision) if isinstance(event.data, e.Choice) else None,
+            "next_action_at": moment_view(_next_action_at(event.data)),
         }
 
     def _meet(self, data: e.Data) -> _Subject | None:
@@ -234,7 +233,7 @@ def timeline_json(payment_id: str, events: Iterable[e.Event], notices: Iterable[
     notices: what PSPs told about it, news or not. An event that a notice made happen has its id as `cause`.
     """
     entries = entries_of(events)
-    told = [_notice_view(one) for one in notices]
+    told = [notice_view(one) for one in notices]
     return _encode({"object": "timeline", "payment_id": payment_id, "data": entries, "notices": told})
 
 
@@ -247,20 +246,6 @@ def entries_of(events: Iterable[e.Event]) -> list[View]:
 def sentence_of(event: e.Event) -> str:
     """What tells an event by itself, to whoever does not have those before it."""
     return str(_Teller().entry(1, event)["sentence"])
-
-
-def _notice_view(notice: StoredNotice) -> View:
-    return {
-        "id": notice.id,
-        "connector": notice.connector,
-        "event": notice.identity,
-        "kind": notice.kind,
-        "occurred_at": _moment(notice.occurred_at),
-        "received_at": rfc3339(notice.received_at),
-        "state": notice.state,
-        "outcome": notice.outcome,
-        "settled_at": _moment(notice.settled_at),
-    }
 
 
 def _words_of_people(data: e.Data) -> dict[str, str]:
@@ -286,7 +271,7 @@ def _standing(dispute: Dispute, *, opened: bool) -> str:
 
 def _subject_view(subject: _Subject) -> View:
     # A void gives back whatever is left, and is recorded with an amount of zero.
-    amount = None if subject.kind == OperationKind.VOID else _money_view(subject.amount)
+    amount = None if subject.kind == OperationKind.VOID else money_view(subject.amount)
     return {"id": subject.id, "object": subject.kind, "connector": subject.connector, "amount": amount}
 
 
@@ -372,60 +357,3 @@ def _method_word(kind: str | None) -> str:
 
 def _major(money: Money) -> str:
     return f"{money.major()} {money.currency}"
-
-
-def _moment(at: datetime | None) -> str | None:
-    return rfc3339(at) if at is not None else None
-
-
-def _money_view(money: Money | None) -> View | None:
-    return {"amount": money.minor, "currency": money.currency} if money is not None else None
-
-
-def _evidence_view(evidence: Evidence) -> View:
-    return {
-        "source": evidence.source,
-        "finding": type(evidence.finding).__name__,
-        "at": rfc3339(evidence.at),
-        "psp_reference": evidence.psp_reference,
-        "our_reference": evidence.our_reference,
-        "psp_request_id": evidence.psp_request_id,
-        "latency_ms": evidence.latency_ms,
-        "amount": _money_view(evidence.amount),
-        "captured": _money_view(evidence.captured),
-        "refunded": _money_view(evidence.refunded),
-        "expires_at": _moment(evidence.expires_at),
-        "raw": _readable(evidence.raw),
-    }
-
-
-def _word_of_a_dispute(event: e.Event) -> View | None:
-    """What the PSP said of a dispute, in the form of evidence."""
-    data = event.data
-    if not isinstance(data, (e.DisputeOpened, e.DisputeChange)):
-        return None
-    dispute = data.dispute
-    said = Evidence(
-        source=data.source, finding=Absent(), at=dispute.told_at or event.at, psp_reference=dispute.psp_reference, amount=dispute.amount,
-        raw=data.raw,
-    )  # fmt: skip
-    return {**_evidence_view(said), "finding": "Dispute"}
-
-
-def _readable(raw: str | None) -> object:
-    """The PSP's answer as JSON where it is JSON, as text where it is not."""
-    if raw is None:
-        return None
-    try:
-        return _decode(raw)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return raw
-
-
-def _decision_view(decision: Decision) -> View:
-    return {
-        "order": decision.order,
-        "excluded": [{"connector": one.connector, "reason": one.reason} for one in decision.excluded],
-        "rule": decision.rule,
-        "version": decision.version,
-    }

@@ -45,7 +45,8 @@ def test_every_look_of_a_search_is_the_one_that_was_announced() -> None:
             if payment.state is State.MANUAL_REVIEW:
                 assert world.at >= step.gives_up_at
         step = next_step(payment, world.desk())
-        assert step is not None and (step.text, step.at, step.then) == ("nothing by itself", None, "people decide")
+        assert step is not None
+        assert (step.text, step.at, step.then) == ("nothing by itself", None, "people decide")
         assert len(announced) > 5
 
 
@@ -106,7 +107,8 @@ def test_a_held_payment_waits_for_people() -> None:
     hold = HoldSet(hold=Hold(reason="its actor kept failing", since=world.at, by="system"))
     payment = world.tell(payment, Name.HELD, hold)
     step = next_step(payment, world.desk())
-    assert step is not None and (step.at, step.text) == (None, "nothing, until an operator releases it")
+    assert step is not None
+    assert (step.at, step.text) == (None, "nothing, until an operator releases it")
 
 
 def test_a_timer_that_is_over_is_a_step_about_to_be_taken() -> None:

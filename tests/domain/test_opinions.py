@@ -170,7 +170,8 @@ def test_what_never_was_agrees() -> None:
     payment = world.answer(world.pay(), declined(ErrorClass.HARD_DECLINE))
     found = opinions(payment, world.events, [], [])
     assert (payment.state, found.agree, ours_in_words(payment)) == (State.FAILED, True, "no money moved")
-    assert found.psp is not None and found.psp.sums.captured == 0
+    assert found.psp is not None
+    assert found.psp.sums.captured == 0
     held = World()
     payment = held.answer(held.pay(capture=CaptureMode.MANUAL), Approved())
     assert ours_in_words(payment) == "holds 20.00 EUR"
@@ -187,7 +188,8 @@ def test_a_capture_that_was_taken_back_is_a_headline() -> None:
     assert isinstance(failure, Declined)
     after = world.weigh(payment, capture.id, failure, Source.WEBHOOK)
     found = opinions(after, world.events, ledger_of(world.events), [])
-    assert found.psp is not None and found.psp.sums.captured == 0
+    assert found.psp is not None
+    assert found.psp.sums.captured == 0
     # Told from the books before: the state would still say that it was captured.
     stale = opinions(payment, world.events, ledger_of(world.events), [])
     assert [one.split(",")[1].split(" says")[0] for one in stale.disagreements] == [" the ledger", " the PSP"]

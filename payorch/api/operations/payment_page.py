@@ -310,14 +310,14 @@ def _line(line: ReportLine) -> View:
 
 def _postings(parts: Parts) -> list[View]:
     """Double entries of the payment's own, and of the lines about it."""
-    own = [
+    own: list[View] = [
         {
             "at": rfc3339(one.at), "debit": one.debit, "credit": one.credit, "amount": _money(one.amount), "event": _event_of(one, parts),
             "source": "payment",
         }
         for one in parts.ledger
     ]  # fmt: skip
-    reported = [
+    reported: list[View] = [
         {
             "at": rfc3339(line.received_at), "debit": one.debit, "credit": one.credit, "amount": _money(one.amount),
             "event": f"{line.kind}, line {line.line}", "source": "settlement",
