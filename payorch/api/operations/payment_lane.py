@@ -136,6 +136,8 @@ def _lane_of(event: e.Event) -> str:
     """Who speaks: the router, whoever the evidence is from, else whoever wrote it."""
     if event.name in _ROUTER:
         return "router"
+    if isinstance(event.data, e.AttemptOpened):
+        return "system"  # whoever wanted the payment, the call is ours
     evidence = _evidence_of(event.data)
     if evidence is not None:
         return _SOURCES[evidence.source]
