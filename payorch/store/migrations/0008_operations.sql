@@ -112,6 +112,10 @@ CREATE TABLE drains (
 CREATE INDEX journal_of_people ON journal (position)
     WHERE actor LIKE 'operator:%' OR actor LIKE 'cli:%' OR stream IN ('act', 'operator', 'merchant');
 
+-- What waits for people is counted every two seconds while anybody watches: by what waits, and not by all there is.
+CREATE INDEX payments_held ON payments (id) WHERE held;
+CREATE INDEX operations_in_review ON operations (payment_id) WHERE in_review;
+
 -- When a token was last used, to the hour, so that one that nobody uses any more can be locked.
 ALTER TABLE operator_tokens ADD COLUMN used_at timestamptz(3);
 
