@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -307,3 +307,24 @@ class ReconciliationSettings(Section):
             for one in self.tolerances
         }
         return Policy(tolerances=tolerances, suggest_days=self.suggest_days)
+
+
+class EnvironmentSettings(Section):
+    """Which platform this is, as its operators see it on every screen. kind: whether its money is real."""
+
+    name: str = Field(min_length=1, max_length=40)
+    kind: Literal["sim", "test", "live"]
+
+
+class StreamSettings(Section):
+    """What operators watch live: see `payorch.operations.tail` and `payorch.api.operations.stream`."""
+
+    streams_limit: Amount
+    heartbeat_seconds: Seconds
+    token_check_seconds: Seconds
+    waiting_limit: Amount
+    behind_limit: Amount
+    gather_seconds: Seconds
+    sweep_seconds: Seconds
+    retry_seconds: Seconds
+    shutdown_seconds: Seconds

@@ -36,12 +36,14 @@ from payorch.sections import (
     ConnectorSettings,
     DatabaseSettings,
     DeliverySettings,
+    EnvironmentSettings,
     HttpSettings,
     InboxSettings,
     JournalSettings,
     PaymentSettings,
     ReconciliationSettings,
     Section,
+    StreamSettings,
 )
 
 REMOVED: Final = "(set, not shown)"
@@ -78,6 +80,8 @@ class Settings(Section):
     inbox: InboxSettings
     deliveries: DeliverySettings
     reconciliation: ReconciliationSettings
+    environment: EnvironmentSettings
+    stream: StreamSettings
     connectors: Annotated[Mapping[str, ConnectorSettings], AfterValidator(MappingProxyType)]
     routing: RoutingSettings
     database_url: SecretStr | None = None

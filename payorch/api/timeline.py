@@ -115,7 +115,7 @@ SENTENCES: Final[Mapping[Name, str]] = {
     Name.DISPUTE_OPENED: "The shopper's bank {disputes} {amount} at {connector}{because}{standing}.",
     Name.DISPUTE_UPDATED: "The {dispute} {amount} at {connector} is {status} now{because}{standing}.",
 }
-"""event -> the sentence that tells it. Total over Name; the places to fill are the names in `_Teller._words`."""
+"""event -> the sentence that tells it. Total over Name; the places to fill are the names in `Teller._words`."""
 
 
 _WHO: Final = {
@@ -134,7 +134,7 @@ _DISPUTES: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Subject:
+class Subject:
     """What an event is about. `kind`: attempt, capture, void, refund or dispute."""
 
     id: str
@@ -144,10 +144,10 @@ class _Subject:
 
 
 @dataclass(slots=True)
-class _Teller:
+class Teller:
     """Goes through the events in order and remembers what later ones only name."""
 
-    subjects: dict[str, _Subject] = field(default_factory=dict)
+    subjects: dict[str, Subject] = field(default_factory=dict)
     amount: Money | None = None
     method: str = "card"
     state: State | None = None
@@ -175,7 +175,12 @@ class _Teller:
             "next_action_at": moment_view(_next_action_at(event.data)),
         }
 
-    def _meet(self, data: e.Data) -> _Subject | None:
+    def sentence(self, event: e.Event) -> str:
+        """The event in one sentence."""
+        subject = self._meet(event.data)
+        return SENTENCES[event.name].format_map(self._words(event.data, subject, _failure_of(event.data), _reason_of(event.data)))
+
+    def _meet(self, data: e.Data) -> Subject | None:
         match data:
             case e.Created(intent=intent):
                 self.amount = intent.amount
@@ -183,26 +188,26 @@ class _Teller:
             case e.Confirmation(method=method):
                 self.method = _method_word(method.type)
             case e.AttemptOpened(attempt=attempt):
-                subject = _Subject(id=attempt.id, kind="attempt", connector=attempt.connector, amount=attempt.amount)
+                subject = Subject(id=attempt.id, kind="attempt", connector=attempt.connector, amount=attempt.amount)
                 self.subjects[subject.id] = subject
                 return subject
             case e.OperationOpened(operation=operation) | e.Correction(operation=Operation() as operation):
                 parent = self.subjects.get(operation.attempt_id)
                 connector = parent.connector if parent is not None else ""
-                subject = _Subject(id=operation.id, kind=operation.kind.value, connector=connector, amount=operation.amount)
+                subject = Subject(id=operation.id, kind=operation.kind.value, connector=connector, amount=operation.amount)
                 self.subjects[subject.id] = subject
                 return subject
             case e.DisputeOpened(dispute=dispute) | e.DisputeChange(dispute=dispute):
                 parent = self.subjects.get(dispute.attempt_id)
                 connector = parent.connector if parent is not None else ""
-                subject = _Subject(id=dispute.id, kind="dispute", connector=connector, amount=dispute.amount)
+                subject = Subject(id=dispute.id, kind="dispute", connector=connector, amount=dispute.amount)
                 self.subjects[subject.id] = subject
                 return subject
             case _:
                 pass
         return self.subjects.get(_subject_id(data) or "")
 
-    def _words(self, data: e.Data, subject: _Subject | None, failure: Failure | None, reason: str | None) -> dict[str, str]:
+    def _words(self, data: e.Data, subject: Subject | None, failure: Failure | None, reason: str | None) -> dict[str, str]:
         """What the sentences may say."""
         evidence = _evidence_of(data)
         amount = subject.amount if subject is not None else self.amount
@@ -239,13 +244,8 @@ def timeline_json(payment_id: str, events: Iterable[e.Event], notices: Iterable[
 
 def entries_of(events: Iterable[e.Event]) -> list[View]:
     """The events of a payment, from its first on, each as its entry."""
-    teller = _Teller()
+    teller = Teller()
     return [teller.entry(sequence, event) for sequence, event in enumerate(events, start=1)]
-
-
-def sentence_of(event: e.Event) -> str:
-    """What tells an event by itself, to whoever does not have those before it."""
-    return str(_Teller().entry(1, event)["sentence"])
 
 
 def _words_of_people(data: e.Data) -> dict[str, str]:
@@ -255,7 +255,7 @@ def _words_of_people(data: e.Data) -> dict[str, str]:
     return {"people": "One person, with the glass broken," if data.alone else "Two people", "ended": ended}
 
 
-def _deed(subject: _Subject | None) -> str:
+def _deed(subject: Subject | None) -> str:
     """An operation with its amount. A void has none: it gives back whatever is left."""
     if subject is None:
         return "operation"
@@ -269,7 +269,7 @@ def _standing(dispute: Dispute, *, opened: bool) -> str:
     return f"; it is {dispute.status} already" if opened else ""
 
 
-def _subject_view(subject: _Subject) -> View:
+def _subject_view(subject: Subject) -> View:
     # A void gives back whatever is left, and is recorded with an amount of zero.
     amount = None if subject.kind == OperationKind.VOID else money_view(subject.amount)
     return {"id": subject.id, "object": subject.kind, "connector": subject.connector, "amount": amount}

@@ -34,7 +34,7 @@ _PEOPLE: Final = "(actor LIKE 'operator:%' OR actor LIKE 'cli:%' OR stream IN ('
 class Asked:
     """What to search for; everything given must hold. people: only what people did and what was refused to them.
 
-    who: an actor, with or without its kind (`ana`, `operator:ana`). act: part of a record's or an action's name. subject: an id, or any text
+    who: an actor, with or without its kind (`ana`, `operator:ana`). act: part of a record's or an action's name. subject: an id, or a text
     that a record has as its subject or cause. until: not included. q: plain text anywhere in body or cause, however it is capitalised.
     """
 

@@ -11,7 +11,6 @@ import pytest
 from payorch.api.operations.payment_page import ActionOption
 from payorch.api.operations.payments import merged
 from payorch.api.operations.redaction import REMOVED, shown_call, shown_record
-from payorch.api.operations.tones import TONES
 from payorch.api.operations.why import _WHY
 from payorch.api.problems import Code
 from payorch.domain import events as e
@@ -245,9 +244,8 @@ def an_act(act_id: str, name: ActName, state: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_why_is_total_over_the_states_and_tones_over_the_events() -> None:
+def test_why_is_total_over_the_states() -> None:
     assert set(_WHY) == set(State)
-    assert set(TONES) == set(Name)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Any, Final
 
-from payorch.api.operations.tones import PROBLEMS, TONES, Tone
+from payorch.api.operations.event_words import Tone, tone_of
 from payorch.api.present import View, rfc3339
 from payorch.api.timeline import entries_of
 from payorch.domain import events as e
@@ -26,6 +26,8 @@ from payorch.store.items import Delivery, DeliveryState, NoticeState
 from payorch.store.payment_page import LedgerEntry, ReportLine
 from payorch.store.reads import Recorded
 
+PROBLEMS: Final = frozenset({"bad", "unknown", "warn"})
+"""Tones of rows at which people stop."""
 ROWS_AT_MOST: Final = 2_000
 """Rows of one answer. A payment has some dozens; one whose search went on for a week has hundreds."""
 
@@ -41,10 +43,10 @@ _SOURCES: Final[Mapping[Source, str]] = {
     Source.PERSON: "people",
 }
 _ACTORS: Final = {"merchant": "api", "psp": "psp", "operator": "people", "cli": "people"}
-_DELIVERY_TONES: Final = {
-    DeliveryState.DELIVERED: Tone.GOOD, DeliveryState.DEAD: Tone.BAD, DeliveryState.PENDING: Tone.INFO, DeliveryState.CANCELED: Tone.INFO,
+_DELIVERY_TONES: Final[Mapping[DeliveryState, Tone]] = {
+    DeliveryState.DELIVERED: "good", DeliveryState.DEAD: "bad", DeliveryState.PENDING: "info", DeliveryState.CANCELED: "info",
 }  # fmt: skip
-_NOTICE_TONES: Final = {NoticeState.DEAD: Tone.BAD, NoticeState.PARKED: Tone.WARN}
+_NOTICE_TONES: Final[Mapping[NoticeState, Tone]] = {NoticeState.DEAD: "bad", NoticeState.PARKED: "warn"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +77,8 @@ def lane(parts: Parts) -> list[View]:
 
 def _row(source: str, who: str, event: str, text: str, tone: Tone, at: datetime, **more: Any) -> View:
     base: View = {
-        "at": rfc3339(at), "received_at": None, "source": source, "who": who, "event": event, "text": text, "tone": tone.value,
-        "latency_ms": None, "subject_id": None, "attempt_id": None, "cause": None, "problem": tone in (Tone.BAD, Tone.UNKNOWN, Tone.WARN),
+        "at": rfc3339(at), "received_at": None, "source": source, "who": who, "event": event, "text": text, "tone": tone,
+        "latency_ms": None, "subject_id": None, "attempt_id": None, "cause": None, "problem": tone in PROBLEMS,
         "sequence": None, "position": None, "evidence": None, "details": None,
     }  # fmt: skip
     return base | more
@@ -104,14 +106,13 @@ def _event(recorded: Recorded, entry: View, attempts: Mapping[str, str]) -> View
     details: View = {"from": entry["from"], "to": entry["to"], "reason": entry["reason"], "failure": entry["failure"],
                      "routing": entry["routing"], "next_action_at": entry["next_action_at"], "actor": event.actor}  # fmt: skip
     return _row(
-        _lane_of(event), _who(event, subject), event.name, str(entry["sentence"]), TONES[event.name],
+        _lane_of(event), _who(event, subject), event.name, str(entry["sentence"]), tone_of(event.name, event.to),
         said.at if told_late and said is not None else event.at,
         received_at=rfc3339(event.at) if told_late else None,
         latency_ms=evidence["latency_ms"] if evidence is not None else None,
         subject_id=subject_id,
         attempt_id=attempts.get(subject_id or ""),
         cause=event.cause,
-        problem=event.name in PROBLEMS,
         sequence=recorded.sequence,
         position=recorded.position,
         evidence=evidence,
@@ -161,7 +162,7 @@ def _evidence_of(data: e.Data) -> Evidence | None:
 
 
 def _notice(notice: StoredNotice) -> View:
-    tone = _NOTICE_TONES.get(notice.state, Tone.INFO)
+    tone: Tone = _NOTICE_TONES.get(notice.state, "info")
     at = notice.occurred_at or notice.received_at
     what = f"Signed notice {notice.kind} ({notice.identity}): {notice.state.value}{f', {notice.outcome}' if notice.outcome else ''}."
     details: View = {"event": notice.identity, "kind": notice.kind, "state": notice.state.value, "outcome": notice.outcome,
@@ -190,7 +191,7 @@ def _entry(entry: LedgerEntry) -> View:
     details: View = {"debit": entry.debit, "credit": entry.credit, "settlement": entry.settlement.value}
     subject = text("sub", entry.subject_id).partition("_")[2]
     more: dict[str, Any] = {"sequence": entry.sequence, "details": details | {"subject": subject}}
-    return _row("ledger", "ledger", "Posted", what, Tone.INFO, entry.at, **more)
+    return _row("ledger", "ledger", "Posted", what, "info", entry.at, **more)
 
 
 def _line(line: ReportLine) -> View:
@@ -199,7 +200,7 @@ def _line(line: ReportLine) -> View:
     what = f"Report {line.report}, line {line.line}: {words} {_major(line.gross)}, fee {_major(line.fee)}, {line.state.value}."
     details: View = {"report": line.batch_id, "line": line.line, "day": line.day.isoformat(), "net": _money(line.net)}
     at = datetime.combine(line.day, time(), UTC)
-    tone = Tone.GOOD if matched else Tone.WARN
+    tone: Tone = "good" if matched else "warn"
     return _row("recon", line.report, "ReportLine", what, tone, at, received_at=rfc3339(line.received_at), details=details)
 
 
@@ -209,9 +210,9 @@ def _act(act: Mapping[str, Any]) -> View:
     decided = act.get("decided_by")
     second = f"; {act['decision']} by {decided['name']}" if decided is not None else ""
     what = f"{who} asked to {act['verb']}: {act['reason']} ({act['state']}{second})."
-    bad = act["state"] in ("failed", "halted", "refused")
+    bad: Tone = "bad" if act["state"] in ("failed", "halted", "refused") else "info"
     details: View = {"state": act["state"], "people": act["people"], "break_glass": act["break_glass"]}
-    row = _row("people", who, act["action"], what, Tone.BAD if bad else Tone.INFO, datetime.fromisoformat(act["requested_at"]))
+    row = _row("people", who, act["action"], what, bad, datetime.fromisoformat(act["requested_at"]))
     return row | {"cause": act["id"], "details": details}
 
 

@@ -135,7 +135,7 @@ CREATE TABLE drains (
 CREATE INDEX journal_of_people ON journal (position)
     WHERE actor LIKE 'operator:%' OR actor LIKE 'cli:%' OR stream IN ('act', 'operator', 'merchant');
 
--- What people should look at is rare, and looked for often.
+-- What waits for people is counted every two seconds while anybody watches: by what waits, and not by all there is.
 CREATE INDEX payments_held ON payments (id) WHERE held;
 CREATE INDEX operations_in_review ON operations (payment_id) WHERE in_review;
 
