@@ -372,15 +372,21 @@ class WebhookStore:
 
     async def resend(self, item: Entry | Delivery) -> Result:
         """Writes what the edge has to say about endpoints and deliveries. A delivery that had died lives again, and its letter says so."""
+        return await self.resend_by(item)
+
+    async def resend_by(self, item: Entry | Delivery, *, by: str | None = None, cause: str | None = None) -> Result:
+        """The same, by somebody else than the merchant whose it is, and for that cause."""
         if isinstance(item, Entry):
             return await self._write(item)
         letter = await self._read(dead_letters.load, dead_letter_of(item))
         if letter is None or letter.state is not DeadLetterState.OPEN:
             return await self._write(item)
         sequence = await self._read(entries.next_sequence, letter.id)
-        by = f"merchant:{item.merchant_id}"
-        change = dead_letters.replayed(letter, at=self._clock.now(), by=by, reason="sent again by its merchant")
-        return await self._write(entries.entry_of(change, sequence=sequence, at=self._clock.now(), actor=by, cause=item.event_id))
+        reason = "sent again by its merchant" if by is None else "sent again by an operator"
+        actor = by or f"merchant:{item.merchant_id}"
+        change = dead_letters.replayed(letter, at=self._clock.now(), by=actor, reason=reason)
+        entry = entries.entry_of(change, sequence=sequence, at=self._clock.now(), actor=actor, cause=cause or item.event_id)
+        return await self._write(entry)
 
     async def _write_entry(self, entry: Entry) -> Result:
         return await self._write(entry)
