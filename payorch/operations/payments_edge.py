@@ -41,7 +41,7 @@ def payment_planners(
     read: Read,
     resend: Callable[..., Awaitable[Result]],
 ) -> dict[ActName, Planner]:
-    """Who plans and carries out which act. read: the platform's. resend: `WebhookStore.resend_by`."""
+    """Who plans and carries out which act. read: the platform's. resend: `WebhookStore.resend`."""
 
     async def ask(payment_id: str, make: Any) -> Answer:
         answer: Answer = await directory.ask(payment_id, make, within_seconds=ACT_WITHIN_SECONDS)

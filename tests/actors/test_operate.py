@@ -10,12 +10,15 @@ import trio.testing
 
 from actors.mailbox import AskTimeout, Reply
 from actors.messages import Forbidden, NoSuchPayment, Operate, Operated
+from actors.surroundings import Unwritable
+from actors.transaction import TransactionActor
 from payorch.domain import operating
 from payorch.domain.desk import Story
 from payorch.domain.outcome import Approved, ErrorClass, Failure, Source, Unknown
 from payorch.domain.payment import OperationState, State
 from payorch.domain.records import Attempt, Origin
 from payorch.domain.resolving import Word, resolve
+from payorch.store.pool import DatabaseUnavailable
 from tests.api.actor_world import Platform, Shared, platforms
 from tests.api.merchant_world import charge, new_id
 
@@ -155,10 +158,10 @@ async def test_a_resync_asks_the_psp_at_once_and_moves_nothing(autojump_clock: t
     async with platforms(1) as (shared, (platform,)):
         shared.psp = lambda execute: LOST if execute.source is not Source.INQUIRY else Approved(captured=True)
         payment_id = await pay(shared)
-        assert shared.stored[-1].state is State.OUTCOME_UNKNOWN
         shared.calls.clear()
         answer = await operate(shared, platform, payment_id, lambda story: operating.resync(story, "now"), ask=True)
         assert isinstance(answer, Operated)
+        assert answer.payment.state is State.OUTCOME_UNKNOWN
         assert answer.asked == (answer.payment.attempts[0].id,)
         await trio.sleep(2)
         assert [one.source for one in shared.calls] == [Source.INQUIRY]

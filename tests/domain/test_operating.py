@@ -29,14 +29,14 @@ WORD = Word(requester="ana", approver="ben", reason="seen in the PSP's dashboard
 SAFE = {"EUR": 1000}
 
 
-def lost(world: World, **how: CaptureMode) -> Payment:
+def lost(world: World, capture: CaptureMode = CaptureMode.AUTOMATIC) -> Payment:
     """A payment whose authorisation had no answer."""
-    return world.answer(world.pay(**how), LOST)
+    return world.answer(world.pay(capture=capture), LOST)
 
 
-def reviewed(world: World, **how: CaptureMode) -> Payment:
+def reviewed(world: World) -> Payment:
     """The same when the search has ended."""
-    payment = world.search(lost(world, **how), LOST)
+    payment = world.search(lost(world), LOST)
     assert payment.state is State.MANUAL_REVIEW
     return payment
 
