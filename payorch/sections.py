@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -18,6 +19,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from payorch.domain.matching import Policy, Tolerance
+from payorch.domain.money import EXPONENTS
 
 
 def listed(value: object) -> object:
@@ -59,6 +61,13 @@ def _time_zone(name: str) -> str:
     except (KeyError, OSError, ValueError) as error:
         raise ValueError('must be the name of a time zone, as in "Europe/Amsterdam" or "UTC"') from error
     return name
+
+
+def _currencies(amounts: Mapping[str, int]) -> Mapping[str, int]:
+    unknown = sorted(set(amounts) - set(EXPONENTS))
+    if unknown:
+        raise ValueError(f"must be ISO 4217 codes of currencies: {', '.join(unknown)}")
+    return MappingProxyType(dict(amounts))
 
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -148,6 +157,12 @@ class PaymentSettings(Section):
     early_tries: Amount
     session_closings: Amount
     completions_per_attempt: Amount
+
+
+class ApprovalSettings(Section):
+    """What one person may do alone: see `payorch.domain.operating.people`. alone_up_to: currency -> minor units; none of one not there."""
+
+    alone_up_to: Annotated[Mapping[str, Annotated[int, Field(ge=0)]], AfterValidator(_currencies)]
 
 
 class ActorSettings(Section):

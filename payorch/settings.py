@@ -33,6 +33,7 @@ from payorch.keys import SHORTEST_PEPPER_BYTES, Secret
 from payorch.routing_settings import Place, RoutingSettings, contradictions, doubts, names_at
 from payorch.sections import (
     ActorSettings,
+    ApprovalSettings,
     ConnectorSettings,
     DatabaseSettings,
     DeliverySettings,
@@ -76,6 +77,7 @@ class Settings(Section):
     database: DatabaseSettings
     journal: JournalSettings
     payments: PaymentSettings
+    approvals: ApprovalSettings
     actors: ActorSettings
     inbox: InboxSettings
     deliveries: DeliverySettings

@@ -305,14 +305,12 @@ def _reason_of(data: e.Data) -> str | None:
     match data:
         case e.AttemptChange(reason=reason) | e.OperationChange(reason=reason) | e.HoldEnded(reason=reason) | e.Resync(reason=reason):
             return reason
-        case e.ReviewWanted(reason=reason):
-            return reason
         case e.OperationOpened(operation=operation):
             return operation.reason
         case e.Correction(reason=reason, evidence_reference=reference):
             return f"{reason} ({reference})"
-        case e.Discrepancy(detail=detail):
-            return detail
+        case e.Discrepancy(detail=reason) | e.ReviewWanted(reason=reason):
+            return reason
         case e.HoldSet(hold=hold):
             return hold.reason
         case e.DisputeOpened(dispute=dispute) | e.DisputeChange(dispute=dispute):

@@ -148,7 +148,7 @@ def void(story: Story, *, reason: str) -> Operation | None:
 def refund(story: Story, minor: int | None, *, reason: str) -> Operation:
     """As a merchant's refund, and in MANUAL_REVIEW too. Raises Refused."""
     _let_go(story, reason)
-    return decide.refund(story, minor, reason=reason, origin=Origin.OPERATOR)
+    return decide.refund(story, minor, origin=Origin.OPERATOR)  # its merchant sees an operation's reason, and this one is not for him
 
 
 def release(story: Story, reason: str) -> None:

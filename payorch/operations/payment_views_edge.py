@@ -5,7 +5,7 @@ Not here: the calls (`payorch.api.operations.payments`), carrying out what may b
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from payorch.api.operations.operators import Operator
@@ -47,13 +47,13 @@ def payment_views(settings: Settings, *, read: Read, desk: Callable[[], Desk], a
         lines=lambda payment_id: read(payment_page.report_lines_of, payment_id),
         likes=lambda **which: read(payment_page.likes, **which),
         desk=desk,
-        options=lambda payment: options_of(payment, desk(), {}),
+        options=lambda payment: options_of(payment, desk(), settings.approvals.alone_up_to),
         acts=acts,
         let_pass_minor=let_pass_minor,
     )
 
 
-def options_of(payment: Payment, desk: Desk, alone_up_to: dict[str, int]) -> list[ActionOption]:
+def options_of(payment: Payment, desk: Desk, alone_up_to: Mapping[str, int]) -> list[ActionOption]:
     """What may be done to that payment now. alone_up_to: as of `operating.people`."""
     return [
         ActionOption(

@@ -83,15 +83,14 @@ async def search(
         start = min(start, await position_at(connection, what.until))
     question = _Question(what, start, looked_at_most)
     rows = await all_rows(connection, question.statement(limit), question.parameters)
-    records = [_record(row) for row in rows if row[0] is not None]
-    looked, lowest, lowest_at = (rows[0][10], rows[0][11], rows[0][12].astimezone(UTC)) if rows and rows[0][10] else (0, None, None)
-    shown = records[:limit]
-    if len(records) > limit:
-        return Found(records=shown, after=shown[-1].position, searched_to=shown[-1].at)
+    records = [_record(row) for row in rows[:limit]]
+    if len(rows) > limit:
+        return Found(records=records, after=records[-1].position, searched_to=records[-1].at)
+    [(looked, lowest, lowest_at)] = await all_rows(connection, _REACHED.format(_among(what)), [Int8(start), Int8(looked_at_most)])
     old_enough = what.since is not None and lowest_at is not None and lowest_at < what.since
     if looked < looked_at_most or old_enough:
-        return Found(records=shown, after=None, searched_to=None)
-    return Found(records=shown, after=lowest, searched_to=lowest_at)
+        return Found(records=records, after=None, searched_to=None)
+    return Found(records=records, after=int(lowest), searched_to=lowest_at.astimezone(UTC))
 
 
 async def position_at(connection: Connection, moment: datetime) -> int:
@@ -147,33 +146,30 @@ class _Question:
             self._add("(strpos(lower(body::text), {0}) > 0 OR strpos(lower(cause), {0}) > 0)", what.q.lower())
 
     def statement(self, limit: int) -> str:
-        """One statement: what was looked at, and of that what fits. A row without a position is only about the first."""
-        people = f"AND {_PEOPLE}" if self._what.people or self._subject is not None else ""
-        theirs = "false"
-        union = ""
+        """One statement: so many records are looked at, and of those that fit the newest are found."""
+        looked = f"SELECT *, false AS theirs FROM payorch.journal WHERE position < $1 {_among(self._what)} ORDER BY position DESC LIMIT $2"
         if self._subject is not None:
             self.parameters.append(self._subject)
             place = f"${len(self.parameters)}"
-            theirs = f"stream_id = {place}"
-            union = (
-                f" UNION ALL (SELECT *, true AS theirs FROM payorch.journal WHERE stream_id = {place} AND position < $1"
-                " ORDER BY position DESC LIMIT $2)"
-            )
-            people += f" AND stream_id <> {place}"
+            looked = f"""
+(SELECT * FROM ({looked}) AS mentions WHERE stream_id <> {place}) UNION ALL
+(SELECT *, true FROM payorch.journal WHERE stream_id = {place} AND position < $1 ORDER BY position DESC LIMIT $2)"""
         where = " AND ".join(self._conditions) or "true"
-        del theirs
         return f"""
-WITH looked AS MATERIALIZED (
-    (SELECT *, false AS theirs FROM payorch.journal WHERE position < $1 {people} ORDER BY position DESC LIMIT $2){union}
-), reached AS (SELECT count(*) AS looked, min(position) AS lowest, min(at) AS lowest_at FROM looked)
-SELECT found.position, found.stream, found.stream_id, found.sequence, found.name, found.at, found.actor, found.cause, found.body,
-    found.hash, reached.looked, reached.lowest, reached.lowest_at
-FROM reached LEFT JOIN LATERAL (
-    SELECT position, stream, stream_id, sequence, name, at, actor, cause, body::text AS body, hash FROM looked WHERE {where}
-    ORDER BY position DESC LIMIT {limit + 1}
-) AS found ON true
-ORDER BY found.position DESC
+SELECT position, stream, stream_id, sequence, name, at, actor, cause, body::text, hash FROM ({looked}) AS looked WHERE {where}
+ORDER BY position DESC LIMIT {limit + 1}
 """
+
+
+_REACHED: Final = """
+SELECT count(*), min(position), min(at)
+FROM (SELECT position, at FROM payorch.journal WHERE position < $1 {} ORDER BY position DESC LIMIT $2) AS looked
+"""
+
+
+def _among(what: Asked) -> str:
+    """Which records are looked at: a subject's own are looked at beside them."""
+    return f"AND {_PEOPLE}" if what.people or _uuid_of(what.subject) is not None else ""
 
 
 def _uuid_of(subject: str | None) -> UUID | None:

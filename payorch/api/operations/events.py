@@ -161,6 +161,13 @@ def _money_view(money: Money) -> View:
     return {"amount": money.minor, "currency": money.currency}
 
 
+def words_of(stream: str, name: str, body: Mapping[str, Any]) -> str:
+    """The sentence that tells a record that is no payment's event; its name, where no table has one."""
+    found = WORDS.get(stream, {}).get(name)
+    connector = str(body["connector"]) if body.get("connector") else None
+    return name if found is None else _clean(found[0].format_map(_Words(body, connector)), LONGEST_SENTENCE)
+
+
 def _words_of(row: TailRow, body: Mapping[str, Any], connector: str | None) -> tuple[str, Tone]:
     found = WORDS.get(row.stream, {}).get(row.name)
     if found is None:
