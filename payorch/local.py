@@ -145,6 +145,8 @@ class LocalStack:
         known = read_credentials(wishes.data_dir)
         webhook_secrets = {name: known.get("webhook_secrets", {}).get(name) or self._webhook_secret(name) for name in self._urls}
         overrides = {
+            "environment.name": "local",
+            "environment.kind": "sim",
             "http.port": port,
             "database_url": self._cluster.conninfo(),
             "migration_database_url": self._cluster.conninfo(role=embedded.OWNER_ROLE),

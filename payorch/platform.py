@@ -10,6 +10,7 @@
     ├── endpoints        one actor for each merchant's endpoint that something is due to (dynamic)
     ├── notifier         finds those endpoints
     ├── reconciler       has payments weigh what settlement reports book, takes reports from a folder, ends the day
+    ├── watch            reads the journal's end for all who watch
     └── api              the HTTP application; the listening socket belongs to the root and outlives it
 
 Not here: any decision, any SQL, any HTTP.
@@ -53,6 +54,8 @@ from payorch.domain.outcome import Evidence
 from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
+from payorch.operations.live_edge import LiveEdge
+from payorch.operations.payment_views_edge import payment_views
 from payorch.operations.reconciliation_edge import ReconciliationEdge
 from payorch.ports import Clock, Entropy, Process
 from payorch.ports import Network as NetworkPort
@@ -190,6 +193,10 @@ class Platform:
             read=self.read, lease=store.pool.lease, write=self.write, tell=self._tell, seal=self._webhooks.seal_notice,
             plan=lambda: self._routes.router.plan,
         )  # fmt: skip
+        self.watch = LiveEdge(
+            settings, clock=ports.clock, read=self.read, head=lambda: self._journal.statistics().position, connectors=self._connectors,
+            mailboxes=self._waiting_messages,
+        )  # fmt: skip
         self.directory = Directory(
             self._payments,
             self._surroundings(),
@@ -249,7 +256,7 @@ class Platform:
             children=[
                 *(journal, self._make_connectors(), self._routes.child(), self._payments, recovery),
                 *(*self._webhooks.children(self.directory), self._reconciliation.child()),
-                *([api] if self._door is not None else []),
+                *([self.watch.child(), api] if self._door is not None else []),
             ],
             intensity=actors.restart_intensity,
             period_seconds=actors.restart_period_seconds,
@@ -371,6 +378,7 @@ class Platform:
         result: Result = await self._writer.ask(lambda reply: Write(item=item, reply_to=reply), within_seconds=_APPEND_WITHIN_SECONDS)
         self._routes.written(item, result)
         self._webhooks.written(item, result)
+        self.watch.written()
         return result
 
     async def read(self, query: Callable[Concatenate[Connection, P], Awaitable[T]], *arguments: P.args, **named: P.kwargs) -> T:
@@ -422,6 +430,8 @@ class Platform:
                 *(self._settings, registry.CONNECTORS), clock=self._ports.clock, entropy=self._ports.entropy, read=self.read,
                 write=self.write, lease=self._store.pool.lease, plan=lambda: self._routes.router.plan, wake=self._reconciliation.wake,
             ).surroundings(),
+            self.watch.surroundings(),
+            operator_payments=payment_views(self._settings, read=self.read, desk=lambda: self._office.desk(actor="system", cause="view")),
             http_class=LeanHTTPConnection,
         )  # fmt: skip
 
@@ -458,6 +468,9 @@ class Platform:
         metrics.database_available.set_function(lambda: float(self._journal.statistics().available))
         for name in ("journal", INBOX, NOTIFIER, RECONCILER, *self._connectors):
             metrics.mailbox_depth.labels(name).set_function(partial(self._depth_of, name))
+
+    def _waiting_messages(self) -> int:
+        return sum(self.root.ref(name).statistics().depth for name in ("journal", INBOX, NOTIFIER, RECONCILER, *self._connectors))
 
     def _depth_of(self, name: str) -> float:
         return self.root.ref(name).statistics().depth

@@ -33,15 +33,18 @@ from payorch.keys import SHORTEST_PEPPER_BYTES, Secret
 from payorch.routing_settings import Place, RoutingSettings, contradictions, doubts, names_at
 from payorch.sections import (
     ActorSettings,
+    ApprovalSettings,
     ConnectorSettings,
     DatabaseSettings,
     DeliverySettings,
+    EnvironmentSettings,
     HttpSettings,
     InboxSettings,
     JournalSettings,
     PaymentSettings,
     ReconciliationSettings,
     Section,
+    StreamSettings,
 )
 
 REMOVED: Final = "(set, not shown)"
@@ -74,10 +77,13 @@ class Settings(Section):
     database: DatabaseSettings
     journal: JournalSettings
     payments: PaymentSettings
+    approvals: ApprovalSettings
     actors: ActorSettings
     inbox: InboxSettings
     deliveries: DeliverySettings
     reconciliation: ReconciliationSettings
+    environment: EnvironmentSettings
+    stream: StreamSettings
     connectors: Annotated[Mapping[str, ConnectorSettings], AfterValidator(MappingProxyType)]
     routing: RoutingSettings
     database_url: SecretStr | None = None

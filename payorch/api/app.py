@@ -26,8 +26,13 @@ from payorch.api.health import HealthApi
 from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
+from payorch.api.operations.live import LiveSurroundings
+from payorch.api.operations.meta import MetaApi
 from payorch.api.operations.operators import OperatorDoor
+from payorch.api.operations.payments import OperatorPaymentsApi, OperatorPaymentsSurroundings
 from payorch.api.operations.reconciliation import UPLOAD_PATH, UPLOAD_ROUTE, ReconciliationApi, ReconciliationSurroundings
+from payorch.api.operations.snapshot import SnapshotApi
+from payorch.api.operations.stream import StreamApi
 from payorch.api.operations.uploads import Upload, UploadRoute
 from payorch.api.problems import Code, Problem
 from payorch.api.refusal import Refusal, not_found
@@ -37,6 +42,7 @@ __all__ = [
     "ApiSurroundings",
     "DeliverySurroundings",
     "DisputeSurroundings",
+    "LiveSurroundings",
     "NoticeSurroundings",
     "ReconciliationSurroundings",
     "make_app",
@@ -58,7 +64,9 @@ def make_app(
     deliveries: DeliverySurroundings,
     disputes: DisputeSurroundings,
     reconciliation: ReconciliationSurroundings,
+    live: LiveSurroundings,
     *,
+    operator_payments: OperatorPaymentsSurroundings,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
     """The API as an ASGI app. Nothing is started and nothing is read before the first request.
@@ -86,11 +94,14 @@ def make_app(
         log=around.log,
     )
     reconciliations = ReconciliationApi(reconciliation, operators, http=around.http, clock=around.clock)
+    meta = MetaApi(live, operators, clock=around.clock)
     for part in (
         *(merchants, psps, HealthApi(around), DisputeApi(around, disputes, merchants.merchant)),
         EndpointApi(around, deliveries, merchants.merchant, turns),
         EventApi(around, deliveries, merchants.merchant, turns),
         reconciliations,
+        OperatorPaymentsApi(operator_payments, operators),
+        *(meta, SnapshotApi(live, operators, meta, clock=around.clock), StreamApi(live, operators, clock=around.clock)),
     ):
         _add(app, part.routes())
     _put_into(frame, app)

@@ -37,6 +37,9 @@ from payorch.store.inbox_reads import StoredNotice
 from payorch.store.items import Answer, Appended, Claim, Result
 from payorch.store.reads import PaymentRow, Recorded, Search, StoredClaim
 from payorch.telemetry import Metrics
+from tests.api.live_world import Limits as LiveLimits
+from tests.api.live_world import Live
+from tests.api.operator_payments_world import AllPayments
 from tests.api.reconciliation_world import Reconciling
 from tests.api.webhook_world import Told
 
@@ -204,7 +207,9 @@ class World:
     directory: real actors in the place of `behave`. told: endpoints, events and deliveries.
     """
 
-    def __init__(self, *, connectors: Connectors | None = None, told: Told | None = None, **http: Any) -> None:
+    def __init__(
+        self, *, connectors: Connectors | None = None, told: Told | None = None, live_limits: LiveLimits | None = None, **http: Any
+    ) -> None:
         self.clock = FakeClock()
         self.log = FakeLog()
         self.metrics = Metrics.create()
@@ -229,8 +234,12 @@ class World:
         around = self._surroundings(http_settings(**http), connectors)
         disputes = DisputeSurroundings(find_dispute=self.find_dispute, list_disputes=self.list_disputes)
         self.reconciling = Reconciling(pepper=PEPPER, mint=new_key, new_id=new_id, at=START)
+        self.live = Live(self.reconciling.find_token, limits=live_limits or LiveLimits())
+        self.all_payments = AllPayments(self)
         self.app = make_app(
-            *(around, self._notices(), self.told.surroundings(), disputes, self.reconciling.surroundings()), http_class=LeanHTTPConnection
+            *(around, self._notices(), self.told.surroundings(), disputes, self.reconciling.surroundings(), self.live.surroundings()),
+            operator_payments=self.all_payments.surroundings(),
+            http_class=LeanHTTPConnection,
         )
         self.client: Any = self.app.test_client(use_cookies=False)
 
