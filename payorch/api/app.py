@@ -26,6 +26,7 @@ from payorch.api.health import HealthApi
 from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
+from payorch.api.operations.acts import ActApi, ActSurroundings
 from payorch.api.operations.operators import OperatorDoor
 from payorch.api.operations.reconciliation import UPLOAD_PATH, UPLOAD_ROUTE, ReconciliationApi, ReconciliationSurroundings
 from payorch.api.operations.uploads import Upload, UploadRoute
@@ -34,6 +35,7 @@ from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import ApiSurroundings
 
 __all__ = [
+    "ActSurroundings",
     "ApiSurroundings",
     "DeliverySurroundings",
     "DisputeSurroundings",
@@ -58,6 +60,7 @@ def make_app(
     deliveries: DeliverySurroundings,
     disputes: DisputeSurroundings,
     reconciliation: ReconciliationSurroundings,
+    acts: ActSurroundings,
     *,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
@@ -91,6 +94,7 @@ def make_app(
         EndpointApi(around, deliveries, merchants.merchant, turns),
         EventApi(around, deliveries, merchants.merchant, turns),
         reconciliations,
+        ActApi(acts, operators, http=around.http, clock=around.clock),
     ):
         _add(app, part.routes())
     _put_into(frame, app)

@@ -286,6 +286,13 @@ def _folded(person: str) -> str:
     return " ".join(person.split()).casefold()
 
 
+def may_decide(by: By) -> Refusal | None:
+    """Whether the role is large enough to approve and to review at all."""
+    if by.role.may(APPROVES):
+        return None
+    return Refusal(code=No.FORBIDDEN, why=f"this takes the role {APPROVES}, and this token has the role {by.role}; nothing was done")
+
+
 def why_not_approve(act: ActRecord, by: By, *, at: datetime) -> Refusal | None:
     """Why he may not approve it, whatever its plan comes to now."""
     if act.state is not ActState.PROPOSED:
