@@ -11,6 +11,7 @@
     ├── notifier         finds those endpoints
     ├── reconciler       has payments weigh what settlement reports book, takes reports from a folder, ends the day
     ├── watch            reads the journal's end for all who watch
+    ├── operations       carries out what operators have asked for
     └── api              the HTTP application; the listening socket belongs to the root and outlives it
 
 Not here: any decision, any SQL, any HTTP.
@@ -54,6 +55,7 @@ from payorch.domain.outcome import Evidence
 from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
+from payorch.operations.acts_edge import OPERATIONS, ActsEdge
 from payorch.operations.live_edge import LiveEdge
 from payorch.operations.payment_views_edge import payment_views
 from payorch.operations.reconciliation_edge import ReconciliationEdge
@@ -197,6 +199,9 @@ class Platform:
             settings, clock=ports.clock, read=self.read, head=lambda: self._journal.statistics().position, connectors=self._connectors,
             mailboxes=self._waiting_messages,
         )  # fmt: skip
+        self._acts = ActsEdge(
+            *(settings, {}), clock=ports.clock, identifier=self._office.identifier, read=self.read, write=self.write, tell=self._tell
+        )  # fmt: skip
         self.directory = Directory(
             self._payments,
             self._surroundings(),
@@ -255,7 +260,7 @@ class Platform:
             strategy=Strategy.REST_FOR_ONE,
             children=[
                 *(journal, self._make_connectors(), self._routes.child(), self._payments, recovery),
-                *(*self._webhooks.children(self.directory), self._reconciliation.child()),
+                *(*self._webhooks.children(self.directory), self._reconciliation.child(), self._acts.child()),
                 *([self.watch.child(), api] if self._door is not None else []),
             ],
             intensity=actors.restart_intensity,
@@ -431,6 +436,7 @@ class Platform:
                 write=self.write, lease=self._store.pool.lease, plan=lambda: self._routes.router.plan, wake=self._reconciliation.wake,
             ).surroundings(),
             self.watch.surroundings(),
+            self._acts.surroundings(),
             operator_payments=payment_views(self._settings, read=self.read, desk=lambda: self._office.desk(actor="system", cause="view")),
             http_class=LeanHTTPConnection,
         )  # fmt: skip
@@ -466,7 +472,7 @@ class Platform:
         metrics.payments_live.set_function(lambda: self._payments.statistics().children)
         metrics.journal_position.set_function(lambda: self._journal.statistics().position)
         metrics.database_available.set_function(lambda: float(self._journal.statistics().available))
-        for name in ("journal", INBOX, NOTIFIER, RECONCILER, *self._connectors):
+        for name in ("journal", INBOX, NOTIFIER, RECONCILER, OPERATIONS, *self._connectors):
             metrics.mailbox_depth.labels(name).set_function(partial(self._depth_of, name))
 
     def _waiting_messages(self) -> int:

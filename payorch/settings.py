@@ -41,6 +41,7 @@ from payorch.sections import (
     HttpSettings,
     InboxSettings,
     JournalSettings,
+    OperationsSettings,
     PaymentSettings,
     ReconciliationSettings,
     Section,
@@ -84,6 +85,7 @@ class Settings(Section):
     reconciliation: ReconciliationSettings
     environment: EnvironmentSettings
     stream: StreamSettings
+    operations: OperationsSettings
     connectors: Annotated[Mapping[str, ConnectorSettings], AfterValidator(MappingProxyType)]
     routing: RoutingSettings
     database_url: SecretStr | None = None

@@ -26,6 +26,7 @@ from payorch.api.health import HealthApi
 from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
+from payorch.api.operations.acts import ActApi, ActSurroundings
 from payorch.api.operations.live import LiveSurroundings
 from payorch.api.operations.meta import MetaApi
 from payorch.api.operations.operators import OperatorDoor
@@ -39,6 +40,7 @@ from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import ApiSurroundings
 
 __all__ = [
+    "ActSurroundings",
     "ApiSurroundings",
     "DeliverySurroundings",
     "DisputeSurroundings",
@@ -65,6 +67,7 @@ def make_app(
     disputes: DisputeSurroundings,
     reconciliation: ReconciliationSurroundings,
     live: LiveSurroundings,
+    acts: ActSurroundings,
     *,
     operator_payments: OperatorPaymentsSurroundings,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
@@ -102,6 +105,7 @@ def make_app(
         reconciliations,
         OperatorPaymentsApi(operator_payments, operators),
         *(meta, SnapshotApi(live, operators, meta, clock=around.clock), StreamApi(live, operators, clock=around.clock)),
+        ActApi(acts, operators, http=around.http, clock=around.clock),
     ):
         _add(app, part.routes())
     _put_into(frame, app)
