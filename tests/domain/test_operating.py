@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from payorch.domain import decide, operating
 from payorch.domain.acts import ActName
+from payorch.domain.announcements import announcements
 from payorch.domain.decide import Refused
 from payorch.domain.desk import Story
 from payorch.domain.events import Correction, HoldSet
@@ -231,12 +232,13 @@ def test_what_is_known_is_not_resolved(begin: Callable[[World], Payment]) -> Non
 @pytest.mark.parametrize(("to", "refunded"), [("SUCCEEDED", 500), ("FAILED", 0)])
 def test_people_find_out_what_became_of_a_refund(to: str, refunded: int) -> None:
     world = World()
-    payment = lost_refund(world)
-    refund = payment.operations[0]
-    payment = operate(world, payment, lambda story: resolve(story, to, WORD, subject=refund.id))
+    before = lost_refund(world)
+    refund = before.operations[0]
+    payment = operate(world, before, lambda story: resolve(story, to, WORD, subject=refund.id))
     assert (payment.state, payment.refunded_minor, payment.refund_reserved_minor) == (State.CAPTURED, refunded, 0)
     assert (payment.operations[0].state, payment.operations[0].in_review, payment.due_at) == (to, False, None)
     assert world.names[-1] == "OperationCorrected"
+    assert announcements(before, world.events[-1], payment) == (f"refund.{to.lower()}",)
     assert f"{refund.id} is {to}" in refusal_of(world, payment, lambda story: resolve(story, to, WORD, subject=refund.id)).detail
 
 
