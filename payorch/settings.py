@@ -42,6 +42,7 @@ from payorch.sections import (
     PaymentSettings,
     ReconciliationSettings,
     Section,
+    TrafficSettings,
 )
 
 REMOVED: Final = "(set, not shown)"
@@ -78,6 +79,7 @@ class Settings(Section):
     inbox: InboxSettings
     deliveries: DeliverySettings
     reconciliation: ReconciliationSettings
+    traffic: TrafficSettings
     connectors: Annotated[Mapping[str, ConnectorSettings], AfterValidator(MappingProxyType)]
     routing: RoutingSettings
     database_url: SecretStr | None = None
