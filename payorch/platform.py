@@ -54,6 +54,7 @@ from payorch.domain.outcome import Evidence
 from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
+from payorch.operations.connector_edge import ConnectorEdge
 from payorch.operations.reconciliation_edge import ReconciliationEdge
 from payorch.operations.vitals import Vitals
 from payorch.ports import Clock, Entropy, Process
@@ -199,6 +200,10 @@ class Platform:
             mailbox_capacity=settings.actors.payment_mailbox_capacity,
             shutdown_seconds=settings.actors.shutdown_seconds,
         )
+        self._connectors_edge = ConnectorEdge(
+            *(settings, self._connectors), clock=ports.clock, vitals=self._vitals, circuits=self._circuits, routes=self._routes,
+            live=self._live, ref=lambda name: self.root.ref(name), read=self.read, reload=partial(self._tell, ROUTING),
+        )  # fmt: skip
         self.asgi = self._make_api()
         self.root = self._make_tree()
         self._writer: Ref[Write] = self.root.ref("journal")
@@ -425,6 +430,8 @@ class Platform:
                 *(self._settings, registry.CONNECTORS), clock=self._ports.clock, entropy=self._ports.entropy, read=self.read,
                 write=self.write, lease=self._store.pool.lease, plan=lambda: self._routes.router.plan, wake=self._reconciliation.wake,
             ).surroundings(),
+            self._connectors_edge.connector_surroundings(),
+            self._connectors_edge.routing_surroundings(),
             http_class=LeanHTTPConnection,
         )  # fmt: skip
 

@@ -157,6 +157,11 @@ def routing_doubts(settings: Settings, methods: Collection[str]) -> list[str]:
     return [_told_of_routing(settings._read, place, text) for place, text in doubts(settings.routing, methods)]
 
 
+def routing_as_written(settings: Settings) -> dict[str, Any]:
+    """The section of routing as TOML and variables have it, before it was checked: what changes can be laid over."""
+    return dict(configuration.nested({key: one for key, one in settings._read.items() if key[0] == "routing"}, []).get("routing", {}))
+
+
 def ignored_variables(settings: Settings) -> tuple[str, ...]:
     """PAYORCH_... variables that mean nothing here: misspelt ones, or another program's (Kubernetes sets PAYORCH_PORT for its own ends)."""
     return settings._ignored

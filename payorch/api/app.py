@@ -26,8 +26,10 @@ from payorch.api.health import HealthApi
 from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
+from payorch.api.operations.connectors import ConnectorApi, ConnectorSurroundings
 from payorch.api.operations.operators import OperatorDoor
 from payorch.api.operations.reconciliation import UPLOAD_PATH, UPLOAD_ROUTE, ReconciliationApi, ReconciliationSurroundings
+from payorch.api.operations.routing import RoutingApi, RoutingSurroundings
 from payorch.api.operations.uploads import Upload, UploadRoute
 from payorch.api.problems import Code, Problem
 from payorch.api.refusal import Refusal, not_found
@@ -35,10 +37,12 @@ from payorch.api.surroundings import ApiSurroundings
 
 __all__ = [
     "ApiSurroundings",
+    "ConnectorSurroundings",
     "DeliverySurroundings",
     "DisputeSurroundings",
     "NoticeSurroundings",
     "ReconciliationSurroundings",
+    "RoutingSurroundings",
     "make_app",
 ]
 
@@ -58,6 +62,8 @@ def make_app(
     deliveries: DeliverySurroundings,
     disputes: DisputeSurroundings,
     reconciliation: ReconciliationSurroundings,
+    connectors: ConnectorSurroundings,
+    routing: RoutingSurroundings,
     *,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
@@ -91,6 +97,8 @@ def make_app(
         EndpointApi(around, deliveries, merchants.merchant, turns),
         EventApi(around, deliveries, merchants.merchant, turns),
         reconciliations,
+        ConnectorApi(connectors, operators),
+        RoutingApi(routing, operators, http=around.http, clock=around.clock),
     ):
         _add(app, part.routes())
     _put_into(frame, app)

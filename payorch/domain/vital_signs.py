@@ -50,8 +50,8 @@ UNKNOWN: Final = "unknown"
 LOOKED_UP: Final = "looked_up"
 KEPT_BACK: Final = "kept_back"
 ENDS: Final = (APPROVED, PENDING, DECLINED, REFUSED, NOT_SENT, UNKNOWN, LOOKED_UP, KEPT_BACK)
-"""How a call ends, in one word. refused: the PSP did not take the message. not_sent: the PSP could not be reached. looked_up: an answer that
-only a look-up brings (released, absent). kept_back: our own circuit, budget or bulkhead did not let it."""
+"""How a call ends, in one word. refused: the PSP did not take the message. not_sent: the PSP could not be reached. looked_up: an answer
+that a look-up brings (released, absent). kept_back: our own circuit, budget or bulkhead did not let it."""
 ILL: Final = "ill"
 """Counted beside its end: one that speaks against the PSP (unknown, not reached, too many at once)."""
 
