@@ -99,6 +99,7 @@ class CircuitPlanner:
         self._around = around
         self._moments = Moments(around.clock)
         self._told: dict[tuple[str, CallKind], None] = {}
+        self._until: dict[tuple[str, CallKind], tuple[float, datetime]] = {}
 
     # --- planning
 
@@ -125,7 +126,9 @@ class CircuitPlanner:
         seconds = None if reset else self._seconds(wish.parameters, self._around.limits.forced_longest_seconds)
         views = {kind: self._view(connector, kind) for kind in target.kinds}
         effects = [
-            Effect(what="state", before=f"{IN_WORDS[kind]}: {self._standing(view)}", after=_after(kind, wish.name, seconds))
+            Effect(
+                what="state", before=f"{IN_WORDS[kind]}: {self._standing(connector, kind, view)}", after=_after(kind, wish.name, seconds)
+            )
             for kind, view in views.items()
         ]
         now = [
@@ -143,7 +146,7 @@ class CircuitPlanner:
             effects=(*effects, *now),
             people=PEOPLE[wish.name][0],
             why_people=PEOPLE[wish.name][1],
-            version=", ".join(f"{kind} {self._version(view)}" for kind, view in views.items()),
+            version=", ".join(f"{kind} {self._standing(connector, kind, view)}" for kind, view in views.items()),
             confirm=connector,
             undo="There is nothing to undo." if reset else "Reset the breaker; or wait: it ends by itself.",
             checks=tuple(checks),
@@ -209,18 +212,17 @@ class CircuitPlanner:
     def _view(self, connector: str, kind: CallKind) -> CircuitView:
         return self._around.admissions[connector].view(kind, trio.current_time())
 
-    def _standing(self, view: CircuitView) -> str:
-        """Where a circuit stands, as far as people put it there."""
+    def _standing(self, connector: str, kind: CallKind, view: CircuitView) -> str:
+        """Where a circuit stands, as far as people put it there: the same words for as long as nobody does anything."""
         if view.reason is not Reason.OPERATOR or view.until is None:
             return _OF_ITSELF
+        # One moment told by two clocks comes out a millisecond more or less each time, so the first answer is kept.
+        seconds, until = self._until.get((connector, kind), (None, None))
+        if until is None or seconds != view.until:
+            until = self._moments.wall(view.until) + timedelta(milliseconds=500)
+            self._until[connector, kind] = (view.until, until)
         by = (view.by or "an operator").removeprefix("operator:")
-        return f"{view.mode.replace('_', ' ')} by {by} until {self._moments.wall(view.until):%Y-%m-%d %H:%M}Z"
-
-    def _version(self, view: CircuitView) -> str:
-        """To the second: the same moment comes back from two clocks and a restart with a millisecond more or less."""
-        if view.reason is not Reason.OPERATOR or view.until is None:
-            return _OF_ITSELF
-        return f"{view.mode} {(self._moments.wall(view.until) + timedelta(milliseconds=500)):%Y-%m-%dT%H:%M:%S}"
+        return f"{view.mode.replace('_', ' ')} by {by} until {until:%Y-%m-%d %H:%M:%S}Z"
 
     def _drain_version(self, connector: str) -> str:
         drain = self._around.drains.now(connector)
