@@ -103,6 +103,7 @@ class Vitals:
         self._signs = {name: _Signs(now) for name in connectors}
         self._authorizations = Series(now, measures=3)  # all of it, the platform's part, the PSP's part
         self._unknown = Levels()
+        self._walls: dict[tuple[str, CallKind | None, str], tuple[float, datetime]] = {}
         self._standing: dict[str, Standing] | None = None
         self._standing_until = now
         self.sources: Sources | None = None
@@ -172,7 +173,7 @@ class Vitals:
         steps = self._signs[name].calls.steps(now, **_SIXTY)
         return Hour(
             step_seconds=60,
-            since=self._moments.wall((now // 60 - 59) * 60),
+            since=self._wall((name, None, "hour"), (now // 60 - 59) * 60),
             calls=[tried(step) for step in steps],
             ok_percent=[ok_percent(step) for step in steps],
             p50_ms=[percentile_ms(step.latencies[0], 0.5) for step in steps],
@@ -202,7 +203,7 @@ class Vitals:
         admission = sources.admissions[name]
         return ConnectorNow(
             name=name,
-            circuits={str(kind): self._circuit(admission.view(kind, now)) for kind in CallKind},
+            circuits={str(kind): self._circuit(name, admission.view(kind, now), kind) for kind in CallKind},
             draining=None if drain is None else Draining(until=drain.until, reason=drain.reason, by=drain.by),
             ok_percent=ok_percent(minute),
             calls_per_second=_per_second(minute),
@@ -228,12 +229,12 @@ class Vitals:
         oldest = standing.oldest_notice_at
         return 0.0 if oldest is None else round(max(0.0, (self._clock.now() - oldest).total_seconds()), 1)
 
-    def _circuit(self, view: CircuitView) -> CircuitNow:
+    def _circuit(self, name: str, view: CircuitView, kind: CallKind) -> CircuitNow:
         return CircuitNow(
             mode=str(view.mode),
             reason=str(view.reason),
-            since=self._moments.wall(view.since),
-            until=None if view.until is None else self._moments.wall(view.until),
+            since=self._wall((name, kind, "since"), view.since),
+            until=None if view.until is None else self._wall((name, kind, "until"), view.until),
             calls=view.calls,
             failures=view.failures,
             slow=view.slow,
@@ -241,6 +242,15 @@ class Vitals:
             code=view.code,
             by=view.by,
         )
+
+    def _wall(self, what: tuple[str, CallKind | None, str], seconds: float) -> datetime:
+        """That moment by the wall's clock. Told by two clocks it comes out a millisecond more or less each time; who looks again is to see
+        no change where there is none, so the first answer is kept.
+        """
+        known = self._walls.get(what)
+        if known is None or known[0] != seconds:
+            known = self._walls[what] = (seconds, self._moments.wall(seconds))
+        return known[1]
 
     async def _what_waits(self) -> dict[str, Standing] | None:
         """As the database knows it, not older than STANDING_SECONDS; None where it does not answer: the rest is to be seen all the more."""
