@@ -27,11 +27,13 @@ from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
 from payorch.api.operations.acts import ActApi, ActSurroundings
+from payorch.api.operations.connectors import ConnectorApi, ConnectorSurroundings
 from payorch.api.operations.live import LiveSurroundings
 from payorch.api.operations.meta import MetaApi
 from payorch.api.operations.operators import OperatorDoor
 from payorch.api.operations.payments import OperatorPaymentsApi, OperatorPaymentsSurroundings
 from payorch.api.operations.reconciliation import UPLOAD_PATH, UPLOAD_ROUTE, ReconciliationApi, ReconciliationSurroundings
+from payorch.api.operations.routing import RoutingApi, RoutingSurroundings
 from payorch.api.operations.snapshot import SnapshotApi
 from payorch.api.operations.stream import StreamApi
 from payorch.api.operations.uploads import Upload, UploadRoute
@@ -42,11 +44,13 @@ from payorch.api.surroundings import ApiSurroundings
 __all__ = [
     "ActSurroundings",
     "ApiSurroundings",
+    "ConnectorSurroundings",
     "DeliverySurroundings",
     "DisputeSurroundings",
     "LiveSurroundings",
     "NoticeSurroundings",
     "ReconciliationSurroundings",
+    "RoutingSurroundings",
     "make_app",
 ]
 
@@ -68,6 +72,8 @@ def make_app(
     reconciliation: ReconciliationSurroundings,
     live: LiveSurroundings,
     acts: ActSurroundings,
+    connectors: ConnectorSurroundings,
+    routing: RoutingSurroundings,
     *,
     operator_payments: OperatorPaymentsSurroundings,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
@@ -106,6 +112,8 @@ def make_app(
         OperatorPaymentsApi(operator_payments, operators),
         *(meta, SnapshotApi(live, operators, meta, clock=around.clock), StreamApi(live, operators, clock=around.clock)),
         ActApi(acts, operators, http=around.http, clock=around.clock),
+        ConnectorApi(connectors, operators),
+        RoutingApi(routing, operators, http=around.http, clock=around.clock),
     ):
         _add(app, part.routes())
     _put_into(frame, app)

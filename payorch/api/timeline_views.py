@@ -80,7 +80,7 @@ def decision_view(decision: Decision) -> View:
     """A choice of connectors."""
     return {
         "order": decision.order,
-        "excluded": [{"connector": one.connector, "reason": one.reason} for one in decision.excluded],
+        "excluded": [{"connector": one.connector, "reason": _public(one.reason)} for one in decision.excluded],
         "rule": decision.rule,
         "version": decision.version,
     }
@@ -94,3 +94,8 @@ def moment_view(at: datetime | None) -> str | None:
 def money_view(money: Money | None) -> View | None:
     """An amount, where there is one."""
     return {"amount": money.minor, "currency": money.currency} if money is not None else None
+
+
+def _public(reason: str) -> str:
+    """Why a connector was left out, without an operator's name and words, which are for our own people."""
+    return "it takes no new payments for a while" if reason.startswith("draining ") else reason
