@@ -53,6 +53,7 @@ from payorch.domain.outcome import Evidence
 from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
+from payorch.operations.dead_letter_edge import DeadLetterEdge
 from payorch.operations.reconciliation_edge import ReconciliationEdge
 from payorch.ports import Clock, Entropy, Process
 from payorch.ports import Network as NetworkPort
@@ -422,6 +423,7 @@ class Platform:
                 *(self._settings, registry.CONNECTORS), clock=self._ports.clock, entropy=self._ports.entropy, read=self.read,
                 write=self.write, lease=self._store.pool.lease, plan=lambda: self._routes.router.plan, wake=self._reconciliation.wake,
             ).surroundings(),
+            dead_letters=DeadLetterEdge(read=self.read, write=self.write, clock=self._ports.clock).surroundings(),
             http_class=LeanHTTPConnection,
         )  # fmt: skip
 

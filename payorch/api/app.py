@@ -26,6 +26,7 @@ from payorch.api.health import HealthApi
 from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
+from payorch.api.operations.dead_letters import DeadLetterApi, DeadLetterSurroundings
 from payorch.api.operations.operators import OperatorDoor
 from payorch.api.operations.reconciliation import UPLOAD_PATH, UPLOAD_ROUTE, ReconciliationApi, ReconciliationSurroundings
 from payorch.api.operations.uploads import Upload, UploadRoute
@@ -35,6 +36,7 @@ from payorch.api.surroundings import ApiSurroundings
 
 __all__ = [
     "ApiSurroundings",
+    "DeadLetterSurroundings",
     "DeliverySurroundings",
     "DisputeSurroundings",
     "NoticeSurroundings",
@@ -59,6 +61,7 @@ def make_app(
     disputes: DisputeSurroundings,
     reconciliation: ReconciliationSurroundings,
     *,
+    dead_letters: DeadLetterSurroundings,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
     """The API as an ASGI app. Nothing is started and nothing is read before the first request.
@@ -91,6 +94,7 @@ def make_app(
         EndpointApi(around, deliveries, merchants.merchant, turns),
         EventApi(around, deliveries, merchants.merchant, turns),
         reconciliations,
+        DeadLetterApi(dead_letters, operators),
     ):
         _add(app, part.routes())
     _put_into(frame, app)

@@ -37,6 +37,7 @@ from payorch.store.inbox_reads import StoredNotice
 from payorch.store.items import Answer, Appended, Claim, Result
 from payorch.store.reads import PaymentRow, Recorded, Search, StoredClaim
 from payorch.telemetry import Metrics
+from tests.api.dead_letter_world import Letters
 from tests.api.reconciliation_world import Reconciling
 from tests.api.webhook_world import Told
 
@@ -229,8 +230,11 @@ class World:
         around = self._surroundings(http_settings(**http), connectors)
         disputes = DisputeSurroundings(find_dispute=self.find_dispute, list_disputes=self.list_disputes)
         self.reconciling = Reconciling(pepper=PEPPER, mint=new_key, new_id=new_id, at=START)
+        self.letters = Letters()
         self.app = make_app(
-            *(around, self._notices(), self.told.surroundings(), disputes, self.reconciling.surroundings()), http_class=LeanHTTPConnection
+            *(around, self._notices(), self.told.surroundings(), disputes, self.reconciling.surroundings()),
+            dead_letters=self.letters.surroundings(),
+            http_class=LeanHTTPConnection,
         )
         self.client: Any = self.app.test_client(use_cookies=False)
 
