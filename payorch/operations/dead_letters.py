@@ -143,7 +143,7 @@ class Discarder:
             run = run.with_result(ids, ok=len(ids) - len(skipped), skipped=len(skipped), whys=skipped)
             await progress(run.data())
         text = f"{run.ok} of {run.total} discarded"
-        return Performed(state=ActState.DONE if run.ok else ActState.REFUSED, text=text, data={**run.data(), "text": text})
+        return Performed(state=ActState.DONE if run.ok else ActState.REFUSED, text=text, data={**run.outcome(), "text": text})
 
 
 _Decide: TypeAlias = Callable[..., Awaitable[Decided | Verdict]]

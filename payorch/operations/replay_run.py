@@ -91,17 +91,21 @@ class Run(Struct, frozen=True, kw_only=True, omit_defaults=False):
         """For programs, and for a restart."""
         return {**msgspec.to_builtins(self), "done": self.done, "text": self.text()}
 
+    def outcome(self) -> dict[str, Any]:
+        """What came of it, for programs. Letters that are left are told by their number: they are open, and are found like all others."""
+        return {**self.data(), "left": len(self.left)}
+
     def ended(self, percent: int) -> Performed:
         """What came of all of it."""
         if not self.left and self.ok + self.failed + self.waiting == 0:
-            return Performed(state=ActState.REFUSED, text=f"nothing was replayed: {self.text()}", data=self.data())
+            return Performed(state=ActState.REFUSED, text=f"nothing was replayed: {self.text()}", data=self.outcome())
         if not self.halts(percent):
-            return Performed(state=ActState.DONE, text=self.text(), data=self.data())
+            return Performed(state=ActState.DONE, text=self.text(), data=self.outcome())
         if not self.left:
-            return Performed(state=ActState.FAILED, text=self.text(), data=self.data())
+            return Performed(state=ActState.FAILED, text=self.text(), data=self.outcome())
         share = round(100 * self.failed / (self.ok + self.failed))
         text = f"stopped itself, since {share} % of what was replayed failed, more than {percent} %. {self.text()}."
-        return Performed(state=ActState.HALTED, text=f"{text} {len(self.left)} are not replayed and stay open.", data=self.data())
+        return Performed(state=ActState.HALTED, text=f"{text} {len(self.left)} are not replayed and stay open.", data=self.outcome())
 
 
 def run_of(progress: Mapping[str, Any] | None) -> Run | None:
