@@ -10,6 +10,7 @@
     ├── endpoints        one actor for each merchant's endpoint that something is due to (dynamic)
     ├── notifier         finds those endpoints
     ├── reconciler       has payments weigh what settlement reports book, takes reports from a folder, ends the day
+    ├── operations       carries out what operators have asked for
     └── api              the HTTP application; the listening socket belongs to the root and outlives it
 
 Not here: any decision, any SQL, any HTTP.
@@ -53,8 +54,10 @@ from payorch.domain.outcome import Evidence
 from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
+from payorch.operations.acts_edge import OPERATIONS, ActsEdge
 from payorch.operations.dead_letter_edge import DeadLetterEdge
 from payorch.operations.reconciliation_edge import ReconciliationEdge
+from payorch.operations.settlement_edge import settlement_planners
 from payorch.ports import Clock, Entropy, Process
 from payorch.ports import Network as NetworkPort
 from payorch.reconciling import RECONCILER, Reconciliation
@@ -191,6 +194,13 @@ class Platform:
             read=self.read, lease=store.pool.lease, write=self.write, tell=self._tell, seal=self._webhooks.seal_notice,
             plan=lambda: self._routes.router.plan,
         )  # fmt: skip
+        self._dead_letters = DeadLetterEdge(read=self.read, write=self.write, clock=ports.clock)
+        planners = self._dead_letters.planners() | settlement_planners(
+            *(settings, registry.CONNECTORS), read=self.read, lease=store.pool.lease, clock=ports.clock, entropy=ports.entropy
+        )
+        self._acts = ActsEdge(
+            *(settings, planners), clock=ports.clock, identifier=self._office.identifier, read=self.read, write=self.write, tell=self._tell
+        )  # fmt: skip
         self.directory = Directory(
             self._payments,
             self._surroundings(),
@@ -249,7 +259,7 @@ class Platform:
             strategy=Strategy.REST_FOR_ONE,
             children=[
                 *(journal, self._make_connectors(), self._routes.child(), self._payments, recovery),
-                *(*self._webhooks.children(self.directory), self._reconciliation.child()),
+                *(*self._webhooks.children(self.directory), self._reconciliation.child(), self._acts.child()),
                 *([api] if self._door is not None else []),
             ],
             intensity=actors.restart_intensity,
@@ -423,7 +433,8 @@ class Platform:
                 *(self._settings, registry.CONNECTORS), clock=self._ports.clock, entropy=self._ports.entropy, read=self.read,
                 write=self.write, lease=self._store.pool.lease, plan=lambda: self._routes.router.plan, wake=self._reconciliation.wake,
             ).surroundings(),
-            dead_letters=DeadLetterEdge(read=self.read, write=self.write, clock=self._ports.clock).surroundings(),
+            self._acts.surroundings(),
+            dead_letters=self._dead_letters.surroundings(),
             http_class=LeanHTTPConnection,
         )  # fmt: skip
 
@@ -458,7 +469,7 @@ class Platform:
         metrics.payments_live.set_function(lambda: self._payments.statistics().children)
         metrics.journal_position.set_function(lambda: self._journal.statistics().position)
         metrics.database_available.set_function(lambda: float(self._journal.statistics().available))
-        for name in ("journal", INBOX, NOTIFIER, RECONCILER, *self._connectors):
+        for name in ("journal", INBOX, NOTIFIER, RECONCILER, OPERATIONS, *self._connectors):
             metrics.mailbox_depth.labels(name).set_function(partial(self._depth_of, name))
 
     def _depth_of(self, name: str) -> float:

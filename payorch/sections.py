@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from payorch.domain.approving import Terms
 from payorch.domain.matching import Policy, Tolerance
 
 
@@ -307,3 +308,29 @@ class ReconciliationSettings(Section):
             for one in self.tolerances
         }
         return Policy(tolerances=tolerances, suggest_days=self.suggest_days)
+
+
+class OperationsSettings(Section):
+    """What operators see and do: see `payorch.operations`."""
+
+    page_limit: int = Field(ge=1, le=1000)
+    page_default: int = Field(ge=1, le=1000)
+    plan_expires_seconds: Seconds
+    decision_within_seconds: Seconds
+    review_within_seconds: Seconds
+    acts_at_once: Amount
+    sweep_seconds: Seconds
+    retry_seconds: Seconds
+    tries: Amount
+    keep_plans_seconds: Seconds
+    housekeeping_seconds: Seconds
+    housekeeping_limit: Amount
+    mailbox_capacity: Amount
+
+    def terms(self) -> Terms:
+        """How long plans and proposals hold, as the domain takes it."""
+        return Terms(
+            plan_seconds=self.plan_expires_seconds,
+            decision_seconds=self.decision_within_seconds,
+            review_seconds=self.review_within_seconds,
+        )

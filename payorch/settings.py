@@ -39,6 +39,7 @@ from payorch.sections import (
     HttpSettings,
     InboxSettings,
     JournalSettings,
+    OperationsSettings,
     PaymentSettings,
     ReconciliationSettings,
     Section,
@@ -78,6 +79,7 @@ class Settings(Section):
     inbox: InboxSettings
     deliveries: DeliverySettings
     reconciliation: ReconciliationSettings
+    operations: OperationsSettings
     connectors: Annotated[Mapping[str, ConnectorSettings], AfterValidator(MappingProxyType)]
     routing: RoutingSettings
     database_url: SecretStr | None = None

@@ -26,6 +26,7 @@ from payorch.api.health import HealthApi
 from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
+from payorch.api.operations.acts import ActApi, ActSurroundings
 from payorch.api.operations.dead_letters import DeadLetterApi, DeadLetterSurroundings
 from payorch.api.operations.operators import OperatorDoor
 from payorch.api.operations.reconciliation import UPLOAD_PATH, UPLOAD_ROUTE, ReconciliationApi, ReconciliationSurroundings
@@ -35,6 +36,7 @@ from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import ApiSurroundings
 
 __all__ = [
+    "ActSurroundings",
     "ApiSurroundings",
     "DeadLetterSurroundings",
     "DeliverySurroundings",
@@ -60,6 +62,7 @@ def make_app(
     deliveries: DeliverySurroundings,
     disputes: DisputeSurroundings,
     reconciliation: ReconciliationSurroundings,
+    acts: ActSurroundings,
     *,
     dead_letters: DeadLetterSurroundings,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
@@ -94,6 +97,7 @@ def make_app(
         EndpointApi(around, deliveries, merchants.merchant, turns),
         EventApi(around, deliveries, merchants.merchant, turns),
         reconciliations,
+        ActApi(acts, operators, http=around.http, clock=around.clock),
         DeadLetterApi(dead_letters, operators),
     ):
         _add(app, part.routes())

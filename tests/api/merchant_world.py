@@ -37,6 +37,7 @@ from payorch.store.inbox_reads import StoredNotice
 from payorch.store.items import Answer, Appended, Claim, Result
 from payorch.store.reads import PaymentRow, Recorded, Search, StoredClaim
 from payorch.telemetry import Metrics
+from tests.api.act_world import Acting
 from tests.api.dead_letter_world import Letters
 from tests.api.reconciliation_world import Reconciling
 from tests.api.webhook_world import Told
@@ -231,8 +232,10 @@ class World:
         disputes = DisputeSurroundings(find_dispute=self.find_dispute, list_disputes=self.list_disputes)
         self.reconciling = Reconciling(pepper=PEPPER, mint=new_key, new_id=new_id, at=START)
         self.letters = Letters()
+        self.acting = Acting(clock=self.clock, new_id=new_id)
         self.app = make_app(
             *(around, self._notices(), self.told.surroundings(), disputes, self.reconciling.surroundings()),
+            self.acting.surroundings(),
             dead_letters=self.letters.surroundings(),
             http_class=LeanHTTPConnection,
         )

@@ -9,6 +9,7 @@ from typing import Final
 
 from payorch.api.calls import Call
 from payorch.api.operations import reconciliation
+from payorch.api.operations.acts_calls import ACT_CALLS
 from payorch.api.operations.dead_letter_calls import DEAD_LETTER_CALLS
 from payorch.api.operations.reconciliation_shapes import DayList, ItemList, OneDay, ReportShape
 from payorch.api.problems import Code
@@ -19,6 +20,7 @@ _ANY_OPERATOR: Final = (
 )
 
 OPERATIONS_CALLS: Final = (
+    *ACT_CALLS,
     *DEAD_LETTER_CALLS,
     Call(
         method="post",
