@@ -10,9 +10,12 @@ import trio
 from msgspec.structs import replace
 
 from payorch.dead_letter_desk import Desk
+from payorch.dead_letter_outlook import Decided, Verdict, replay_of
 from payorch.domain.acts import ActName, ActState, Draft, Nonsense
 from payorch.domain.money import Money
+from payorch.operations import dead_letters as operations
 from payorch.store import audit
+from payorch.store.driver import Connection
 from payorch.store.items import DEAD_LETTER_STREAM, DeadLetterKind, DeliveryState, EndpointState, NoticeState
 from tests.conftest import Database
 from tests.operations.dead_letter_world import GROUP, Died, World, act, wish, world_on
@@ -264,6 +267,27 @@ async def test_the_command_line_and_an_act_at_the_same_letters(world: World, dat
     names = [row[0] for row in await world.records("DeadLetterReplayed")]
     assert len(names) == len(set(names)) == 8
     assert (await audit.verify(world.connection)).whole
+
+
+async def test_somebody_who_is_faster_between_a_look_and_its_write_makes_a_conflict(
+    world: World, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = await world.dead_notice()
+    looks = 0
+
+    async def look_and_be_overtaken(connection: Connection, letter_id: str, **how: Any) -> Decided | Verdict:
+        nonlocal looks
+        looks += 1
+        decided = await replay_of(connection, letter_id, **how)
+        if looks == 1:
+            async with connected(database.app) as other:
+                assert (await Desk(other, clock=world.clock, actor="cli:ann", cause="test").replay([letter_id]))[0].changed
+        return decided
+
+    monkeypatch.setattr(operations, "replay_of", look_and_be_overtaken)
+    done = await world.replayer.perform(act(REPLAY, letter.id), world.note)
+    assert (done.state, looks, "is replayed already" in done.text) == (ActState.REFUSED, 2, True)
+    assert [row[1] for row in await world.records("DeadLetterReplayed")] == ["cli:ann"]
 
 
 async def test_what_somebody_else_has_answered_is_left_as_it_is(world: World) -> None:
