@@ -58,9 +58,11 @@ from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
 from payorch.operations.acts_edge import OPERATIONS, ActsEdge
 from payorch.operations.connector_edge import ConnectorEdge
+from payorch.operations.dead_letter_edge import DeadLetterEdge
 from payorch.operations.live_edge import LiveEdge
 from payorch.operations.payment_views_edge import payment_views
 from payorch.operations.reconciliation_edge import ReconciliationEdge
+from payorch.operations.settlement_edge import settlement_planners
 from payorch.operations.vitals import Vitals
 from payorch.ports import Clock, Entropy, Process
 from payorch.ports import Network as NetworkPort
@@ -203,8 +205,12 @@ class Platform:
             settings, clock=ports.clock, read=self.read, head=lambda: self._journal.statistics().position, connectors=self._connectors,
             mailboxes=self._waiting_messages,
         )  # fmt: skip
+        self._dead_letters = DeadLetterEdge(read=self.read, write=self.write, clock=ports.clock)
+        planners = self._dead_letters.planners() | settlement_planners(
+            *(settings, registry.CONNECTORS), read=self.read, lease=store.pool.lease, clock=ports.clock, entropy=ports.entropy
+        )
         self._acts = ActsEdge(
-            *(settings, {}), clock=ports.clock, identifier=self._office.identifier, read=self.read, write=self.write, tell=self._tell
+            *(settings, planners), clock=ports.clock, identifier=self._office.identifier, read=self.read, write=self.write, tell=self._tell
         )  # fmt: skip
         self.directory = Directory(
             self._payments,
@@ -448,6 +454,7 @@ class Platform:
             self._connectors_edge.connector_surroundings(),
             self._connectors_edge.routing_surroundings(),
             operator_payments=payment_views(self._settings, read=self.read, desk=lambda: self._office.desk(actor="system", cause="view")),
+            dead_letters=self._dead_letters.surroundings(),
             http_class=LeanHTTPConnection,
         )  # fmt: skip
 

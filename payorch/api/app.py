@@ -28,6 +28,7 @@ from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
 from payorch.api.operations.acts import ActApi, ActSurroundings
 from payorch.api.operations.connectors import ConnectorApi, ConnectorSurroundings
+from payorch.api.operations.dead_letters import DeadLetterApi, DeadLetterSurroundings
 from payorch.api.operations.live import LiveSurroundings
 from payorch.api.operations.meta import MetaApi
 from payorch.api.operations.operators import OperatorDoor
@@ -45,6 +46,7 @@ __all__ = [
     "ActSurroundings",
     "ApiSurroundings",
     "ConnectorSurroundings",
+    "DeadLetterSurroundings",
     "DeliverySurroundings",
     "DisputeSurroundings",
     "LiveSurroundings",
@@ -76,6 +78,7 @@ def make_app(
     routing: RoutingSurroundings,
     *,
     operator_payments: OperatorPaymentsSurroundings,
+    dead_letters: DeadLetterSurroundings,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
     """The API as an ASGI app. Nothing is started and nothing is read before the first request.
@@ -114,6 +117,7 @@ def make_app(
         ActApi(acts, operators, http=around.http, clock=around.clock),
         ConnectorApi(connectors, operators),
         RoutingApi(routing, operators, http=around.http, clock=around.clock),
+        DeadLetterApi(dead_letters, operators),
     ):
         _add(app, part.routes())
     _put_into(frame, app)

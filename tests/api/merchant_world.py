@@ -39,6 +39,7 @@ from payorch.store.reads import PaymentRow, Recorded, Search, StoredClaim
 from payorch.telemetry import Metrics
 from tests.api.act_world import Acting
 from tests.api.connector_world import Overseeing
+from tests.api.dead_letter_world import Letters
 from tests.api.live_world import Limits as LiveLimits
 from tests.api.live_world import Live
 from tests.api.operator_payments_world import AllPayments
@@ -239,12 +240,14 @@ class World:
         self.live = Live(self.reconciling.find_token, limits=live_limits or LiveLimits())
         self.all_payments = AllPayments(self)
         self.overseeing = Overseeing()
+        self.letters = Letters()
         self.acting = Acting(clock=self.clock, new_id=new_id)
         self.app = make_app(
             *(around, self._notices(), self.told.surroundings(), disputes, self.reconciling.surroundings(), self.live.surroundings()),
             self.acting.surroundings(),
             *(self.overseeing.connector_surroundings(), self.overseeing.routing_surroundings()),
             operator_payments=self.all_payments.surroundings(),
+            dead_letters=self.letters.surroundings(),
             http_class=LeanHTTPConnection,
         )
         self.client: Any = self.app.test_client(use_cookies=False)
