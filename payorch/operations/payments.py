@@ -170,10 +170,17 @@ class PaymentPlanner:
             )
         except Unwritable as problem:
             return Performed(state=ActState.FAILED, text=f"The journal refused it, and nothing was done: {problem}.")
-        return _performed(act, answer)
+        return _performed(act, answer, await self._opened(act) if isinstance(answer, Operated) and act.name in _OPENS else None)
+
+    async def _opened(self, act: Act) -> str | None:
+        """The operation that the act opened, now or before; None where it was only a wish, for when the outcome is known."""
+        for one in await self._room.events(act.subject):
+            if one.event.cause == act.id and isinstance(one.event.data, OperationOpened):
+                return one.event.data.operation.id
+        return None
 
 
-def _performed(act: Act, answer: Answer) -> Performed:
+def _performed(act: Act, answer: Answer, operation: str | None) -> Performed:
     match answer:
         case NoSuchPayment():
             return Performed(state=ActState.REFUSED, text="There is no such payment; nothing was done.")
@@ -183,21 +190,11 @@ def _performed(act: Act, answer: Answer) -> Performed:
                 state=ActState.REFUSED, text=why, data={"code": refusal.code, "state": payment.state, "version": payment.version}
             )
         case Operated(payment=payment):
-            ours = [one.id for one in payment.operations if act.name in _OPENS and one.kind is _OPENS[act.name]]
-            data: dict[str, Any] = {
-                "state": payment.state,
-                "version": payment.version,
-                "before": answer.before,
-                "operation": ours[-1] if ours else None,
-            }
+            data = {"state": payment.state, "version": payment.version, "before": answer.before, "operation": operation}
             return Performed(state=ActState.DONE, text=f"{_DONE[act.name]} The payment is {payment.state} now.", data=data)
 
 
-_OPENS: Final = {
-    ActName.PAYMENT_CAPTURE: OperationKind.CAPTURE,
-    ActName.PAYMENT_VOID: OperationKind.VOID,
-    ActName.PAYMENT_REFUND: OperationKind.REFUND,
-}
+_OPENS: Final = frozenset({ActName.PAYMENT_CAPTURE, ActName.PAYMENT_VOID, ActName.PAYMENT_REFUND})
 _DONE: Final[Mapping[ActName, str]] = {
     ActName.PAYMENT_RESYNC: "The PSP is asked.",
     ActName.PAYMENT_RESOLVE: "What people found is written.",

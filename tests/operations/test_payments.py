@@ -10,7 +10,7 @@ import pytest
 from actors.admission import CallKind
 from payorch.domain.acts import ActName, ActState, Effect, Nonsense
 from payorch.domain.outcome import Approved, Source
-from payorch.domain.payment import State
+from payorch.domain.payment import OperationState, State
 from payorch.domain.records import Attempt
 from payorch.store import reads
 from tests.api.merchant_world import new_id
@@ -157,6 +157,24 @@ async def test_the_database_refuses_what_one_person_found_alone(world: PaymentWo
     payment = await world.shared.load(payment_id)
     assert payment is not None
     assert payment.state is State.OUTCOME_UNKNOWN
+
+
+async def test_what_became_of_a_refund_takes_two_as_well(world: PaymentWorld) -> None:
+    payment_id = await world.pay()
+    world.says(lambda execute: LOST)
+    sent = await world.perform(await world.approved(of.PAYMENT_REFUND, payment_id, amount=500))
+    refund = sent.data["operation"]
+    await world.until(lambda payment: payment.operations[0].state is OperationState.UNKNOWN)
+    said: dict[str, Any] = {"to": "SUCCEEDED", "evidence": "INC-7", "operation": refund}
+    draft = await world.plan(of.PAYMENT_RESOLVE, payment_id, **said)
+    assert texts(draft.effects, "operation") == [(f"{refund}, refund of 5.00 EUR: UNKNOWN", "SUCCEEDED")]
+    assert (await world.perform(await world.approved(of.PAYMENT_RESOLVE, payment_id, agreed=False, **said))).state is ActState.FAILED
+    await world.execute(
+        "UPDATE payorch.acts SET state = 'rejected', version = 2 WHERE state = 'proposed' AND name = $1", ["payment.resolve"]
+    )
+    done = await world.perform(await world.approved(of.PAYMENT_RESOLVE, payment_id, **said))
+    assert done.state is ActState.DONE
+    assert world.shared.stored[-1].refunded_minor == 500
 
 
 async def test_with_the_glass_broken_one_person_is_enough_and_it_says_so(world: PaymentWorld) -> None:
