@@ -194,7 +194,8 @@ class Platform:
             read=self.read, lease=store.pool.lease, write=self.write, tell=self._tell, seal=self._webhooks.seal_notice,
             plan=lambda: self._routes.router.plan,
         )  # fmt: skip
-        self._dead_letters = DeadLetterEdge(read=self.read, write=self.write, clock=ports.clock)
+        patience = settings.operations.replay_patience_seconds
+        self._dead_letters = DeadLetterEdge(read=self.read, write=self.write, clock=ports.clock, patience_seconds=patience)
         planners = self._dead_letters.planners() | settlement_planners(
             *(settings, registry.CONNECTORS), read=self.read, lease=store.pool.lease, clock=ports.clock, entropy=ports.entropy
         )

@@ -81,6 +81,9 @@ async def test_what_cannot_be_replayed_is_told(world: World) -> None:
     assert "its endpoint is deleted" in draft.objections[0].why
     line = await world.dead_notice(kind=DeadLetterKind.SETTLEMENT_ROW)
     assert "the report is not kept" in (await world.replayer.plan(wish(REPLAY, line.id))).objections[0].why
+    old = await world.dead_notice()
+    await world.connection.execute("UPDATE payorch.inbox SET content = ''")
+    assert "its contents are not kept any more" in (await world.replayer.plan(wish(REPLAY, old.id))).objections[0].why
     nothing = await world.replayer.plan(wish(REPLAY, "webhook_in/nothing"))
     assert "no letter of that fingerprint is open" in nothing.objections[0].why
 
