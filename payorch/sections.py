@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from payorch.domain.approving import Terms
+from payorch.domain.act_records import Terms
 from payorch.domain.matching import Policy, Tolerance
 
 

@@ -13,8 +13,8 @@ import structlog
 
 from actors.supervisor import ChildSpec
 from payorch.api.operations.acts import ActSurroundings
+from payorch.domain.act_records import ActRecord, Plan
 from payorch.domain.acts import ActName
-from payorch.domain.approving import ActRecord, Plan
 from payorch.operations.act_book import ActBook
 from payorch.operations.desk import ActDesk
 from payorch.operations.endings import Endings

@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol, final
 import trio
 
 from payorch.domain import approving
+from payorch.domain.act_records import ActRecord, By, Denied, No, Plan, Refusal, Step, Terms
 from payorch.domain.acts import UNFINISHED, ActName, Draft, Nonsense, Wish
-from payorch.domain.approving import ActRecord, By, Denied, No, Plan, Refusal, Step, Terms
 from payorch.operations.act_book import ActBook, Decide
 from payorch.operations.endings import Endings
 from payorch.operations.planner import Planner

@@ -11,8 +11,8 @@ from typing import Any, Final, final
 
 from actors.actor import unwrapped
 from payorch.domain import approving
+from payorch.domain.act_records import ActRecord, Step
 from payorch.domain.acts import UNFINISHED, Act, ActName, ActState, Draft, Nonsense, Performed, Wish
-from payorch.domain.approving import ActRecord, Step
 from payorch.operations.act_book import SYSTEM, ActBook, Decide
 from payorch.operations.planner import Halted, Planner
 

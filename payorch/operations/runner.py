@@ -23,6 +23,7 @@ import trio
 from actors.actor import Actor
 from actors.mailbox import ActorStopped, AskTimeout, MailboxFull
 from payorch.domain import approving
+from payorch.domain.act_records import ActRecord, Step
 from payorch.domain.acts import UNDECIDED
 from payorch.operations.act_book import SYSTEM, ActBook
 from payorch.operations.endings import Endings
@@ -150,7 +151,7 @@ class RunnerActor(Actor[Carry]):
             await self._safely(act.id, lambda act_id=act.id: self._expire(act_id))  # type: ignore[misc]
 
     async def _expire(self, act_id: str) -> None:
-        def decide(act: approving.ActRecord) -> approving.Step | None:
+        def decide(act: ActRecord) -> Step | None:
             return approving.expired(act, at=self._book.now()) if act.state in UNDECIDED else None
 
         await self._book.change(act_id, decide, actor=SYSTEM, cause=act_id)

@@ -10,8 +10,8 @@ import trio
 from msgspec.structs import replace
 
 from payorch.api.app import ActSurroundings
+from payorch.domain.act_records import ActRecord, By, Plan, Terms
 from payorch.domain.acts import OPEN, UNFINISHED, Act, ActName, ActState, Draft, Effect, Nonsense, Objection, Performed, Person, Wish
-from payorch.domain.approving import ActRecord, By, Plan, Terms
 from payorch.domain.roles import Role
 from payorch.operations.act_book import ActBook
 from payorch.operations.desk import ActDesk

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 from payorch.api.operations.operators import Operator
 from payorch.api.present import rfc3339
 from payorch.domain import approving
+from payorch.domain.act_records import ActRecord, By, Plan
 from payorch.domain.acts import KINDS, ActState, Draft, Person
-from payorch.domain.approving import ActRecord, By, Plan
 from payorch.domain.money import Money
 
 View: TypeAlias = dict[str, Any]

@@ -33,8 +33,9 @@ from payorch.api.reading import Reader, identifier, is_identifier, json_response
 from payorch.api.refusal import InvalidBody, Refusal, not_found
 from payorch.api.strict_json import JsonObject
 from payorch.api.surroundings import HttpLimits
+from payorch.domain.act_records import ActRecord, By, Denied, No, Plan
 from payorch.domain.acts import OPEN, UNFINISHED, ActName, ActState, Draft, Nonsense
-from payorch.domain.approving import ActRecord, By, Denied, No, Plan, is_same, plan_hash, with_glass
+from payorch.domain.approving import is_same, plan_hash, with_glass
 from payorch.domain.roles import Role
 from payorch.ports import Clock
 from payorch.store.acts import Filter
