@@ -205,7 +205,8 @@ class Platform:
             settings, clock=ports.clock, read=self.read, head=lambda: self._journal.statistics().position, connectors=self._connectors,
             mailboxes=self._waiting_messages,
         )  # fmt: skip
-        self._dead_letters = DeadLetterEdge(read=self.read, write=self.write, clock=ports.clock)
+        patience = settings.operations.replay_patience_seconds
+        self._dead_letters = DeadLetterEdge(read=self.read, write=self.write, clock=ports.clock, patience_seconds=patience)
         planners = self._dead_letters.planners() | settlement_planners(
             *(settings, registry.CONNECTORS), read=self.read, lease=store.pool.lease, clock=ports.clock, entropy=ports.entropy
         )

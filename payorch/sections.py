@@ -378,6 +378,7 @@ class OperationsSettings(Section):
     keep_plans_seconds: Seconds
     housekeeping_seconds: Seconds
     housekeeping_limit: Amount
+    replay_patience_seconds: Seconds
     mailbox_capacity: Amount
 
     def terms(self) -> Terms:

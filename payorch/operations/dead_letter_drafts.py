@@ -11,6 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from payorch.dead_letter_outlook import REPLAYABLE, Outlook, Prospect
@@ -125,12 +126,15 @@ def _money(found: Found) -> list[Effect]:
 
 
 def _replay_checks(found: Found, able: Sequence[Outlook]) -> list[Check]:
-    notices = [one for one in able if one.letter.kind is DeadLetterKind.WEBHOOK_IN]
+    notices = [(one.letter.id, one.notice.refers) for one in able if one.notice is not None]
     checks = []
     if notices:
-        known = sum(one.letter.id in found.payments for one in notices)
-        detail = None if known == len(notices) else f"of {len(notices) - known} nothing is known here yet: they would wait for it again"
-        checks.append(Check(what="their payments are known here", holds=known == len(notices), detail=detail))
+        strange = sum(refers.problem is not None for _, refers in notices)
+        detail = f"{strange} were not understood when they came, and a replay does not change that" if strange else None
+        checks.append(Check(what="they are understood", holds=not strange, detail=detail))
+        unknown = sum(refers.problem is None and letter_id not in found.payments for letter_id, refers in notices)
+        detail = f"of {unknown} nothing is known here yet: they would wait for it again" if unknown else None
+        checks.append(Check(what="their payments are known here", holds=not unknown, detail=detail))
     waiting = {one.letter.origin for one in able if one.prospect is Prospect.WAITS}
     if any(one.letter.kind is DeadLetterKind.WEBHOOK_OUT for one in able):
         detail = f"switched off: {', '.join(sorted(waiting))}" if waiting else None
@@ -146,7 +150,7 @@ def _discard_checks(able: Sequence[Outlook]) -> list[Check]:
 
 def _checks(found: Found) -> list[Check]:
     oldest = min((one.first_failed_at for one in found.letters), default=None)
-    checks = [] if oldest is None else [Check(what="the oldest failed first", holds=True, detail=_moment(oldest.isoformat()))]
+    checks = [] if oldest is None else [Check(what="the oldest failed first", holds=True, detail=_moment(oldest))]
     if found.more:
         checks.append(Check(what="these are all of them", holds=False, detail="more of that fingerprint are open: plan again for the rest"))
     return checks
@@ -161,7 +165,7 @@ def _why_none(found: Found) -> str:
         return "no letter of that fingerprint is open: there is nothing to answer"
     if len(found.outlooks) == 1:
         return f"the letter {found.outlooks[0].text}"
-    return "none of these letters can be: " + "; ".join(dict.fromkeys(one.text for one in found.outlooks))
+    return "each of these letters " + ", or ".join(dict.fromkeys(one.text for one in found.outlooks))
 
 
 def _confirm(found: Found) -> str:
@@ -179,5 +183,5 @@ def _version(found: Found) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _moment(text: str) -> str:
-    return text.replace("+00:00", "Z")
+def _moment(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

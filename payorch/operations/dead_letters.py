@@ -31,20 +31,18 @@ from payorch.store.driver import Connection
 from payorch.store.items import Appended, Conflict, DeadLetterState, Entry, Refused, Result, SettledBefore
 
 Read: TypeAlias = Callable[..., Awaitable[Any]]
-PATIENCE_SECONDS: Final = 30.0
-"""For what was replayed to be settled: an endpoint has ten seconds to answer, and a payment's mailbox may be deep."""
 _TRIES: Final = 5
 """Two people at the same letter at the same moment are rare; five times in a row is something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
-    """read, write: the platform's. pause: waits so many seconds."""
+    """read, write: the platform's. patience_seconds: for what was replayed to be settled. pause: waits so many seconds."""
 
     read: Read
     write: Callable[[Entry], Awaitable[Result]]
     clock: Clock
-    patience_seconds: float = PATIENCE_SECONDS
+    patience_seconds: float
     pause: Callable[[float], Awaitable[None]] = trio.sleep
 
 

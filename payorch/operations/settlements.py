@@ -31,7 +31,7 @@ from payorch.settlements import Lease
 from payorch.store import act_reads, reconciliation_days, reconciliation_findings, reconciliation_sums
 from payorch.store.pool import DatabaseUnavailable, Trouble, is_unavailable, trouble_of
 from payorch.store.reconciliation_items import FindingRow
-from payorch.store.reconciliation_sums import Day
+from payorch.store.reconciliation_sums import NO_CURRENCY, Day
 
 Read: TypeAlias = Callable[..., Awaitable[Any]]
 _EXPLAINED: Final = ("FindingReviewed", "FindingLinked", "FindingAccepted", "FindingIsPspError")
@@ -102,10 +102,7 @@ class Findings:
         link: Linking | Refusal | None = None
         if action is Action.LINK:
             link = await self._link(finding, _to(wish.parameters))
-        zone = around.zones.get(finding.connector)
-        day: Day | None = None
-        if zone is not None:
-            day = await around.read(reconciliation_sums.day, finding.day, finding.connector, finding.currency, zone)
+        day = await self._day_of(finding)
         tolerance = around.policy.tolerance(finding.connector, finding.amount_currency)
         return finding_draft(action, finding, person=wish.who.person, tolerance=tolerance, day=day, link=link)
 
@@ -134,6 +131,14 @@ class Findings:
         if found is None:
             raise Nonsense("/subject", "There is no such finding.", missing=True)
         return found
+
+    async def _day_of(self, finding: FindingRow) -> Day | None:
+        """What its day comes to. None where it has none: a line that nobody can read may be of any currency."""
+        zone = self._around.zones.get(finding.connector)
+        if zone is None or finding.currency == NO_CURRENCY:
+            return None
+        day: Day = await self._around.read(reconciliation_sums.day, finding.day, finding.connector, finding.currency, zone)
+        return day
 
     async def _link(self, finding: FindingRow, to: str) -> Linking | Refusal:
         chosen = await self._around.read(chosen_for, finding, to)

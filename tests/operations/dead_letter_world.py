@@ -134,12 +134,13 @@ class World:
         await self.enter(DEAD_LETTER_STREAM, letter.id, "DeadLettered", mark, letter)
         return letter
 
-    async def dead_notice(self, *, about: str | None = "pi_1", **changes: Any) -> DeadLetter:
+    async def dead_notice(self, *, about: str | None = "pi_1", problem: str | None = None, **changes: Any) -> DeadLetter:
         """A notice that no payment could weigh."""
         id = new_id("ntc")
         notice = Arrival(
             id=id, connector="psp_one", identity=id, digest=b"d" * 32, kind="payment.done", sealed=b"sealed",
-            refers=msgspec.json.encode(Refers(psp=(about or "",))), received_at=START, request_id="req_1", next_try_at=START,
+            refers=msgspec.json.encode(Refers(psp=(about or "",), problem=problem)),
+            received_at=START, request_id="req_1", next_try_at=START,
         )  # fmt: skip
         await self.journal.write([notice])
         return await self.bury(notice, **changes)

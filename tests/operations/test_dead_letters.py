@@ -74,6 +74,12 @@ async def test_a_plan_says_what_each_would_come_to_and_of_what_money(world: Worl
     assert "of 2 nothing is known here yet" in (check.detail or "")
 
 
+async def test_what_was_never_understood_is_told(world: World) -> None:
+    letter = await world.dead_notice(problem="the object is not one that is understood")
+    draft = await world.replayer.plan(wish(REPLAY, letter.id))
+    assert [(one.what, one.holds) for one in draft.checks[:2]] == [("they are understood", False), ("their payments are known here", True)]
+
+
 async def test_what_cannot_be_replayed_is_told(world: World) -> None:
     gone, _ = await world.dead_delivery(EndpointState.DELETED)
     draft = await world.replayer.plan(wish(REPLAY, gone.id))
@@ -81,6 +87,9 @@ async def test_what_cannot_be_replayed_is_told(world: World) -> None:
     assert "its endpoint is deleted" in draft.objections[0].why
     line = await world.dead_notice(kind=DeadLetterKind.SETTLEMENT_ROW)
     assert "the report is not kept" in (await world.replayer.plan(wish(REPLAY, line.id))).objections[0].why
+    old = await world.dead_notice()
+    await world.connection.execute("UPDATE payorch.inbox SET content = ''")
+    assert "its contents are not kept any more" in (await world.replayer.plan(wish(REPLAY, old.id))).objections[0].why
     nothing = await world.replayer.plan(wish(REPLAY, "webhook_in/nothing"))
     assert "no letter of that fingerprint is open" in nothing.objections[0].why
 

@@ -129,6 +129,16 @@ async def test_a_finding_is_explained_once(world: World) -> None:
     assert [one.code for one in draft.objections] == ["already_explained"]
 
 
+async def test_a_line_that_nobody_can_read_is_reviewed(world: World) -> None:
+    await world.take(report_of("{nonsense"))
+    finding = await the_finding(world)
+    draft = await plan(world, ActName.SETTLEMENT_REVIEW, finding.id)
+    assert (draft.allowed, draft.amount, draft.confirm) == (True, None, finding.id[-4:])
+    assert "day" not in effects(draft), "it is of every currency that its day has"
+    assert [one.code for one in (await plan(world, ActName.SETTLEMENT_ACCEPT, finding.id)).objections] == ["not_for_this_kind"]
+    assert (await perform(world, an_act(ActName.SETTLEMENT_REVIEW, finding.id))).state is ActState.DONE
+
+
 # --- two persons ------------------------------------------------------------------------------------------------------------------------
 
 
