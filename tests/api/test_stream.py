@@ -21,7 +21,7 @@ from tests.operations.watching import Limits
 
 
 @pytest.fixture
-async def watched(nursery: trio.Nursery, autojump_clock: MockClock) -> Watched:
+async def watched(nursery: trio.Nursery) -> Watched:
     return Watched(nursery)
 
 
@@ -88,7 +88,7 @@ async def test_a_place_too_far_back_is_a_gap(nursery: trio.Nursery, autojump_clo
     assert listening.positions == list(range(3, 13))
 
 
-async def test_topics(watched: Watched) -> None:
+async def test_topics(autojump_clock: MockClock, watched: Watched) -> None:
     listening = await watched.listens("topics=connector,refusal")
     watched.happens(3)
     watched.happens(stream="act", name="Refused", body='{"reason":"no token"}', stream_id="act_1")
@@ -101,7 +101,7 @@ async def test_topics(watched: Watched) -> None:
 # --- how it ends ------------------------------------------------------------------------------------------------------------------------
 
 
-async def test_heartbeats(watched: Watched) -> None:
+async def test_heartbeats(autojump_clock: MockClock, watched: Watched) -> None:
     watched.happens(2)
     listening = await watched.listens()
     began = trio.current_time()
@@ -112,7 +112,7 @@ async def test_heartbeats(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("how", ["revoked", "expired"])
-async def test_a_token_that_is_not_valid_any_more_hears_no_more(watched: Watched, how: str) -> None:
+async def test_a_token_that_is_not_valid_any_more_hears_no_more(autojump_clock: MockClock, watched: Watched, how: str) -> None:
     key = watched.token()
     listening = await watched.listens(key=key)
     tokens = watched.world.reconciling.tokens
