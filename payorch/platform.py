@@ -30,6 +30,7 @@ import trio
 from quart_trio import QuartTrio
 
 from actors.actor import Actor
+from actors.admission import CallKind
 from actors.connector import ConnectorActor, Execute
 from actors.directory import Directory
 from actors.journal import JournalWriter, Write
@@ -54,8 +55,10 @@ from payorch.domain.outcome import Evidence
 from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
+from payorch.operations.connector_edge import ConnectorEdge
 from payorch.operations.live_edge import LiveEdge
 from payorch.operations.reconciliation_edge import ReconciliationEdge
+from payorch.operations.vitals import Vitals
 from payorch.ports import Clock, Entropy, Process
 from payorch.ports import Network as NetworkPort
 from payorch.reconciling import RECONCILER, Reconciliation
@@ -164,6 +167,7 @@ class Platform:
             *(settings, self._connectors), clock=ports.clock, unavailable=self._circuits.unavailable,
             read=self.read, write=self.write, reread=reread,
         )  # fmt: skip
+        self._vitals = Vitals(tuple(self._connectors), clock=ports.clock, slo_ms=settings.traffic.authorize_slo_ms)
         self._office = self._make_office()
         self._payments = DynamicSupervisor(
             name="payments",
@@ -194,7 +198,7 @@ class Platform:
         )  # fmt: skip
         self.watch = LiveEdge(
             settings, clock=ports.clock, read=self.read, head=lambda: self._journal.statistics().position, connectors=self._connectors,
-            mailboxes=self._waiting_messages,
+            mailboxes=self._waiting_messages, vitals=self._vitals,
         )  # fmt: skip
         self.directory = Directory(
             self._payments,
@@ -202,6 +206,10 @@ class Platform:
             mailbox_capacity=settings.actors.payment_mailbox_capacity,
             shutdown_seconds=settings.actors.shutdown_seconds,
         )
+        self._connectors_edge = ConnectorEdge(
+            *(settings, self._connectors), clock=ports.clock, vitals=self._vitals, circuits=self._circuits, routes=self._routes,
+            live=self._live, ref=lambda name: self.root.ref(name), read=self.read, reload=partial(self._tell, ROUTING),
+        )  # fmt: skip
         self.asgi = self._make_api()
         self.root = self._make_tree()
         self._writer: Ref[Write] = self.root.ref("journal")
@@ -430,6 +438,8 @@ class Platform:
                 write=self.write, lease=self._store.pool.lease, plan=lambda: self._routes.router.plan, wake=self._reconciliation.wake,
             ).surroundings(),
             self.watch.surroundings(),
+            self._connectors_edge.connector_surroundings(),
+            self._connectors_edge.routing_surroundings(),
             http_class=LeanHTTPConnection,
         )  # fmt: skip
 
@@ -479,16 +489,20 @@ class Platform:
             raise Fenced("another process has taken the journal over")
 
     async def _take_census(self) -> None:
-        self._metrics.payments_unknown.set(await self.read(reads.count_in, State.OUTCOME_UNKNOWN))
+        unknown = await self.read(reads.count_in, State.OUTCOME_UNKNOWN)
+        self._metrics.payments_unknown.set(unknown)
+        self._vitals.unknown(unknown)
         await self._webhooks.take_census()
 
     def _authorized(self, payment: Payment, seconds: float, psp_seconds: float) -> None:
         connector = payment.attempts[-1].connector if payment.attempts else "none"
         platform_seconds = max(0.0, seconds - psp_seconds)
         self._metrics.authorized(connector, payment.state.value.lower(), platform_seconds=platform_seconds, psp_seconds=psp_seconds)
+        self._vitals.authorized(payment, platform_seconds, psp_seconds)
 
-    def _observe(self, connector: str, evidence: Evidence) -> None:
+    def _observe(self, connector: str, kind: CallKind, payment_id: str, evidence: Evidence) -> None:
         self._metrics.psp_call(connector, evidence)
+        self._vitals.called(connector, kind, payment_id, evidence)
 
     def _tell(self, name: str, message: object) -> None:
         """Tells that actor, where it can be told. What it was for stands in rows, or is looked for when it is up again."""

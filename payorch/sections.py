@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -168,6 +168,23 @@ class ActorSettings(Section):
     circuit_retry_seconds: Seconds
     payment_retry_seconds: Seconds
     token_margin_seconds: Seconds
+
+
+class TrafficSettings(Section):
+    """What operators see of the traffic, and for how long they may turn it away: see `payorch.operations.circuits`."""
+
+    authorize_slo_ms: Amount
+    forced_least_seconds: WholeSeconds
+    forced_longest_seconds: WholeSeconds
+    drain_longest_seconds: WholeSeconds
+    forecast_decisions: int = Field(ge=0, le=5_000)
+    simulation_limit: int = Field(ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Self:
+        if self.forced_least_seconds > min(self.forced_longest_seconds, self.drain_longest_seconds):
+            raise ValueError("forced_least_seconds is above the longest that circuits may be forced or connectors be drained")
+        return self
 
 
 class InboxSettings(Section):

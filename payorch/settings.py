@@ -44,6 +44,7 @@ from payorch.sections import (
     ReconciliationSettings,
     Section,
     StreamSettings,
+    TrafficSettings,
 )
 
 REMOVED: Final = "(set, not shown)"
@@ -82,6 +83,7 @@ class Settings(Section):
     reconciliation: ReconciliationSettings
     environment: EnvironmentSettings
     stream: StreamSettings
+    traffic: TrafficSettings
     connectors: Annotated[Mapping[str, ConnectorSettings], AfterValidator(MappingProxyType)]
     routing: RoutingSettings
     database_url: SecretStr | None = None
@@ -157,6 +159,11 @@ def origins(settings: Settings) -> Mapping[str, Origin]:
 def routing_doubts(settings: Settings, methods: Collection[str]) -> list[str]:
     """What the rules of routing say and cannot mean, each with its place. `methods`: those that any connector offers."""
     return [_told_of_routing(settings._read, place, text) for place, text in doubts(settings.routing, methods)]
+
+
+def routing_as_written(settings: Settings) -> dict[str, Any]:
+    """The section of routing as TOML and variables have it, before it was checked: what changes can be laid over."""
+    return dict(configuration.nested({key: one for key, one in settings._read.items() if key[0] == "routing"}, []).get("routing", {}))
 
 
 def ignored_variables(settings: Settings) -> tuple[str, ...]:

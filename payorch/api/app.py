@@ -26,10 +26,12 @@ from payorch.api.health import HealthApi
 from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
+from payorch.api.operations.connectors import ConnectorApi, ConnectorSurroundings
 from payorch.api.operations.live import LiveSurroundings
 from payorch.api.operations.meta import MetaApi
 from payorch.api.operations.operators import OperatorDoor
 from payorch.api.operations.reconciliation import UPLOAD_PATH, UPLOAD_ROUTE, ReconciliationApi, ReconciliationSurroundings
+from payorch.api.operations.routing import RoutingApi, RoutingSurroundings
 from payorch.api.operations.snapshot import SnapshotApi
 from payorch.api.operations.stream import StreamApi
 from payorch.api.operations.uploads import Upload, UploadRoute
@@ -39,11 +41,13 @@ from payorch.api.surroundings import ApiSurroundings
 
 __all__ = [
     "ApiSurroundings",
+    "ConnectorSurroundings",
     "DeliverySurroundings",
     "DisputeSurroundings",
     "LiveSurroundings",
     "NoticeSurroundings",
     "ReconciliationSurroundings",
+    "RoutingSurroundings",
     "make_app",
 ]
 
@@ -64,6 +68,8 @@ def make_app(
     disputes: DisputeSurroundings,
     reconciliation: ReconciliationSurroundings,
     live: LiveSurroundings,
+    connectors: ConnectorSurroundings,
+    routing: RoutingSurroundings,
     *,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
@@ -99,6 +105,8 @@ def make_app(
         EventApi(around, deliveries, merchants.merchant, turns),
         reconciliations,
         *(meta, SnapshotApi(live, operators, meta, clock=around.clock), StreamApi(live, operators, clock=around.clock)),
+        ConnectorApi(connectors, operators),
+        RoutingApi(routing, operators, http=around.http, clock=around.clock),
     ):
         _add(app, part.routes())
     _put_into(frame, app)

@@ -408,7 +408,12 @@ def _readable(raw: str | None) -> object:
 def _decision_view(decision: Decision) -> View:
     return {
         "order": decision.order,
-        "excluded": [{"connector": one.connector, "reason": one.reason} for one in decision.excluded],
+        "excluded": [{"connector": one.connector, "reason": _public(one.reason)} for one in decision.excluded],
         "rule": decision.rule,
         "version": decision.version,
     }
+
+
+def _public(reason: str) -> str:
+    """Why a connector was left out, without an operator's name and words, which are for our own people."""
+    return "it takes no new payments for a while" if reason.startswith("draining ") else reason

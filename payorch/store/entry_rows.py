@@ -14,6 +14,7 @@ from payorch.store.items import (
     Arrival,
     DeadLetter,
     Delivery,
+    DrainRow,
     Endpoint,
     EntryRow,
     Erasure,
@@ -63,6 +64,9 @@ def entry_row(row: EntryRow) -> tuple[Table, Row]:
             return tables.FINDINGS, _finding(row)
         case DayRow():
             return tables.DAYS, _day(row)
+        case DrainRow():
+            why = (words(row.reason), words(row.by), words(row.cause))
+            return tables.DRAINS, (words(row.connector), moment(row.until), *why, moment(row.changed_at))
         case _ as never:
             assert_never(never)
 

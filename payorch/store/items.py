@@ -265,8 +265,19 @@ class OperatorTokenRevoked(Struct, frozen=True, kw_only=True, gc=False):
     at: datetime
 
 
+class DrainRow(Struct, frozen=True, kw_only=True, gc=False):
+    """The last word on whether a connector takes new payments: none until then. Ended early, `until` is the moment of that."""
+
+    connector: str
+    until: datetime
+    reason: str
+    by: str
+    cause: str
+    changed_at: datetime
+
+
 IdentityRow: TypeAlias = MerchantRow | MerchantKeyRow | OperatorRow | OperatorTokenRow | MerchantKeyRevoked | OperatorTokenRevoked
-EntryRow: TypeAlias = IdentityRow | Endpoint | Delivery | NoticeMark | DeadLetter | FindingRow | DayRow
+EntryRow: TypeAlias = IdentityRow | Endpoint | Delivery | NoticeMark | DeadLetter | FindingRow | DayRow | DrainRow
 
 
 class Entry(Struct, frozen=True, kw_only=True, gc=False):

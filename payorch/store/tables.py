@@ -284,6 +284,13 @@ DAYS: Final = Table(
     ),
 )  # fmt: skip
 
+DRAINS: Final = Table(
+    rank=31,
+    name="drains",
+    columns=_columns(connector=Texts, until=Moments, reason=Texts, by=Texts, cause=Texts, changed_at=Moments),
+    template=_upsert("drains", "connector", "until reason by cause changed_at"),
+)
+
 # Each event becomes a delivery for each endpoint of its merchant that wants it, in the same statement: none is forgotten, and nobody has to
 # follow the events to find out.
 _FAN_OUT: Final = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,7 @@ async def test_meta_says_who_and_where_one_is() -> None:
 async def test_meta_says_what_one_may_and_why_not() -> None:
     world = a_world()
     world.live.planned = frozenset(ActName) - {ActName.PAYMENT_VOID}
+    acts: dict[str, Any] = {}
     for role in Role:
         found = (await world.call("GET", "/ops/v1/meta", key=world.reconciling.operator(role))).seen
         acts = {one["name"]: one for one in found["actions"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import trio
@@ -54,8 +55,8 @@ async def test_it_begins_now_where_nothing_is_said(watched: Watched) -> None:
 @pytest.mark.parametrize("how", ["header", "address", "both"])
 async def test_it_is_taken_up_where_it_was_left(watched: Watched, how: str) -> None:
     watched.happens(5)
-    headers = {} if how == "address" else {"Last_Event_ID": "2"}
-    listening = await watched.listens({"header": "", "address": "after=2", "both": "after=4"}[how], **headers)
+    headers = {} if how == "address" else {"Last-Event-ID": "2"}
+    listening = await watched.listens({"header": "", "address": "after=2", "both": "after=4"}[how], headers=headers)
     await listening.until(b"id: 5\n")
     watched.happens()
     await listening.until(b"id: 6\n")
@@ -116,7 +117,7 @@ async def test_a_token_that_is_not_valid_any_more_hears_no_more(autojump_clock: 
     key = watched.token()
     listening = await watched.listens(key=key)
     tokens = watched.world.reconciling.tokens
-    changes = {"revoked_at": START} if how == "revoked" else {"expires_at": START + timedelta(seconds=1)}
+    changes: Any = {"revoked_at": START} if how == "revoked" else {"expires_at": START + timedelta(seconds=1)}
     tokens[key.lookup_id] = replace(tokens[key.lookup_id], **changes)
     watched.world.clock.at = START + timedelta(seconds=30)
     began = trio.current_time()

@@ -9,6 +9,7 @@ from typing import Final
 
 from payorch.api.calls import Call
 from payorch.api.operations import reconciliation
+from payorch.api.operations.connector_calls import CONNECTOR_CALLS
 from payorch.api.operations.live_calls import LIVE_CALLS
 from payorch.api.operations.reconciliation_shapes import DayList, ItemList, OneDay, ReportShape
 from payorch.api.problems import Code
@@ -20,6 +21,7 @@ _ANY_OPERATOR: Final = (
 
 OPERATIONS_CALLS: Final = (
     *LIVE_CALLS,
+    *CONNECTOR_CALLS,
     Call(
         method="post",
         path="/ops/v1/settlements/{connector}",
