@@ -203,7 +203,7 @@ class Platform:
         )  # fmt: skip
         self.watch = LiveEdge(
             settings, clock=ports.clock, read=self.read, head=lambda: self._journal.statistics().position, connectors=self._connectors,
-            mailboxes=self._waiting_messages,
+            mailboxes=self._waiting_messages, vitals=self._vitals,
         )  # fmt: skip
         patience = settings.operations.replay_patience_seconds
         self._dead_letters = DeadLetterEdge(read=self.read, write=self.write, clock=ports.clock, patience_seconds=patience)

@@ -14,14 +14,16 @@ import trio
 
 from actors.actor import Actor
 from actors.supervisor import ChildSpec
+from payorch.api.operations.connector_views import connector_view, traffic_view
 from payorch.api.operations.events import Narrator
 from payorch.api.operations.live import LiveSurroundings, View
 from payorch.api.operations.operators import Operator
 from payorch.domain.acts import ActName
 from payorch.domain.attention import Concern
-from payorch.operations.overview import NoTraffic, Overview, Traffic
+from payorch.operations.overview import Overview
 from payorch.operations.tail import Tail
 from payorch.operations.vital import Vital
+from payorch.operations.vitals import Vitals
 from payorch.ports import Clock
 from payorch.settings import Settings
 from payorch.store import identities
@@ -39,6 +41,21 @@ PAGE: Final = 200
 Read = Callable[..., Awaitable[Any]]
 
 
+class _Signs:
+    """The vital signs as the overview and the snapshot show them."""
+
+    def __init__(self, vitals: Vitals) -> None:
+        self._vitals = vitals
+
+    def overview(self) -> View:
+        """As `overview.Traffic.overview`."""
+        return traffic_view(self._vitals.overview())
+
+    async def connectors(self) -> Sequence[View]:
+        """As `overview.Traffic.connectors`."""
+        return [connector_view(one) for one in await self._vitals.connectors()]
+
+
 async def _nothing_waits(_: Operator) -> Sequence[View]:
     return []
 
@@ -47,7 +64,7 @@ async def _nothing_waits(_: Operator) -> Sequence[View]:
 class LiveEdge:
     """Gives the calls what they need, and the tree its actor. read: the platform's. head: the journal's end, as its writer knows it.
 
-    connectors: those that are known. mailboxes: how many messages wait in all of them. traffic: the vital signs. approvals: the acts that
+    connectors: those that are known. mailboxes: how many messages wait in all of them. approvals: the acts that
     wait, as an operator sees them. planned: the acts that somebody can plan. others: what else needs people.
     """
 
@@ -60,7 +77,7 @@ class LiveEdge:
         head: Callable[[], int],
         connectors: Iterable[str],
         mailboxes: Callable[[], int],
-        traffic: Traffic | None = None,
+        vitals: Vitals,
         approvals: Callable[[Operator], Awaitable[Sequence[View]]] = _nothing_waits,
         planned: Callable[[], frozenset[ActName]] = frozenset,
         others: Callable[[], Iterable[Concern]] = tuple,
@@ -71,7 +88,7 @@ class LiveEdge:
         self._connectors = tuple(connectors)
         self._approvals = approvals
         self._planned = planned
-        self._overview = Overview(read=read, clock=clock, traffic=traffic or NoTraffic(), mailboxes=mailboxes, others=others)
+        self._overview = Overview(read=read, clock=clock, traffic=_Signs(vitals), mailboxes=mailboxes, others=others)
         self._vital = Vital(self._overview, is_watched=lambda: self.tail.is_watched, changed=lambda: self.tail.vital_changed())
         self.tail = Tail(read=read, narrator=lambda: Narrator(self._connectors), vital=self._vital, limits=settings.stream)
 

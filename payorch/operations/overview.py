@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Protocol, final
 
 import trio
@@ -25,7 +24,6 @@ KEPT_SECONDS: Final = 2.0
 LAST_DAY_KEPT_SECONDS: Final = 60.0
 """Of the last day's share of matched lines: reports come once a day, and its lines are read to count them."""
 STEPS: Final = 12
-STEP_SECONDS: Final = 300
 
 Read = Callable[..., Awaitable[Any]]
 
@@ -34,7 +32,7 @@ class Traffic(Protocol):
     """What the vital signs of the traffic say."""
 
     def overview(self) -> View:
-        """The tiles `authorization_rate` and `authorize`."""
+        """The tiles `authorization_rate` and `authorize`, and `unknown_series`: how many outcomes were unknown, by the step."""
         ...
 
     async def connectors(self) -> Sequence[View]:
@@ -53,6 +51,7 @@ class NoTraffic:
                 **dict.fromkeys(("p50_ms", "p95_ms", "p99_ms", "platform_p95_ms", "psp_p95_ms", "slo_ms")),
                 "series": nothing,
             },
+            "unknown_series": nothing,
         }
 
     async def connectors(self) -> Sequence[View]:
@@ -96,7 +95,6 @@ class Overview:
         self._turn = trio.Lock()
         self._seen: tuple[float, Seen] | None = None
         self._last_day: tuple[float, LastDay | None] | None = None
-        self._unknown: dict[int, int] = {}  # step -> how many there were at its end, as far as anybody looked
 
     async def now(self) -> Seen:
         """As it is, or was at most KEPT_SECONDS ago. Raises what the pool raises."""
@@ -113,7 +111,7 @@ class Overview:
         needs = concerns(facts, connectors, at, self._others())
         view = {
             "at": rfc3339(at),
-            "tiles": self._tiles(facts, last_day, at),
+            "tiles": self._tiles(facts, last_day),
             "since": rfc3339(self._since),
             "attention": [_concern_view(one) for one in needs],
         }
@@ -124,12 +122,12 @@ class Overview:
             self._last_day = (trio.current_time(), await self._read(store.last_day))
         return self._last_day[1]
 
-    def _tiles(self, facts: Facts, last_day: LastDay | None, at: datetime) -> View:
+    def _tiles(self, facts: Facts, last_day: LastDay | None) -> View:
         traffic = self._traffic.overview()
         acts = facts.acts
         return {
             "authorization_rate": traffic["authorization_rate"],
-            "unknown": self._unknown_tile(facts, at),
+            "unknown": _unknown_tile(facts, traffic["unknown_series"]),
             "authorize": traffic["authorize"],
             "queues": {
                 "mailboxes": self._mailboxes(),
@@ -141,19 +139,16 @@ class Overview:
             "approvals": {"waiting": sum(acts.waiting.values()), "mine": 0, "reviews_due": acts.reviews},
         }
 
-    def _unknown_tile(self, facts: Facts, at: datetime) -> View:
-        unknown = [one for one in facts.waiting if one.what == UNKNOWN]
-        count = sum(one.count for one in unknown)
-        step = int(at.timestamp()) // STEP_SECONDS
-        self._unknown[step] = count
-        self._unknown = {one: many for one, many in self._unknown.items() if one > step - STEPS}
-        oldest = min((one.since for one in unknown), default=None)
-        return {
-            "count": count,
-            "oldest_at": None if oldest is None else rfc3339(oldest),
-            "at_risk": money_views(summed(one.amount for one in unknown)),
-            "series": [self._unknown.get(one) for one in range(step - STEPS + 1, step + 1)],
-        }
+
+def _unknown_tile(facts: Facts, series: Sequence[int | None]) -> View:
+    unknown = [one for one in facts.waiting if one.what == UNKNOWN]
+    oldest = min((one.since for one in unknown), default=None)
+    return {
+        "count": sum(one.count for one in unknown),
+        "oldest_at": None if oldest is None else rfc3339(oldest),
+        "at_risk": money_views(summed(one.amount for one in unknown)),
+        "series": series,
+    }
 
 
 def _mismatch_tile(facts: Facts, last_day: LastDay | None) -> View:

@@ -22,7 +22,7 @@ import trio
 
 from payorch.api.operations.events import Narrator
 from payorch.api.operations.feed import Ended, Ending, StreamGap, Told
-from payorch.operations.vital import Vital, Vitals
+from payorch.operations.vital import Vitals
 from payorch.store import reads, tail_reads
 from payorch.store.pool import DatabaseUnavailable, PoolExhausted
 
@@ -37,6 +37,13 @@ AT_ONCE: Final = 100
 AWAY: Final = (DatabaseUnavailable, PoolExhausted)
 
 Read = Callable[..., Awaitable[Any]]
+
+
+class HasVitals(Protocol):
+    """Where the present overview is: `payorch.operations.vital.Vital`."""
+
+    @property
+    def now(self) -> Vitals | None: ...
 
 
 class TailLimits(Protocol):
@@ -75,7 +82,7 @@ class TailStatistics:
 class Tail:
     """Run `run` in a task; `written` after each commit; `stop` once, at the end. read: `Platform.read`. narrator: a new one."""
 
-    def __init__(self, *, read: Read, narrator: Callable[[], Narrator], vital: Vital, limits: TailLimits) -> None:
+    def __init__(self, *, read: Read, narrator: Callable[[], Narrator], vital: HasVitals, limits: TailLimits) -> None:
         self._read = read
         self._new_narrator = narrator
         self._narrator = narrator()
@@ -180,7 +187,7 @@ class Tail:
 
     def vital_for(self, person: str, seen: int) -> tuple[int, Sequence[bytes]]:
         """The number of the present overview, and its messages where that is not the one that was seen."""
-        now: Vitals | None = self._vital.now
+        now = self._vital.now
         if now is None or now.number == seen:
             return seen, ()
         return now.number, now.messages(person)

@@ -21,8 +21,6 @@ from payorch.store.pool import DatabaseUnavailable, PoolExhausted
 
 log = structlog.get_logger("payorch.vital")
 
-ALONE_SECONDS: Final = 60.0
-"""So often it is looked at while nobody watches: so that whoever comes sees how many outcomes were unknown during the last hour."""
 _SERIES: Final = "series"
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -58,13 +56,10 @@ class Vital:
 
     async def run(self) -> None:
         """For ever."""
-        waited = ALONE_SECONDS
         while True:
-            if self._is_watched() or waited >= ALONE_SECONDS:
-                waited = 0.0
+            if self._is_watched():
                 await self._look()
             await trio.sleep(KEPT_SECONDS)
-            waited += KEPT_SECONDS
 
     async def _look(self) -> None:
         try:

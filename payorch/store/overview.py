@@ -188,8 +188,8 @@ SELECT fingerprint, min(kind), min(origin), min(reason_class), count(*), min(fir
 WHERE state = 'open' GROUP BY fingerprint ORDER BY count(*) DESC, fingerprint
 """
 _QUEUES: Final = """
-SELECT (SELECT count(*) FROM (SELECT FROM payorch.deliveries WHERE next_attempt_at IS NOT NULL LIMIT $1) AS some),
-       (SELECT count(*) FROM (SELECT FROM payorch.inbox WHERE next_try_at IS NOT NULL LIMIT $1) AS some)
+SELECT (SELECT count(*) FROM (SELECT FROM payorch.deliveries WHERE next_attempt_at IS NOT NULL LIMIT $1) AS counted),
+       (SELECT count(*) FROM (SELECT FROM payorch.inbox WHERE next_try_at IS NOT NULL LIMIT $1) AS counted)
 """
 _ACTS: Final = """
 SELECT requested_person, count(*), min(requested_at) FROM payorch.acts WHERE state = 'proposed'

@@ -35,7 +35,7 @@ class Watched:
     def token(self, role: Role = Role.VIEWER) -> MintedKey:
         return self.world.reconciling.operator(role)
 
-    async def listens(self, query: str = "", key: MintedKey | None = None, **headers: str) -> Listening:
+    async def listens(self, query: str = "", key: MintedKey | None = None, headers: dict[str, str] | None = None) -> Listening:
         """Somebody who listens, once he is heard."""
         listening = Listening(key or self.token(), query, headers)
         self.nursery.start_soon(listening.run, self.world.app)
@@ -47,7 +47,7 @@ class Listening:
     """One request to the app, without a socket: what it sends, and when it is taken."""
 
     def __init__(self, key: MintedKey, query: str = "", headers: dict[str, str] | None = None) -> None:
-        self._headers = [(name.replace("_", "-").lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
         self._headers.append((b"authorization", f"Bearer {key.text.reveal()}".encode()))
         self._query = query.encode()
         self.status = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import trio
@@ -21,7 +22,7 @@ from tests.operations.watching import Limits
 
 
 @pytest.fixture
-async def watched(nursery: trio.Nursery, autojump_clock: MockClock) -> Watched:
+async def watched(nursery: trio.Nursery) -> Watched:
     return Watched(nursery)
 
 
@@ -54,8 +55,8 @@ async def test_it_begins_now_where_nothing_is_said(watched: Watched) -> None:
 @pytest.mark.parametrize("how", ["header", "address", "both"])
 async def test_it_is_taken_up_where_it_was_left(watched: Watched, how: str) -> None:
     watched.happens(5)
-    headers = {} if how == "address" else {"Last_Event_ID": "2"}
-    listening = await watched.listens({"header": "", "address": "after=2", "both": "after=4"}[how], **headers)
+    headers = {} if how == "address" else {"Last-Event-ID": "2"}
+    listening = await watched.listens({"header": "", "address": "after=2", "both": "after=4"}[how], headers=headers)
     await listening.until(b"id: 5\n")
     watched.happens()
     await listening.until(b"id: 6\n")
@@ -88,7 +89,7 @@ async def test_a_place_too_far_back_is_a_gap(nursery: trio.Nursery, autojump_clo
     assert listening.positions == list(range(3, 13))
 
 
-async def test_topics(watched: Watched) -> None:
+async def test_topics(autojump_clock: MockClock, watched: Watched) -> None:
     listening = await watched.listens("topics=connector,refusal")
     watched.happens(3)
     watched.happens(stream="act", name="Refused", body='{"reason":"no token"}', stream_id="act_1")
@@ -101,7 +102,7 @@ async def test_topics(watched: Watched) -> None:
 # --- how it ends ------------------------------------------------------------------------------------------------------------------------
 
 
-async def test_heartbeats(watched: Watched) -> None:
+async def test_heartbeats(autojump_clock: MockClock, watched: Watched) -> None:
     watched.happens(2)
     listening = await watched.listens()
     began = trio.current_time()
@@ -112,11 +113,11 @@ async def test_heartbeats(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("how", ["revoked", "expired"])
-async def test_a_token_that_is_not_valid_any_more_hears_no_more(watched: Watched, how: str) -> None:
+async def test_a_token_that_is_not_valid_any_more_hears_no_more(autojump_clock: MockClock, watched: Watched, how: str) -> None:
     key = watched.token()
     listening = await watched.listens(key=key)
     tokens = watched.world.reconciling.tokens
-    changes = {"revoked_at": START} if how == "revoked" else {"expires_at": START + timedelta(seconds=1)}
+    changes: Any = {"revoked_at": START} if how == "revoked" else {"expires_at": START + timedelta(seconds=1)}
     tokens[key.lookup_id] = replace(tokens[key.lookup_id], **changes)
     watched.world.clock.at = START + timedelta(seconds=30)
     began = trio.current_time()

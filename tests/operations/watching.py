@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from payorch.api.operations.events import Narrator
-from payorch.operations.tail import Tail
+from payorch.operations.tail import HasVitals, Tail
 from payorch.operations.vital import Vitals
 from payorch.store import reads, tail_reads
 from payorch.store.tail_reads import TailRow
@@ -65,7 +65,7 @@ class Written:
         return self.rows[after : after + named["limit"]]
 
 
-def a_tail(written: Written, limits: Limits | None = None, vital: Any = None) -> Tail:
+def a_tail(written: Written, limits: Limits | None = None, vital: HasVitals | None = None) -> Tail:
     return Tail(read=written.read, narrator=lambda: Narrator(()), vital=vital or NoVital(), limits=limits or Limits())
 
 

@@ -112,7 +112,7 @@ def _sentence(row: TailRow, event: Event, connector: str | None) -> str:
     operation = None
     if isinstance(event.data, OperationChange):
         said = event.data.evidence.amount if event.data.evidence is not None else None
-        amount = row.operation or said
+        amount = said if row.operation is None else row.operation
         kind = _KINDS_OF_OPERATIONS.get(event.data.operation_id.partition("_")[0], "operation")
         operation = None if amount is None else Subject(id=event.data.operation_id, kind=kind, connector=connector or "", amount=amount)
     attempt = None if payment is None else Subject(id="", kind="attempt", connector=connector or "", amount=payment)
@@ -134,7 +134,7 @@ class _Known(dict[str, Subject]):
 
     def get(self, key: str, default: Any = None) -> Any:
         if key.startswith("att_"):
-            return self._attempt or default
+            return default if self._attempt is None else self._attempt
         return self._operation if self._operation is not None and self._operation.id == key else super().get(key, default)
 
 
