@@ -34,6 +34,7 @@ from payorch.routing_settings import Place, RoutingSettings, contradictions, dou
 from payorch.sections import (
     ActorSettings,
     ApprovalSettings,
+    AuditSettings,
     ConnectorSettings,
     DatabaseSettings,
     DeliverySettings,
@@ -41,6 +42,7 @@ from payorch.sections import (
     HttpSettings,
     InboxSettings,
     JournalSettings,
+    OperatorSettings,
     PaymentSettings,
     ReconciliationSettings,
     Section,
@@ -83,6 +85,8 @@ class Settings(Section):
     deliveries: DeliverySettings
     reconciliation: ReconciliationSettings
     environment: EnvironmentSettings
+    audit: AuditSettings
+    operators: OperatorSettings
     stream: StreamSettings
     connectors: Annotated[Mapping[str, ConnectorSettings], AfterValidator(MappingProxyType)]
     routing: RoutingSettings

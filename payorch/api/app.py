@@ -26,6 +26,7 @@ from payorch.api.health import HealthApi
 from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
+from payorch.api.operations.audit import AuditApi, AuditSurroundings
 from payorch.api.operations.live import LiveSurroundings
 from payorch.api.operations.meta import MetaApi
 from payorch.api.operations.operators import OperatorDoor
@@ -67,6 +68,7 @@ def make_app(
     live: LiveSurroundings,
     *,
     operator_payments: OperatorPaymentsSurroundings,
+    audit: AuditSurroundings,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
     """The API as an ASGI app. Nothing is started and nothing is read before the first request.
@@ -92,6 +94,8 @@ def make_app(
         pepper=around.pepper,
         clock=around.clock,
         log=around.log,
+        idle=audit.token_idle,
+        used=audit.token_used,
     )
     reconciliations = ReconciliationApi(reconciliation, operators, http=around.http, clock=around.clock)
     meta = MetaApi(live, operators, clock=around.clock)
@@ -101,6 +105,7 @@ def make_app(
         EventApi(around, deliveries, merchants.merchant, turns),
         reconciliations,
         OperatorPaymentsApi(operator_payments, operators),
+        AuditApi(audit, operators),
         *(meta, SnapshotApi(live, operators, meta, clock=around.clock), StreamApi(live, operators, clock=around.clock)),
     ):
         _add(app, part.routes())

@@ -273,8 +273,15 @@ class OperatorTokenRevoked(Struct, frozen=True, kw_only=True, gc=False):
     at: datetime
 
 
+class OperatorTokenUsed(Struct, frozen=True, kw_only=True, gc=False):
+    """A token was used at that moment, or an admin says that it counts as such. An item of its own, or part of an entry."""
+
+    lookup_id: str
+    at: datetime
+
+
 IdentityRow: TypeAlias = MerchantRow | MerchantKeyRow | OperatorRow | OperatorTokenRow | MerchantKeyRevoked | OperatorTokenRevoked
-EntryRow: TypeAlias = IdentityRow | Endpoint | Delivery | NoticeMark | DeadLetter | FindingRow | DayRow | ActRecord
+EntryRow: TypeAlias = IdentityRow | OperatorTokenUsed | Endpoint | Delivery | NoticeMark | DeadLetter | FindingRow | DayRow | ActRecord
 
 
 class Entry(Struct, frozen=True, kw_only=True, gc=False):
@@ -294,7 +301,9 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False):
     rows: tuple[EntryRow, ...] = ()
 
 
-Item: TypeAlias = Append | Answer | Entry | Arrival | NoticeMark | Delivery | Erasure | Plan | ActRecord | PlansForgotten
+Item: TypeAlias = (
+    Append | Answer | Entry | Arrival | NoticeMark | Delivery | Erasure | OperatorTokenUsed | Plan | ActRecord | PlansForgotten
+)
 """A plan, and how far a running act has come, are rows without a record: what is decided is, and with it what was seen."""
 
 PAYMENT_STREAM = "payment"

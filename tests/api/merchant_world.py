@@ -37,6 +37,7 @@ from payorch.store.inbox_reads import StoredNotice
 from payorch.store.items import Answer, Appended, Claim, Result
 from payorch.store.reads import PaymentRow, Recorded, Search, StoredClaim
 from payorch.telemetry import Metrics
+from tests.api.audit_world import Auditing
 from tests.api.live_world import Limits as LiveLimits
 from tests.api.live_world import Live
 from tests.api.operator_payments_world import AllPayments
@@ -235,10 +236,11 @@ class World:
         disputes = DisputeSurroundings(find_dispute=self.find_dispute, list_disputes=self.list_disputes)
         self.reconciling = Reconciling(pepper=PEPPER, mint=new_key, new_id=new_id, at=START)
         self.live = Live(self.reconciling.find_token, limits=live_limits or LiveLimits())
-        self.all_payments = AllPayments(self)
+        self.all_payments, self.auditing = AllPayments(self), Auditing()
         self.app = make_app(
             *(around, self._notices(), self.told.surroundings(), disputes, self.reconciling.surroundings(), self.live.surroundings()),
             operator_payments=self.all_payments.surroundings(),
+            audit=self.auditing.surroundings(),
             http_class=LeanHTTPConnection,
         )
         self.client: Any = self.app.test_client(use_cookies=False)

@@ -9,6 +9,7 @@ from typing import Final
 
 from payorch.api.calls import Call
 from payorch.api.operations import reconciliation
+from payorch.api.operations.audit_calls import AUDIT_CALLS
 from payorch.api.operations.live_calls import LIVE_CALLS
 from payorch.api.operations.payment_calls import PAYMENT_CALLS
 from payorch.api.operations.reconciliation_shapes import DayList, ItemList, OneDay, ReportShape
@@ -21,6 +22,7 @@ _ANY_OPERATOR: Final = (
 
 OPERATIONS_CALLS: Final = (
     *PAYMENT_CALLS,
+    *AUDIT_CALLS,
     *LIVE_CALLS,
     Call(
         method="post",
