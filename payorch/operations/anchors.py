@@ -82,6 +82,11 @@ def path_of(folder: Path, identity: str) -> Path:
     return folder / f"journal-{identity}{SUFFIX}"
 
 
+def files_in(folder: Path) -> list[Path]:
+    """The files of anchors there, of whatever databases; none where there is no such folder."""
+    return sorted(folder.glob(f"journal-*{SUFFIX}"))
+
+
 @final
 class AnchorFile:
     """The file that is written to. Opened by its first anchor, which makes the folder where there is none."""
