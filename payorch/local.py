@@ -9,6 +9,8 @@
     ├── postgres/           the embedded server's
     └── simulators.json, simulators.lock, simulators.log, *.ledger.sqlite3    the simulated PSPs', who run as a process of their own
 
+Beside it, in `<data folder>-anchors`, the journal's anchors.
+
 PostgreSQL and the simulators outlive a `kill -9` of this process, and the next `up` finds them again. Not for production. Not here: what a
 platform consists of (`payorch.app`), a database server (`payorch.store.embedded`), a simulator (`payorch.simulators`).
 """
@@ -153,6 +155,7 @@ class LocalStack:
             "secret_key": secret_key,
             "deliveries.local": True,  # a developer's endpoints are on his own machine
             "reconciliation.drop_folder": str(self._drop_folder(outside)),
+            "audit.anchor_folder": outside.audit.anchor_folder or str(anchors_beside(wishes.data_dir)),
             **connector_overrides(
                 outside, simulated_connectors(outside), self._urls, webhook_secrets, (wishes.data_dir / ANCHOR).absolute()
             ),
@@ -219,6 +222,7 @@ class LocalStack:
                 entropy=self._entropy,
                 actor="payorch up",
                 cause="demo access",
+                tokens=access.TokenRules(days=settings.operators.token_days, idle_days=settings.operators.token_idle_days),
             )
             merchant_key = str(known.get("merchant_key", ""))
             if not await registrar.opens(merchant_key):
@@ -303,6 +307,12 @@ async def _import_platform() -> None:
     await trio.to_thread.run_sync(importlib.import_module, "payorch.app")
 
 
+def anchors_beside(data_dir: Path) -> Path:
+    """Where a local stack's anchors are kept: not in its data folder, so that they do not go with it."""
+    folder = data_dir.absolute()
+    return folder.with_name(f"{folder.name}-anchors")
+
+
 def is_there(data_dir: Path) -> bool:
     """Whether `payorch up` has made a local stack in that folder."""
     return (data_dir / "secret.key").exists()
@@ -326,6 +336,8 @@ async def reachable(data_dir: Path | None) -> AsyncIterator[Settings]:
         if settings.secret_key is None:
             ours["secret_key"] = (data_dir / "secret.key").read_text().strip()
         # Whoever looks at the local stack's payments from outside is to expect the fees that its platform expects.
+        if not settings.audit.anchor_folder:
+            ours["audit.anchor_folder"] = str(anchors_beside(data_dir))
         ours |= fee_overrides(settings, simulated_in(data_dir))
         yield load(overrides=ours, overrides_from=f"--data-dir {data_dir}")
     finally:
@@ -359,6 +371,7 @@ async def registrar(data_dir: Path | None, *, command: str) -> AsyncIterator[acc
             entropy=SystemEntropy(clock),
             actor=f"cli:{getpass.getuser()}",
             cause=f"payorch {command}",
+            tokens=access.TokenRules(days=settings.operators.token_days, idle_days=settings.operators.token_idle_days),
         )
 
 

@@ -12,6 +12,7 @@
     ├── reconciler       has payments weigh what settlement reports book, takes reports from a folder, ends the day
     ├── watch            reads the journal's end for all who watch
     ├── operations       carries out what operators have asked for
+    ├── auditor          walks the journal's chain, anchors it outside the database, notes when tokens were used
     └── api              the HTTP application; the listening socket belongs to the root and outlives it
 
 Not here: any decision, any SQL, any HTTP.
@@ -57,6 +58,7 @@ from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
 from payorch.operations.acts_edge import OPERATIONS, ActsEdge
+from payorch.operations.audit_edge import AuditEdge
 from payorch.operations.connector_edge import ConnectorEdge
 from payorch.operations.dead_letter_edge import DeadLetterEdge
 from payorch.operations.live_edge import LiveEdge
@@ -201,6 +203,10 @@ class Platform:
             read=self.read, lease=store.pool.lease, write=self.write, tell=self._tell, seal=self._webhooks.seal_notice,
             plan=lambda: self._routes.router.plan,
         )  # fmt: skip
+        self.audit = AuditEdge(
+            *(settings,), master=master, clock=ports.clock, read=self.read, write=self.write, tell=self._tell,
+            written=lambda: self._journal.statistics().position,
+        )  # fmt: skip
         self.watch = LiveEdge(
             settings, clock=ports.clock, read=self.read, head=lambda: self._journal.statistics().position, connectors=self._connectors,
             mailboxes=self._waiting_messages, vitals=self._vitals,
@@ -276,7 +282,7 @@ class Platform:
             children=[
                 *(journal, self._make_connectors(), self._routes.child(), self._payments, recovery),
                 *(*self._webhooks.children(self.directory), self._reconciliation.child(), self._acts.child()),
-                *([self.watch.child(), api] if self._door is not None else []),
+                *([self.watch.child(), self.audit.child(), api] if self._door is not None else []),
             ],
             intensity=actors.restart_intensity,
             period_seconds=actors.restart_period_seconds,
@@ -456,6 +462,7 @@ class Platform:
             self._connectors_edge.routing_surroundings(),
             operator_payments=payment_views(self._settings, read=self.read, desk=lambda: self._office.desk(actor="system", cause="view")),
             dead_letters=self._dead_letters.surroundings(),
+            audit=self.audit.surroundings(),
             http_class=LeanHTTPConnection,
         )  # fmt: skip
 

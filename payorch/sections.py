@@ -388,3 +388,21 @@ class OperationsSettings(Section):
             decision_seconds=self.decision_within_seconds,
             review_seconds=self.review_within_seconds,
         )
+
+
+class AuditSettings(Section):
+    """Anchors of the journal, and how often its chain is walked. `anchor_folder`: empty for none. `verify_seconds`: 0 for never."""
+
+    anchor_folder: str = ""
+    anchor_seconds: Seconds
+    anchor_records: Amount
+    verify_seconds: float = Field(ge=0, allow_inf_nan=False)
+    verify_whole_seconds: Seconds
+    mailbox_capacity: Amount
+
+
+class OperatorSettings(Section):
+    """Operators' tokens: how long a new one lives, and after how long without use one is locked."""
+
+    token_days: int = Field(ge=1, le=3650)
+    token_idle_days: int = Field(ge=1, le=3650)

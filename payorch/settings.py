@@ -34,6 +34,7 @@ from payorch.routing_settings import Place, RoutingSettings, contradictions, dou
 from payorch.sections import (
     ActorSettings,
     ApprovalSettings,
+    AuditSettings,
     ConnectorSettings,
     DatabaseSettings,
     DeliverySettings,
@@ -42,6 +43,7 @@ from payorch.sections import (
     InboxSettings,
     JournalSettings,
     OperationsSettings,
+    OperatorSettings,
     PaymentSettings,
     ReconciliationSettings,
     Section,
@@ -85,6 +87,8 @@ class Settings(Section):
     deliveries: DeliverySettings
     reconciliation: ReconciliationSettings
     environment: EnvironmentSettings
+    audit: AuditSettings
+    operators: OperatorSettings
     stream: StreamSettings
     operations: OperationsSettings
     traffic: TrafficSettings

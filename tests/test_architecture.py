@@ -60,6 +60,8 @@ MAY_IMPORT_EVERYTHING: Final = (
     "payorch.cli_console",
     "payorch.cli_findings",
     "payorch.cli_days",
+    "payorch.cli_audit",
+    "payorch.cli_operators",
     "payorch.cli_reconciliation",
     "payorch.local",
     "payorch.__main__",

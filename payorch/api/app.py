@@ -27,6 +27,7 @@ from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
 from payorch.api.operations.acts import ActApi, ActSurroundings
+from payorch.api.operations.audit import AuditApi, AuditSurroundings
 from payorch.api.operations.connectors import ConnectorApi, ConnectorSurroundings
 from payorch.api.operations.dead_letters import DeadLetterApi, DeadLetterSurroundings
 from payorch.api.operations.live import LiveSurroundings
@@ -79,6 +80,7 @@ def make_app(
     *,
     operator_payments: OperatorPaymentsSurroundings,
     dead_letters: DeadLetterSurroundings,
+    audit: AuditSurroundings,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
     """The API as an ASGI app. Nothing is started and nothing is read before the first request.
@@ -104,6 +106,8 @@ def make_app(
         pepper=around.pepper,
         clock=around.clock,
         log=around.log,
+        idle=audit.token_idle,
+        used=audit.token_used,
     )
     reconciliations = ReconciliationApi(reconciliation, operators, http=around.http, clock=around.clock)
     meta = MetaApi(live, operators, clock=around.clock)
@@ -113,6 +117,7 @@ def make_app(
         EventApi(around, deliveries, merchants.merchant, turns),
         reconciliations,
         OperatorPaymentsApi(operator_payments, operators),
+        AuditApi(audit, operators),
         *(meta, SnapshotApi(live, operators, meta, clock=around.clock), StreamApi(live, operators, clock=around.clock)),
         ActApi(acts, operators, http=around.http, clock=around.clock),
         ConnectorApi(connectors, operators),

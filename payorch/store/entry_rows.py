@@ -29,6 +29,7 @@ from payorch.store.items import (
     OperatorRow,
     OperatorTokenRevoked,
     OperatorTokenRow,
+    OperatorTokenUsed,
     PlansForgotten,
 )
 from payorch.store.reconciliation_items import DayRow, FindingRow
@@ -56,6 +57,8 @@ def entry_row(row: EntryRow) -> tuple[Table, Row]:
             return tables.REVOKED_MERCHANT_KEYS, (words(row.lookup_id), moment(row.at))
         case OperatorTokenRevoked():
             return tables.REVOKED_OPERATOR_TOKENS, (words(row.lookup_id), moment(row.at))
+        case OperatorTokenUsed():
+            return tables.USED_OPERATOR_TOKENS, (words(row.lookup_id), moment(row.at))
         case Endpoint():
             return tables.ENDPOINTS, _endpoint(row)
         case Delivery():
@@ -82,6 +85,8 @@ def touched(row: object) -> frozenset[Hashable]:
     match row:
         case NoticeMark():
             return frozenset({uuid(bytes_of(row.notice_id))})
+        case OperatorTokenUsed():
+            return frozenset({row.lookup_id})
         case Plan() | ActRecord():
             return frozenset({uuid(bytes_of(row.id))})
         case PlansForgotten():

@@ -284,8 +284,17 @@ class DrainRow(Struct, frozen=True, kw_only=True, gc=False):
     changed_at: datetime
 
 
+class OperatorTokenUsed(Struct, frozen=True, kw_only=True, gc=False):
+    """A token was used at that moment, or an admin says that it counts as such. An item of its own, or part of an entry."""
+
+    lookup_id: str
+    at: datetime
+
+
 IdentityRow: TypeAlias = MerchantRow | MerchantKeyRow | OperatorRow | OperatorTokenRow | MerchantKeyRevoked | OperatorTokenRevoked
-EntryRow: TypeAlias = IdentityRow | Endpoint | Delivery | NoticeMark | DeadLetter | FindingRow | DayRow | ActRecord | DrainRow
+EntryRow: TypeAlias = (
+    IdentityRow | OperatorTokenUsed | Endpoint | Delivery | NoticeMark | DeadLetter | FindingRow | DayRow | ActRecord | DrainRow
+)
 
 
 class Entry(Struct, frozen=True, kw_only=True, gc=False):
@@ -305,7 +314,9 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False):
     rows: tuple[EntryRow, ...] = ()
 
 
-Item: TypeAlias = Append | Answer | Entry | Arrival | NoticeMark | Delivery | Erasure | Plan | ActRecord | PlansForgotten
+Item: TypeAlias = (
+    Append | Answer | Entry | Arrival | NoticeMark | Delivery | Erasure | OperatorTokenUsed | Plan | ActRecord | PlansForgotten
+)
 """A plan, and how far a running act has come, are rows without a record: what is decided is, and with it what was seen."""
 
 PAYMENT_STREAM = "payment"

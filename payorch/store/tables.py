@@ -284,6 +284,15 @@ DAYS: Final = Table(
     ),
 )  # fmt: skip
 
+USED_OPERATOR_TOKENS: Final = Table(
+    rank=41,
+    name="used_operator_tokens",
+    columns=_columns(lookup_id=Texts, used_at=Moments),
+    template=(
+        "UPDATE payorch.operator_tokens AS old SET used_at = new.used_at FROM {source}"
+        ' WHERE old.lookup_id = new.lookup_id COLLATE "C" AND (old.used_at IS NULL OR old.used_at < new.used_at)'
+    ),
+)
 PLANS: Final = Table(
     rank=25,
     name="plans",

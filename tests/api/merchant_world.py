@@ -38,6 +38,7 @@ from payorch.store.items import Answer, Appended, Claim, Result
 from payorch.store.reads import PaymentRow, Recorded, Search, StoredClaim
 from payorch.telemetry import Metrics
 from tests.api.act_world import Acting
+from tests.api.audit_world import Auditing
 from tests.api.connector_world import Overseeing
 from tests.api.dead_letter_world import Letters
 from tests.api.live_world import Limits as LiveLimits
@@ -238,16 +239,17 @@ class World:
         disputes = DisputeSurroundings(find_dispute=self.find_dispute, list_disputes=self.list_disputes)
         self.reconciling = Reconciling(pepper=PEPPER, mint=new_key, new_id=new_id, at=START)
         self.live = Live(self.reconciling.find_token, limits=live_limits or LiveLimits())
-        self.all_payments = AllPayments(self)
         self.overseeing = Overseeing()
         self.letters = Letters()
         self.acting = Acting(clock=self.clock, new_id=new_id)
+        self.all_payments, self.auditing = AllPayments(self), Auditing()
         self.app = make_app(
             *(around, self._notices(), self.told.surroundings(), disputes, self.reconciling.surroundings(), self.live.surroundings()),
             self.acting.surroundings(),
             *(self.overseeing.connector_surroundings(), self.overseeing.routing_surroundings()),
             operator_payments=self.all_payments.surroundings(),
             dead_letters=self.letters.surroundings(),
+            audit=self.auditing.surroundings(),
             http_class=LeanHTTPConnection,
         )
         self.client: Any = self.app.test_client(use_cookies=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, final
 
 import msgspec
@@ -64,11 +64,17 @@ class Verification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSurroundings:
-    """What these calls are given. verification, anchored: of now, as the auditor has them."""
+    """What these calls are given, and the door of all operators: what is known of tokens' use.
+
+    verification, anchored: of now, as the auditor has them. token_used: hears of a use; waits for nothing. token_idle: for so
+    long a token may rest before it is locked.
+    """
 
     search: SearchJournal
     verification: Callable[[], Verification]
     anchored: Callable[[], Anchored]
+    token_used: Callable[[str], None]
+    token_idle: timedelta
 
 
 def _scope(text: str) -> bool:
