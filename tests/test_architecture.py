@@ -88,7 +88,7 @@ BANNED_CALLS: Final = {
 
 LARGEST_MODULE_LINES: Final = 420
 LARGER_FOR_A_REASON: Final = {
-    "payorch/cli.py": 490,  # one function for each command, and nothing else
+    "payorch/cli.py": 430,  # one function for each command, and nothing else
     "payorch/door.py": 680,  # one subject, the edge; splitting it would part the connection from its deadlines
     "payorch/store/embedded.py": 580,
     "payorch/simulators.py": 480,
