@@ -14,17 +14,16 @@ from typing import Final
 import msgspec
 
 from payorch.api.present import View, failure_view, rfc3339
+from payorch.api.timeline_views import decision_view, evidence_view, moment_view, money_view, notice_view, word_of_a_dispute
 from payorch.domain import events as e
 from payorch.domain.disputes import Dispute, DisputeStage, DisputeStatus
 from payorch.domain.money import Money
-from payorch.domain.outcome import Absent, Declined, Evidence, Failure, NotExecuted, Unknown
+from payorch.domain.outcome import Declined, Evidence, Failure, NotExecuted, Unknown
 from payorch.domain.payment import Name, OperationState, State
 from payorch.domain.records import Operation, OperationKind, Origin
-from payorch.domain.routing import Decision
 from payorch.store.inbox_reads import StoredNotice
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder().decode
 
 SENTENCES: Final[Mapping[Name, str]] = {
     Name.PAYMENT_CREATED: "The merchant asked for {amount}.",
@@ -116,7 +115,7 @@ SENTENCES: Final[Mapping[Name, str]] = {
     Name.DISPUTE_OPENED: "The shopper's bank {disputes} {amount} at {connector}{because}{standing}.",
     Name.DISPUTE_UPDATED: "The {dispute} {amount} at {connector} is {status} now{because}{standing}.",
 }
-"""event -> the sentence that tells it. Total over Name; the places to fill are the names in `_Teller._words`."""
+"""event -> the sentence that tells it. Total over Name; the places to fill are the names in `Teller._words`."""
 
 
 _WHO: Final = {
@@ -135,7 +134,7 @@ _DISPUTES: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Subject:
+class Subject:
     """What an event is about. `kind`: attempt, capture, void, refund or dispute."""
 
     id: str
@@ -145,10 +144,10 @@ class _Subject:
 
 
 @dataclass(slots=True)
-class _Teller:
+class Teller:
     """Goes through the events in order and remembers what later ones only name."""
 
-    subjects: dict[str, _Subject] = field(default_factory=dict)
+    subjects: dict[str, Subject] = field(default_factory=dict)
     amount: Money | None = None
     method: str = "card"
     state: State | None = None
@@ -172,12 +171,17 @@ class _Teller:
             "reason": reason,
             "subject": _subject_view(subject) if subject is not None else None,
             "failure": failure_view(failure),
-            "evidence": _evidence_view(evidence) if evidence is not None else _word_of_a_dispute(event),
-            "routing": _decision_view(event.data.decision) if isinstance(event.data, e.Choice) else None,
-            "next_action_at": _moment(_next_action_at(event.data)),
+            "evidence": evidence_view(evidence) if evidence is not None else word_of_a_dispute(event),
+            "routing": decision_view(event.data.decision) if isinstance(event.data, e.Choice) else None,
+            "next_action_at": moment_view(_next_action_at(event.data)),
         }
 
-    def _meet(self, data: e.Data) -> _Subject | None:
+    def sentence(self, event: e.Event) -> str:
+        """The event in one sentence."""
+        subject = self._meet(event.data)
+        return SENTENCES[event.name].format_map(self._words(event.data, subject, _failure_of(event.data), _reason_of(event.data)))
+
+    def _meet(self, data: e.Data) -> Subject | None:
         match data:
             case e.Created(intent=intent):
                 self.amount = intent.amount
@@ -185,26 +189,26 @@ class _Teller:
             case e.Confirmation(method=method):
                 self.method = _method_word(method.type)
             case e.AttemptOpened(attempt=attempt):
-                subject = _Subject(id=attempt.id, kind="attempt", connector=attempt.connector, amount=attempt.amount)
+                subject = Subject(id=attempt.id, kind="attempt", connector=attempt.connector, amount=attempt.amount)
                 self.subjects[subject.id] = subject
                 return subject
             case e.OperationOpened(operation=operation) | e.Correction(operation=Operation() as operation):
                 parent = self.subjects.get(operation.attempt_id)
                 connector = parent.connector if parent is not None else ""
-                subject = _Subject(id=operation.id, kind=operation.kind.value, connector=connector, amount=operation.amount)
+                subject = Subject(id=operation.id, kind=operation.kind.value, connector=connector, amount=operation.amount)
                 self.subjects[subject.id] = subject
                 return subject
             case e.DisputeOpened(dispute=dispute) | e.DisputeChange(dispute=dispute):
                 parent = self.subjects.get(dispute.attempt_id)
                 connector = parent.connector if parent is not None else ""
-                subject = _Subject(id=dispute.id, kind="dispute", connector=connector, amount=dispute.amount)
+                subject = Subject(id=dispute.id, kind="dispute", connector=connector, amount=dispute.amount)
                 self.subjects[subject.id] = subject
                 return subject
             case _:
                 pass
         return self.subjects.get(_subject_id(data) or "")
 
-    def _words(self, data: e.Data, subject: _Subject | None, failure: Failure | None, reason: str | None) -> dict[str, str]:
+    def _words(self, data: e.Data, subject: Subject | None, failure: Failure | None, reason: str | None) -> dict[str, str]:
         """What the sentences may say."""
         evidence = _evidence_of(data)
         amount = subject.amount if subject is not None else self.amount
@@ -233,24 +237,15 @@ def timeline_json(payment_id: str, events: Iterable[e.Event], notices: Iterable[
 
     notices: what PSPs told about it, news or not. An event that a notice made happen has its id as `cause`.
     """
-    teller = _Teller()
-    entries = [teller.entry(sequence, event) for sequence, event in enumerate(events, start=1)]
-    told = [_notice_view(one) for one in notices]
+    entries = entries_of(events)
+    told = [notice_view(one) for one in notices]
     return _encode({"object": "timeline", "payment_id": payment_id, "data": entries, "notices": told})
 
 
-def _notice_view(notice: StoredNotice) -> View:
-    return {
-        "id": notice.id,
-        "connector": notice.connector,
-        "event": notice.identity,
-        "kind": notice.kind,
-        "occurred_at": _moment(notice.occurred_at),
-        "received_at": rfc3339(notice.received_at),
-        "state": notice.state,
-        "outcome": notice.outcome,
-        "settled_at": _moment(notice.settled_at),
-    }
+def entries_of(events: Iterable[e.Event]) -> list[View]:
+    """The events of a payment, from its first on, each as its entry."""
+    teller = Teller()
+    return [teller.entry(sequence, event) for sequence, event in enumerate(events, start=1)]
 
 
 def _words_of_people(event: e.Event) -> dict[str, str]:
@@ -261,7 +256,7 @@ def _words_of_people(event: e.Event) -> dict[str, str]:
     return {"asker": asker, "people": "One person, with the glass broken," if event.data.alone else "Two people", "ended": ended}
 
 
-def _deed(subject: _Subject | None) -> str:
+def _deed(subject: Subject | None) -> str:
     """An operation with its amount. A void has none: it gives back whatever is left."""
     if subject is None:
         return "operation"
@@ -275,9 +270,9 @@ def _standing(dispute: Dispute, *, opened: bool) -> str:
     return f"; it is {dispute.status} already" if opened else ""
 
 
-def _subject_view(subject: _Subject) -> View:
+def _subject_view(subject: Subject) -> View:
     # A void gives back whatever is left, and is recorded with an amount of zero.
-    amount = None if subject.kind == OperationKind.VOID else _money_view(subject.amount)
+    amount = None if subject.kind == OperationKind.VOID else money_view(subject.amount)
     return {"id": subject.id, "object": subject.kind, "connector": subject.connector, "amount": amount}
 
 
@@ -361,60 +356,3 @@ def _method_word(kind: str | None) -> str:
 
 def _major(money: Money) -> str:
     return f"{money.major()} {money.currency}"
-
-
-def _moment(at: datetime | None) -> str | None:
-    return rfc3339(at) if at is not None else None
-
-
-def _money_view(money: Money | None) -> View | None:
-    return {"amount": money.minor, "currency": money.currency} if money is not None else None
-
-
-def _evidence_view(evidence: Evidence) -> View:
-    return {
-        "source": evidence.source,
-        "finding": type(evidence.finding).__name__,
-        "at": rfc3339(evidence.at),
-        "psp_reference": evidence.psp_reference,
-        "our_reference": evidence.our_reference,
-        "psp_request_id": evidence.psp_request_id,
-        "latency_ms": evidence.latency_ms,
-        "amount": _money_view(evidence.amount),
-        "captured": _money_view(evidence.captured),
-        "refunded": _money_view(evidence.refunded),
-        "expires_at": _moment(evidence.expires_at),
-        "raw": _readable(evidence.raw),
-    }
-
-
-def _word_of_a_dispute(event: e.Event) -> View | None:
-    """What the PSP said of a dispute, in the form of evidence."""
-    data = event.data
-    if not isinstance(data, (e.DisputeOpened, e.DisputeChange)):
-        return None
-    dispute = data.dispute
-    said = Evidence(
-        source=data.source, finding=Absent(), at=dispute.told_at or event.at, psp_reference=dispute.psp_reference, amount=dispute.amount,
-        raw=data.raw,
-    )  # fmt: skip
-    return {**_evidence_view(said), "finding": "Dispute"}
-
-
-def _readable(raw: str | None) -> object:
-    """The PSP's answer as JSON where it is JSON, as text where it is not."""
-    if raw is None:
-        return None
-    try:
-        return _decode(raw)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return raw
-
-
-def _decision_view(decision: Decision) -> View:
-    return {
-        "order": decision.order,
-        "excluded": [{"connector": one.connector, "reason": one.reason} for one in decision.excluded],
-        "rule": decision.rule,
-        "version": decision.version,
-    }

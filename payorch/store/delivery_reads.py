@@ -163,6 +163,16 @@ async def deliveries_of(connection: Connection, event_ids: Sequence[str]) -> dic
     return found
 
 
+async def deliveries_about(connection: Connection, payment_id: str, *, limit: int) -> list[Delivery]:
+    """The deliveries of a payment's events, oldest first."""
+    rows = await all_rows(
+        connection,
+        f"SELECT {_DELIVERY} FROM payorch.deliveries AS d WHERE d.payment_id = $1 ORDER BY d.event_id, d.endpoint_id LIMIT $2",
+        [uuid_of(payment_id), Int8(limit)],
+    )
+    return [_delivery(row) for row in rows]
+
+
 _ENDPOINT: Final = """
     id, merchant_id, url, events, description, state, disabled_reason, secret, previous_secret, previous_until, version, created_at,
     updated_at
