@@ -301,7 +301,7 @@ def test_a_dispute_is_shown_with_its_payment_and_told_of() -> None:
 def test_there_is_a_sentence_for_every_event() -> None:
     assert set(SENTENCES) == set(Name)
     places = {"amount", "connector", "method", "operation", "because", "choice", "finding", "who", "named", "deed", "status"}
-    places |= {"disputes", "dispute", "standing", "people", "ended"}
+    places |= {"disputes", "dispute", "standing", "people", "ended", "asker"}
     for sentence in SENTENCES.values():
         assert {name for _, name, _, _ in string.Formatter().parse(sentence) if name} <= places
         assert sentence.endswith(".")
