@@ -24,6 +24,7 @@ from payorch.domain.money import Money
 from payorch.domain.outcome import Approved, ConnectorDetail, Declined, Evidence, Failure, NetworkDetail, Source
 from payorch.domain.payment import PUBLIC_STATUS, AttemptState, Name, OperationState, State
 from payorch.domain.records import Fence, Hold, Operation, OperationKind, Origin
+from payorch.domain.routing import Decision, Exclusion
 from payorch.domain.settlement import SettlementState
 from tests.api.merchant_world import START, Life, a_method, an_intent, funds_failure, new_id
 
@@ -338,6 +339,15 @@ def test_every_event_can_be_told(name: Name) -> None:
         sentence = msgspec.json.decode(raw)["data"][0]["sentence"]
         assert "{" not in sentence
         assert len(sentence) > 10
+
+
+def test_merchants_are_not_told_an_operators_name_and_words() -> None:
+    excluded = Exclusion(connector="adyen", reason="draining until 2026-03-01 12:30Z by ana: their account manager asked for it")
+    decision = Decision(order=("stripe",), excluded=(excluded,), version="1")
+    event = e.Event(name=Name.ROUTED, to=State.ROUTING, at=START, actor="router", cause="x", data=e.Choice(decision=decision))
+    raw = timeline_json(new_id("pay"), [event])
+    assert b"ana" not in raw
+    assert b"it takes no new payments for a while" in raw
 
 
 def test_the_story_of_a_decline_reads_as_one() -> None:
