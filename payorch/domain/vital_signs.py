@@ -169,7 +169,7 @@ class Series:
         return Window(seconds=seconds, counts=counts, latencies=latencies)
 
     def _roll(self, now: float) -> None:
-        """Puts away what is over, and forgets what is too old."""
+        """Puts away what is over; what is too old gives way to it."""
         number = int(now // FINE_SECONDS)
         if number <= self._now.number:
             return
@@ -180,10 +180,6 @@ class Series:
             if not self._coarse or self._coarse[-1].number != minute:
                 self._coarse.append(_Step(minute, self._measures))
             self._coarse[-1].add(over)
-        while self._fine and self._fine[0].number < number - FINE_KEPT:
-            self._fine.popleft()
-        while self._coarse and self._coarse[0].number < int(now // COARSE_SECONDS) - COARSE_KEPT:
-            self._coarse.popleft()
 
 
 @final

@@ -74,7 +74,7 @@ class Drains:
             while not self._remembered:
                 try:
                     for drain in await self._read(connector_reads.drains):
-                        if drain.connector in self._changed and await self._is_open(drain):
+                        if drain.connector in self._changed:
                             self._put(drain)
                 except _AWAY:
                     await trio.sleep(self._retry_seconds)
@@ -85,7 +85,7 @@ class Drains:
         """Reads that connector's row anew: what was written is there, although whoever wrote it did not hear so."""
         for drain in await self._read(connector_reads.drains):
             if drain.connector == connector:
-                self._put(drain if await self._is_open(drain) else None, connector)
+                self._put(drain)
 
     async def drain(self, connector: str, *, until: datetime, reason: str, by: str, cause: str) -> DrainRow:
         """From now on that connector takes no new payments, until then. Durable when it returns; raises where that is in doubt."""

@@ -154,7 +154,6 @@ def _draft(
         undo="Write the old rules back and load them again.",
         checks=tuple(checks or ()),
         objections=tuple(objections or ()),
-        basis=(after,),
     )
 
 

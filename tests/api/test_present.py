@@ -24,6 +24,7 @@ from payorch.domain.money import Money
 from payorch.domain.outcome import Approved, ConnectorDetail, Declined, Evidence, Failure, NetworkDetail, Source
 from payorch.domain.payment import PUBLIC_STATUS, AttemptState, Name, OperationState, State
 from payorch.domain.records import Fence, Hold, Operation, OperationKind, Origin
+from payorch.domain.routing import Decision, Exclusion
 from payorch.domain.settlement import SettlementState
 from tests.api.merchant_world import START, Life, a_method, an_intent, funds_failure, new_id
 
@@ -349,6 +350,15 @@ def test_what_people_found_out_says_how_many_they_were(alone: bool, said: str) -
     life.tell(Name.OPERATION_CORRECTED, life.payment.state, found)
     sentence = story(life)[-1]["sentence"]
     assert sentence == f"{said} found out what became of the refund of 5.00 EUR at Stripe: it has failed: seen (ticket 1)."
+
+
+def test_merchants_are_not_told_an_operators_name_and_words() -> None:
+    excluded = Exclusion(connector="adyen", reason="draining until 2026-03-01 12:30Z by ana: their account manager asked for it")
+    decision = Decision(order=("stripe",), excluded=(excluded,), version="1")
+    event = e.Event(name=Name.ROUTED, to=State.ROUTING, at=START, actor="router", cause="x", data=e.Choice(decision=decision))
+    raw = timeline_json(new_id("pay"), [event])
+    assert b"ana" not in raw
+    assert b"it takes no new payments for a while" in raw
 
 
 def test_the_story_of_a_decline_reads_as_one() -> None:

@@ -13,6 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.admission import CallKind
 from actors.breaker import Mode, Permit, Verdict
+from actors.mailbox import AskTimeout
 from payorch.domain.acts import ActName, ActState, Nonsense
 from payorch.domain.outcome import Approved, ErrorClass, Evidence, Failure, Source, Unknown
 from payorch.domain.routing import Decision
@@ -213,6 +214,7 @@ class Memory:
         self.records: list[Entry] = []
         self.rows: dict[str, DrainRow] = {}
         self.away = 0
+        self.lost = 0
 
     async def read(self, query: Callable[..., Awaitable[Any]], *arguments: Any, **_: Any) -> Any:
         await trio.lowlevel.checkpoint()
@@ -233,6 +235,9 @@ class Memory:
             return Conflict()
         self.records.append(entry)
         self.rows |= {row.connector: row for row in entry.rows if isinstance(row, DrainRow)}
+        if self.lost:
+            self.lost -= 1
+            raise AskTimeout("it is durable, and nobody hears so")
         return Appended(len(self.records))
 
 
@@ -252,7 +257,7 @@ async def test_the_end_of_a_drain_is_written_once_however_long_that_takes(autoju
         await drains.drain("a", until=until + timedelta(seconds=600), reason="more", by="operator:ben", cause="act_2")
         await trio.sleep(500)
         assert set(drains.unavailable()) == {"a"}
-        memory.away = 5
+        memory.away, memory.lost = 5, 1
         await trio.sleep(405)
         await wait_all_tasks_blocked()
         assert drains.unavailable() == {}

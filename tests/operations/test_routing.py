@@ -53,6 +53,7 @@ async def test_a_reload_is_planned_with_its_comparison_and_done_once(database: D
         assert process.routes.router.plan.version == draft.confirm
         assert await process.perform(act(RELOAD, "routing")) == done
         assert [(one.name, one.actor, one.cause) for one in await here.rules()][1:] == [(LOADED, "operator:ana", "act_1")]
+        assert (await process.edge.routing.simulate(Comparing(), **SPAN))["version"] == draft.confirm, "without changes, those in force"
         rules = await process.edge.routing.in_force()
         assert (rules.version, rules.by, rules.book["rules"][0]["name"]) == (draft.confirm, "operator:ana", "others")
 
