@@ -96,7 +96,7 @@ class Acting:
         action = await self._action(action_id)
         if action is None:
             return
-        anew = action.get("plan_now") if isinstance(action.get("plan_now"), dict) else action.get("plan") or {}
+        anew: dict[str, Any] = action.get("plan_now") or action.get("plan") or {}
         plan = {**anew, "people": 2, "verb": action.get("verb"), "subject": action.get("subject")}
         if action.get("may_approve") is False:
             plan["allowed"] = False

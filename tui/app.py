@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -45,6 +46,10 @@ WAITING_MOST: Final = 20_000
 """Messages between two turns. More than that is not a stream; what is oldest is dropped, and a snapshot follows."""
 
 
+def _root(name: str) -> View:
+    return SCREENS[name](Place(name))
+
+
 class Console(App[None]):
     """See the module."""
 
@@ -52,11 +57,9 @@ class Console(App[None]):
     TITLE = "payorch console"
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings("everywhere")
     COMMANDS = {PlacesProvider}  # noqa: RUF012 - Textual's own
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-tiny"), (64, "-narrow"), (100, "-two"), (140, "-three")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-low"), (16, "-tall")]
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
-        name: (lambda name=name: SCREENS[name](Place(name))) for name in places.ROOTS
-    }
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (64, "-narrow"), (100, "-two"), (140, "-three")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-tall")]
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {name: partial(_root, name) for name in places.ROOTS}
     DEFAULT_MODE = "overview"
 
     def __init__(
@@ -312,7 +315,7 @@ class Console(App[None]):
         self.source.retry_now()
         self.refresh_view()
 
-    def action_back(self) -> None:
+    async def action_back(self) -> None:
         self._along(self.history.back())
 
     def action_forward(self) -> None:

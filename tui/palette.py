@@ -6,6 +6,7 @@ Not here: what they do (`tui.places`, `tui.app`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
@@ -39,10 +40,10 @@ class PlacesProvider(Provider):
         offers: list[tuple[str, str, Callable[[], object]]] = []
         for word, (screen, about) in places.COMMANDS.items():
             if screen in places.ROOTS or screen == "routing":
-                offers.append((paint.safe(word), about, lambda word=word: console.command(word)))
+                offers.append((paint.safe(word), about, partial(console.command, word)))
         for key in keys.of("everywhere"):
             if key.action not in ("command_palette",) and "(" not in key.action:
-                offers.append((f"{key.action} ({key.shown})", key.about, lambda key=key: console.run_action(key.action)))
+                offers.append((f"{key.action} ({key.shown})", key.about, partial(console.run_action, key.action)))
         for name in console.state.connectors:
-            offers.append((paint.safe(f"conn {name}", 80), "this connector", lambda name=name: console.command(f"conn {name}")))
+            offers.append((paint.safe(f"conn {name}", 80), "this connector", partial(console.command, f"conn {name}")))
         return offers

@@ -87,7 +87,7 @@ async def _until_the_end(console: Console) -> None:
 
 async def _watch(console: Console) -> None:
     """Ends the console where its terminal is gone: the window was closed, the connection dropped, and no signal came."""
-    while terminal_is_there():
+    while terminal_is_there():  # noqa: ASYNC110 - nobody tells us that a terminal is gone
         await asyncio.sleep(WATCH_SECONDS)
     os._exit(1)
 

@@ -37,7 +37,7 @@ class State:
     connectors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     approvals: tuple[Mapping[str, Any], ...] = ()
     live: tuple[Event, ...] = ()
-    link: Link = Link(state="connecting", reason="asking for a snapshot")
+    link: Link = field(default_factory=lambda: Link(state="connecting", reason="asking for a snapshot"))
     gaps: int = 0
     received: int = 0
     server_time: str | None = None

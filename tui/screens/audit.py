@@ -60,7 +60,8 @@ def chain(found: Mapping[str, Any] | None) -> Line:
         return paint.line(("whether the chain of records is whole is not known", "unknown"))
     state, head = found.get("state"), paint.count(found.get("head_position"))
     anchors = found.get("anchors") or {}
-    checked = f"  checked {paint.moment(found.get('checked_at'))}Z, {paint.count(anchors.get('count'))} anchors, the last at {paint.moment(anchors.get('last_at'))}Z"
+    checked = f"  checked {paint.moment(found.get('checked_at'))}Z"
+    checked += f", {paint.count(anchors.get('count'))} anchors, the last at {paint.moment(anchors.get('last_at'))}Z"
     if state == "whole":
         return paint.line((f"{paint.glyph('good')} chain whole", "good"), f" to #{head}", (checked, "dim"))
     if state == "broken":

@@ -174,8 +174,8 @@ class View(Screen[None]):
     def compose(self) -> ComposeResult:
         console = self.console
         yield Head()
-        yield Words(id="banner")
-        yield Words(id="notice")
+        yield Words(id="banner", hides=True)
+        yield Words(id="notice", hides=True)
         with Container(id="body"):
             yield from self.body()
         yield Words(id="summary")

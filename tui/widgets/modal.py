@@ -56,7 +56,7 @@ class Reading(Dialog[None]):
             yield Words(*self._lines)
 
 
-class Choice(Dialog[str]):
+class Choice(Dialog[str | None]):
     """One of several rows: its key is the answer. A row with a reason in `why_not` says it instead of being chosen."""
 
     def __init__(self, heading: Line, rows: Sequence[Row], columns: Sequence[Column], note: Line = paint.EMPTY) -> None:
@@ -86,7 +86,7 @@ class Choice(Dialog[str]):
             self.dismiss(str(event.row["key"]))
 
 
-class Question(Dialog[str]):
+class Question(Dialog[str | None]):
     """One line of text; enter answers, an empty answer is none."""
 
     def __init__(self, heading: Line, about: Line, *, password: bool = False, value: str = "") -> None:

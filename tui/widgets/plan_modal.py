@@ -38,7 +38,7 @@ class SendButton(Button, inherit_bindings=False):
     """A button that only the mouse presses: enter on it does nothing."""
 
 
-class PlanDialog(Dialog[Answer]):
+class PlanDialog(Dialog[Answer | None]):
     """One plan. `send` is called with the reason; `why_not` says why nothing may be written now."""
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings("plan")
