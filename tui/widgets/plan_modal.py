@@ -70,8 +70,10 @@ class PlanDialog(Dialog[Answer | None]):
                 yield Typed(id="confirm", compact=True)
             yield Words(id="said")
             with Horizontal(classes="buttons"):
-                yield Button("Cancel (esc)", id="cancel", compact=True)
-                yield SendButton(f"{self._verb} (ctrl+s)", id="send", variant="warning", compact=True, disabled=True)
+                yield Button(paint.content(paint.line("Cancel (esc)")), id="cancel", compact=True)
+                yield SendButton(
+                    paint.content(paint.line(f"{self._verb} (ctrl+s)")), id="send", variant="warning", compact=True, disabled=True
+                )
 
     @property
     def confirm(self) -> str:
