@@ -115,6 +115,13 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(keys="right", shown="→", action="scroll_right", about="to the right in a wide list", where="list"),
     Key(keys="escape", shown="esc", action="cancel", about="close without doing anything", where="plan"),
     Key(keys="ctrl+s", shown="ctrl+s", action="send", about="send what is on the dialog; enter never does", where="plan"),
+    Key(
+        keys="ctrl+g",
+        shown="ctrl+g",
+        action="glass",
+        about="break the glass: alone, reviewed within a day",
+        where="plan",
+    ),
 )
 
 TITLES: Final[dict[Where, str]] = {

@@ -49,17 +49,18 @@ class AuditView(View):
                 yield Words(id="record")
 
     async def load(self) -> None:
-        self.query_one("#chain", Words).say(chain(await self.ask(self.query_one("#chain", Words), "audit/verification")))
+        pane = self.query_one("#chain", Words)
+        found = await self.ask(pane, "audit/verification")
+        if found is not None:
+            pane.say(chain(found))
         await self.rows_of("#rows", "audit", self.filter.query(self.FIELDS))
 
     def moved(self, row: Mapping[str, Any] | None) -> None:
         self.query_one("#record", Words).say(*record(row or {}))
 
 
-def chain(found: Mapping[str, Any] | None) -> Line:
+def chain(found: Mapping[str, Any]) -> Line:
     """`chain whole to #88 213, checked 14:30Z`, or exactly where it breaks."""
-    if found is None:
-        return paint.line(("whether the chain of records is whole is not known", "unknown"))
     state, head = found.get("state"), paint.count(found.get("head_position"))
     anchors = found.get("anchors") or {}
     checked = f"  checked {paint.moment(found.get('checked_at'))}Z"

@@ -58,10 +58,6 @@ class Head(Horizontal):
         self.query_one("#state", Words).say(state)
 
 
-def Text(text: str) -> paint.Piece:
-    return paint.Piece(text, "strong", longest=40)
-
-
 def crumbs(parts: Sequence[str], room: int) -> str:
     """Payments › pay_01…D4 › Timeline, its middle cut where there is no room."""
     between = f" {paint.glyph('crumb')} "
