@@ -33,15 +33,21 @@ from payorch.keys import SHORTEST_PEPPER_BYTES, Secret
 from payorch.routing_settings import Place, RoutingSettings, contradictions, doubts, names_at
 from payorch.sections import (
     ActorSettings,
+    ApprovalSettings,
+    AuditSettings,
     ConnectorSettings,
     DatabaseSettings,
     DeliverySettings,
+    EnvironmentSettings,
     HttpSettings,
     InboxSettings,
     JournalSettings,
+    OperationsSettings,
+    OperatorSettings,
     PaymentSettings,
     ReconciliationSettings,
     Section,
+    StreamSettings,
     TrafficSettings,
 )
 
@@ -75,10 +81,16 @@ class Settings(Section):
     database: DatabaseSettings
     journal: JournalSettings
     payments: PaymentSettings
+    approvals: ApprovalSettings
     actors: ActorSettings
     inbox: InboxSettings
     deliveries: DeliverySettings
     reconciliation: ReconciliationSettings
+    environment: EnvironmentSettings
+    audit: AuditSettings
+    operators: OperatorSettings
+    stream: StreamSettings
+    operations: OperationsSettings
     traffic: TrafficSettings
     connectors: Annotated[Mapping[str, ConnectorSettings], AfterValidator(MappingProxyType)]
     routing: RoutingSettings

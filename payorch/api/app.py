@@ -26,20 +26,31 @@ from payorch.api.health import HealthApi
 from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
+from payorch.api.operations.acts import ActApi, ActSurroundings
+from payorch.api.operations.audit import AuditApi, AuditSurroundings
 from payorch.api.operations.connectors import ConnectorApi, ConnectorSurroundings
+from payorch.api.operations.dead_letters import DeadLetterApi, DeadLetterSurroundings
+from payorch.api.operations.live import LiveSurroundings
+from payorch.api.operations.meta import MetaApi
 from payorch.api.operations.operators import OperatorDoor
+from payorch.api.operations.payments import OperatorPaymentsApi, OperatorPaymentsSurroundings
 from payorch.api.operations.reconciliation import UPLOAD_PATH, UPLOAD_ROUTE, ReconciliationApi, ReconciliationSurroundings
 from payorch.api.operations.routing import RoutingApi, RoutingSurroundings
+from payorch.api.operations.snapshot import SnapshotApi
+from payorch.api.operations.stream import StreamApi
 from payorch.api.operations.uploads import Upload, UploadRoute
 from payorch.api.problems import Code, Problem
 from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import ApiSurroundings
 
 __all__ = [
+    "ActSurroundings",
     "ApiSurroundings",
     "ConnectorSurroundings",
+    "DeadLetterSurroundings",
     "DeliverySurroundings",
     "DisputeSurroundings",
+    "LiveSurroundings",
     "NoticeSurroundings",
     "ReconciliationSurroundings",
     "RoutingSurroundings",
@@ -62,9 +73,14 @@ def make_app(
     deliveries: DeliverySurroundings,
     disputes: DisputeSurroundings,
     reconciliation: ReconciliationSurroundings,
+    live: LiveSurroundings,
+    acts: ActSurroundings,
     connectors: ConnectorSurroundings,
     routing: RoutingSurroundings,
     *,
+    operator_payments: OperatorPaymentsSurroundings,
+    dead_letters: DeadLetterSurroundings,
+    audit: AuditSurroundings,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
     """The API as an ASGI app. Nothing is started and nothing is read before the first request.
@@ -90,15 +106,23 @@ def make_app(
         pepper=around.pepper,
         clock=around.clock,
         log=around.log,
+        idle=audit.token_idle,
+        used=audit.token_used,
     )
     reconciliations = ReconciliationApi(reconciliation, operators, http=around.http, clock=around.clock)
+    meta = MetaApi(live, operators, clock=around.clock)
     for part in (
         *(merchants, psps, HealthApi(around), DisputeApi(around, disputes, merchants.merchant)),
         EndpointApi(around, deliveries, merchants.merchant, turns),
         EventApi(around, deliveries, merchants.merchant, turns),
         reconciliations,
+        OperatorPaymentsApi(operator_payments, operators),
+        AuditApi(audit, operators),
+        *(meta, SnapshotApi(live, operators, meta, clock=around.clock), StreamApi(live, operators, clock=around.clock)),
+        ActApi(acts, operators, http=around.http, clock=around.clock),
         ConnectorApi(connectors, operators),
         RoutingApi(routing, operators, http=around.http, clock=around.clock),
+        DeadLetterApi(dead_letters, operators),
     ):
         _add(app, part.routes())
     _put_into(frame, app)
