@@ -57,14 +57,8 @@ from payorch.domain.outcome import Evidence
 from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
-from payorch.operations.acts_edge import OPERATIONS, ActsEdge
-from payorch.operations.audit_edge import AuditEdge
-from payorch.operations.connector_edge import ConnectorEdge
-from payorch.operations.dead_letter_edge import DeadLetterEdge
-from payorch.operations.live_edge import LiveEdge
-from payorch.operations.payment_views_edge import payment_views
-from payorch.operations.reconciliation_edge import ReconciliationEdge
-from payorch.operations.settlement_edge import settlement_planners
+from payorch.operations.acts_edge import OPERATIONS
+from payorch.operations.composition import Operations, Reach
 from payorch.operations.vitals import Vitals
 from payorch.ports import Clock, Entropy, Process
 from payorch.ports import Network as NetworkPort
@@ -203,36 +197,13 @@ class Platform:
             read=self.read, lease=store.pool.lease, write=self.write, tell=self._tell, seal=self._webhooks.seal_notice,
             plan=lambda: self._routes.router.plan,
         )  # fmt: skip
-        self.audit = AuditEdge(
-            *(settings,), master=master, clock=ports.clock, read=self.read, write=self.write, tell=self._tell,
-            written=lambda: self._journal.statistics().position,
-        )  # fmt: skip
-        self.watch = LiveEdge(
-            settings, clock=ports.clock, read=self.read, head=lambda: self._journal.statistics().position, connectors=self._connectors,
-            mailboxes=self._waiting_messages, vitals=self._vitals,
-        )  # fmt: skip
-        self._connectors_edge = ConnectorEdge(
-            *(settings, self._connectors), clock=ports.clock, vitals=self._vitals, circuits=self._circuits, routes=self._routes,
-            live=self._live, ref=lambda name: self.root.ref(name), read=self.read, reload=partial(self._tell, ROUTING),
-        )  # fmt: skip
-        patience = settings.operations.replay_patience_seconds
-        self._dead_letters = DeadLetterEdge(read=self.read, write=self.write, clock=ports.clock, patience_seconds=patience)
-        planners = (
-            self._connectors_edge.planners()
-            | self._dead_letters.planners()
-            | settlement_planners(
-                *(settings, registry.CONNECTORS), read=self.read, lease=store.pool.lease, clock=ports.clock, entropy=ports.entropy
-            )
-        )
-        self._acts = ActsEdge(
-            *(settings, planners), clock=ports.clock, identifier=self._office.identifier, read=self.read, write=self.write, tell=self._tell
-        )  # fmt: skip
         self.directory = Directory(
             self._payments,
             self._surroundings(),
             mailbox_capacity=settings.actors.payment_mailbox_capacity,
             shutdown_seconds=settings.actors.shutdown_seconds,
         )
+        self.operations = self._make_operations(master)
         self.asgi = self._make_api()
         self.root = self._make_tree()
         self._writer: Ref[Write] = self.root.ref("journal")
@@ -285,8 +256,8 @@ class Platform:
             strategy=Strategy.REST_FOR_ONE,
             children=[
                 *(journal, self._make_connectors(), self._routes.child(), self._payments, recovery),
-                *(*self._webhooks.children(self.directory), self._reconciliation.child(), self._acts.child()),
-                *([self.watch.child(), self.audit.child(), api] if self._door is not None else []),
+                *(*self._webhooks.children(self.directory), self._reconciliation.child(), self.operations.carrier()),
+                *([*self.operations.watchers(), api] if self._door is not None else []),
             ],
             intensity=actors.restart_intensity,
             period_seconds=actors.restart_period_seconds,
@@ -408,7 +379,7 @@ class Platform:
         result: Result = await self._writer.ask(lambda reply: Write(item=item, reply_to=reply), within_seconds=_APPEND_WITHIN_SECONDS)
         self._routes.written(item, result)
         self._webhooks.written(item, result)
-        self.watch.written()
+        self.operations.written()
         return result
 
     async def read(self, query: Callable[Concatenate[Connection, P], Awaitable[T]], *arguments: P.args, **named: P.kwargs) -> T:
@@ -456,19 +427,37 @@ class Platform:
                 find_dispute=lambda dispute_id: self.read(dispute_reads.find_dispute, dispute_id),
                 list_disputes=lambda merchant_id, **which: self.read(dispute_reads.list_disputes, merchant_id, **which),
             ),
-            ReconciliationEdge(
-                *(self._settings, registry.CONNECTORS), clock=self._ports.clock, entropy=self._ports.entropy, read=self.read,
-                write=self.write, lease=self._store.pool.lease, plan=lambda: self._routes.router.plan, wake=self._reconciliation.wake,
-            ).surroundings(),
-            self.watch.surroundings(),
-            self._acts.surroundings(),
-            self._connectors_edge.connector_surroundings(),
-            self._connectors_edge.routing_surroundings(),
-            operator_payments=payment_views(self._settings, read=self.read, desk=lambda: self._office.desk(actor="system", cause="view")),
-            dead_letters=self._dead_letters.surroundings(),
-            audit=self.audit.surroundings(),
+            self.operations.surroundings(),
             http_class=LeanHTTPConnection,
         )  # fmt: skip
+
+    def _make_operations(self, master: keys.Secret) -> Operations:
+        return Operations(
+            self._settings,
+            known=registry.CONNECTORS,
+            connectors=self._connectors,
+            live=self._live,
+            circuits=self._circuits,
+            routes=self._routes,
+            office=self._office,
+            directory=self.directory,
+            vitals=self._vitals,
+            master=master,
+            clock=self._ports.clock,
+            entropy=self._ports.entropy,
+            reach=Reach(
+                read=self.read,
+                write=self.write,
+                lease=self._store.pool.lease,
+                tell=self._tell,
+                ref=lambda name: self.root.ref(name),
+                head=lambda: self._journal.statistics().position,
+                mailboxes=self._waiting_messages,
+                resend=self._webhooks.store.resend,
+                plan=lambda: self._routes.router.plan,
+                wake=self._reconciliation.wake,
+            ),
+        )
 
     def _return_url(self, payment_id: str, attempt_id: str) -> str:
         return return_url(self._settings.http.public_url, payment_id, attempt_id, self._return_key)

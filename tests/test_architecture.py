@@ -45,7 +45,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     "payorch.simulator_webhooks": ("connectors", "payorch.ports"),
     "payorch.keys": (),
     "payorch.system": ("payorch.ports",),
-    "tui": ("tui",),
+    "tui": ("tui", "payorch.domain.money"),  # a process of its own; the exponents of currencies are the one thing it shares
 }
 MAY_IMPORT_EVERYTHING: Final = (
     "payorch.app",
@@ -88,7 +88,7 @@ BANNED_CALLS: Final = {
 
 LARGEST_MODULE_LINES: Final = 420
 LARGER_FOR_A_REASON: Final = {
-    "payorch/cli.py": 490,  # one function for each command, and nothing else
+    "payorch/cli.py": 430,  # one function for each command, and nothing else
     "payorch/door.py": 680,  # one subject, the edge; splitting it would part the connection from its deadlines
     "payorch/store/embedded.py": 580,
     "payorch/simulators.py": 480,

@@ -30,7 +30,7 @@ SENTENCES: Final[Mapping[Name, str]] = {
     Name.CONFIRMED: "The payment was confirmed.",
     Name.ROUTED: "Connectors were chosen: {choice}.",
     Name.ATTEMPT_PREPARED: "An attempt for {amount} at {connector} was recorded, to be sent now.",
-    Name.MERCHANT_CANCELED: "The merchant canceled the payment before any money could move.",
+    Name.MERCHANT_CANCELED: "{asker} canceled the payment before any money could move.",
     Name.INTENT_EXPIRED: "The time in which the payment could be made is over.",
     Name.NO_ROUTE: "No connector could take the payment{because}.",
     Name.ROUTER_DECLINED: "The routing rules refused the payment{because}.",
@@ -96,7 +96,7 @@ SENTENCES: Final[Mapping[Name, str]] = {
     Name.REVIEW_REQUESTED: "People decide now, and do not wait for the end of the search{because}.",
     Name.CORRECTION_APPROVED: "{people} corrected the payment on evidence{because}.",
     Name.COMPENSATION_APPROVED: "{people} decided to give the money back{because}.",
-    Name.CANCEL_INTENT_RECORDED: "The merchant wants the payment ended; it will be as soon as its outcome is known.",
+    Name.CANCEL_INTENT_RECORDED: "{asker} wants the payment ended; it will be as soon as its outcome is known.",
     Name.FENCE_PREPARED: "{connector} is to be told never to charge this any more, and to give back what it may have taken.",
     Name.EVIDENCE_RECORDED: "Noted from {connector}: {finding}.",
     Name.OPERATION_PENDING: "{connector} accepted the {operation} and will tell the result later.",
@@ -158,6 +158,7 @@ class Teller:
         evidence, failure = _evidence_of(event.data), _failure_of(event.data)
         reason = _reason_of(event.data)
         before, self.state = self.state, event.to
+        words = {**self._words(event.data, subject, failure, reason), **_words_of_people(event)}
         return {
             "sequence": sequence,
             "at": rfc3339(event.at),
@@ -166,7 +167,7 @@ class Teller:
             "to": event.to,
             "actor": event.actor,
             "cause": event.cause,
-            "sentence": SENTENCES[event.name].format_map(self._words(event.data, subject, failure, reason)),
+            "sentence": SENTENCES[event.name].format_map(words),
             "reason": reason,
             "subject": _subject_view(subject) if subject is not None else None,
             "failure": failure_view(failure),
@@ -221,7 +222,6 @@ class Teller:
             "deed": _deed(subject),
             "because": _because(failure, reason),
             "who": _WHO[data.operation.origin] if isinstance(data, e.OperationOpened) else "",
-            **_words_of_people(data),
             "named": f", as {evidence.psp_reference}" if evidence is not None and evidence.psp_reference is not None else "",
             "status": dispute.status.value if dispute is not None else "",
             "disputes": disputes,
@@ -248,11 +248,12 @@ def entries_of(events: Iterable[e.Event]) -> list[View]:
     return [teller.entry(sequence, event) for sequence, event in enumerate(events, start=1)]
 
 
-def _words_of_people(data: e.Data) -> dict[str, str]:
-    if not isinstance(data, e.Correction):
-        return {"people": "", "ended": ""}
-    ended = "failed" if data.operation is not None and data.operation.state is OperationState.FAILED else "succeeded"
-    return {"people": "One person, with the glass broken," if data.alone else "Two people", "ended": ended}
+def _words_of_people(event: e.Event) -> dict[str, str]:
+    asker = _WHO[Origin.OPERATOR if event.actor.startswith("operator:") else Origin.MERCHANT]
+    if not isinstance(event.data, e.Correction):
+        return {"asker": asker}
+    ended = "failed" if event.data.operation is not None and event.data.operation.state is OperationState.FAILED else "succeeded"
+    return {"asker": asker, "people": "One person, with the glass broken," if event.data.alone else "Two people", "ended": ended}
 
 
 def _deed(subject: Subject | None) -> str:

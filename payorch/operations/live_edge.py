@@ -31,12 +31,10 @@ from payorch.store import identities
 log = structlog.get_logger("payorch.watch")
 
 WATCH: Final = "watch"
-PLAN_EXPIRES_SECONDS: Final = 1800
 IDLE_LOCK_SECONDS: Final = 900
 """A console at which nobody has touched a key for a quarter of an hour asks who sits there before it writes anything."""
 ARM_SECONDS: Final = 600
 """A console stays ready to write for ten minutes: long enough for what was seen, short enough not to be forgotten."""
-PAGE: Final = 200
 
 Read = Callable[..., Awaitable[Any]]
 
@@ -101,9 +99,9 @@ class LiveEdge:
             version=version("payorch"),
             connectors=self._connectors,
             limits={
-                "plan_expires_seconds": PLAN_EXPIRES_SECONDS,
+                "plan_expires_seconds": round(self._settings.operations.plan_expires_seconds),
                 "heartbeat_seconds": round(self._settings.stream.heartbeat_seconds),
-                "page": PAGE,
+                "page": self._settings.operations.page_limit,
                 "idle_lock_seconds": IDLE_LOCK_SECONDS,
                 "arm_seconds": ARM_SECONDS,
             },

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from payorch.api.app import ConnectorSurroundings, RoutingSurroundings
 from payorch.api.operations.connector_views import ConnectorNow, ConnectorWhole, Decided
+from payorch.api.operations.connectors import ConnectorSurroundings
+from payorch.api.operations.routing import RoutingSurroundings
 from payorch.api.operations.routing_views import Comparing, RulesInForce, RulesUnusable
 
 

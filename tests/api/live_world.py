@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from payorch.api.app import LiveSurroundings
 from payorch.api.operations.feed import StreamGap, Told
+from payorch.api.operations.live import LiveSurroundings
 from payorch.api.operations.operators import Operator
 from payorch.domain.acts import ActName
 from payorch.store.identities import OperatorToken

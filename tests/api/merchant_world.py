@@ -15,7 +15,7 @@ import msgspec
 from actors.mailbox import Reply
 from actors.messages import Cancel, Confirm, Create, Given, KeyTaken, Message, NoSuchPayment, ShopperReturned, Verdict
 from payorch.api.answering import Asker
-from payorch.api.app import ApiSurroundings, DisputeSurroundings, NoticeSurroundings, make_app
+from payorch.api.app import ApiSurroundings, DisputeSurroundings, NoticeSurroundings, OperatorSurroundings, make_app
 from payorch.api.contracts import Connectors
 from payorch.api.present import payment_json
 from payorch.domain import events as e
@@ -243,13 +243,18 @@ class World:
         self.letters = Letters()
         self.acting = Acting(clock=self.clock, new_id=new_id)
         self.all_payments, self.auditing = AllPayments(self), Auditing()
-        self.app = make_app(
-            *(around, self._notices(), self.told.surroundings(), disputes, self.reconciling.surroundings(), self.live.surroundings()),
-            self.acting.surroundings(),
-            *(self.overseeing.connector_surroundings(), self.overseeing.routing_surroundings()),
-            operator_payments=self.all_payments.surroundings(),
+        operators = OperatorSurroundings(
+            live=self.live.surroundings(),
+            payments=self.all_payments.surroundings(),
+            connectors=self.overseeing.connector_surroundings(),
+            routing=self.overseeing.routing_surroundings(),
             dead_letters=self.letters.surroundings(),
+            reconciliation=self.reconciling.surroundings(),
             audit=self.auditing.surroundings(),
+            acts=self.acting.surroundings(),
+        )
+        self.app = make_app(
+            *(around, self._notices(), self.told.surroundings(), disputes, operators),
             http_class=LeanHTTPConnection,
         )
         self.client: Any = self.app.test_client(use_cookies=False)

@@ -302,7 +302,7 @@ def test_a_dispute_is_shown_with_its_payment_and_told_of() -> None:
 def test_there_is_a_sentence_for_every_event() -> None:
     assert set(SENTENCES) == set(Name)
     places = {"amount", "connector", "method", "operation", "because", "choice", "finding", "who", "named", "deed", "status"}
-    places |= {"disputes", "dispute", "standing", "people", "ended"}
+    places |= {"disputes", "dispute", "standing", "people", "ended", "asker"}
     for sentence in SENTENCES.values():
         assert {name for _, name, _, _ in string.Formatter().parse(sentence) if name} <= places
         assert sentence.endswith(".")
@@ -342,15 +342,6 @@ def test_every_event_can_be_told(name: Name) -> None:
         assert len(sentence) > 10
 
 
-def test_merchants_are_not_told_an_operators_name_and_words() -> None:
-    excluded = Exclusion(connector="adyen", reason="draining until 2026-03-01 12:30Z by ana: their account manager asked for it")
-    decision = Decision(order=("stripe",), excluded=(excluded,), version="1")
-    event = e.Event(name=Name.ROUTED, to=State.ROUTING, at=START, actor="router", cause="x", data=e.Choice(decision=decision))
-    raw = timeline_json(new_id("pay"), [event])
-    assert b"ana" not in raw
-    assert b"it takes no new payments for a while" in raw
-
-
 @pytest.mark.parametrize(("alone", "said"), [(False, "Two people"), (True, "One person, with the glass broken,")])
 def test_what_people_found_out_says_how_many_they_were(alone: bool, said: str) -> None:
     life = refunding()
@@ -359,6 +350,15 @@ def test_what_people_found_out_says_how_many_they_were(alone: bool, said: str) -
     life.tell(Name.OPERATION_CORRECTED, life.payment.state, found)
     sentence = story(life)[-1]["sentence"]
     assert sentence == f"{said} found out what became of the refund of 5.00 EUR at Stripe: it has failed: seen (ticket 1)."
+
+
+def test_merchants_are_not_told_an_operators_name_and_words() -> None:
+    excluded = Exclusion(connector="adyen", reason="draining until 2026-03-01 12:30Z by ana: their account manager asked for it")
+    decision = Decision(order=("stripe",), excluded=(excluded,), version="1")
+    event = e.Event(name=Name.ROUTED, to=State.ROUTING, at=START, actor="router", cause="x", data=e.Choice(decision=decision))
+    raw = timeline_json(new_id("pay"), [event])
+    assert b"ana" not in raw
+    assert b"it takes no new payments for a while" in raw
 
 
 def test_the_story_of_a_decline_reads_as_one() -> None:

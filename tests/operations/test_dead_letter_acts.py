@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import structlog
 
+from payorch.domain.act_records import ActRecord, By, Denied, No, Terms
 from payorch.domain.acts import ActName, ActState, Person
-from payorch.domain.approving import ActRecord, By, Denied, No, Terms
 from payorch.domain.roles import Role
 from payorch.operations.act_book import ActBook
 from payorch.operations.acts_edge import StoredActs
