@@ -139,6 +139,8 @@ def test_the_same_wish_and_finding_have_the_same_hash_and_others_another() -> No
         *(approving.plan_hash(a_wish(), replace(DRAFT, **{name: value})) for name, value in CHANGES.items()),
     ]
     assert len({first, *others}) == len(others) + 1
+    forecast = Effect(what="traffic", before="3 a second", after="0", forecast=True)
+    assert first == approving.plan_hash(a_wish(), replace(DRAFT, effects=(*DRAFT.effects, forecast))), "a figure of the moment binds nobody"
 
 
 CHANGES: dict[str, Any] = {
