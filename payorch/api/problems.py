@@ -50,6 +50,7 @@ class Code(StrEnum):
     OPERATION_NOT_ALLOWED = "operation_not_allowed"
     CAPABILITY_NOT_SUPPORTED = "capability_not_supported"
     ENDPOINT_LIMIT_REACHED = "endpoint_limit_reached"
+    STREAM_GAP = "stream_gap"
     ACTION_OPEN = "action_open"
     PLAN_EXPIRED = "plan_expired"
     PLAN_CHANGED = "plan_changed"
@@ -179,6 +180,12 @@ CATALOGUE: Final[Mapping[Code, Kind]] = {
         title="There are as many webhook endpoints as there may be",
         detail="You have as many webhook endpoints as one merchant may have. None was added and no money moved. Delete one that you no "
         "longer use, or let one take more types of events.",
+    ),
+    Code.STREAM_GAP: Kind(
+        status=HTTPStatus.GONE,
+        title="The stream cannot be taken up there",
+        detail="The position is ahead of the journal or too far behind it. Nothing was executed and no money moved. Take a new snapshot, "
+        "and the stream from its cursor on.",
     ),
     Code.ACTION_OPEN: Kind(
         status=HTTPStatus.CONFLICT,

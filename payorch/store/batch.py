@@ -34,6 +34,7 @@ from payorch.store.items import (
     Erasure,
     Item,
     NoticeMark,
+    OperatorTokenUsed,
     OutboxRow,
     PlansForgotten,
     is_exclusive,
@@ -107,7 +108,7 @@ def encode(item: Item) -> Encoded:
             id = bytes_of(item.id)
             named = frozenset({(item.connector, item.identity)})  # of two in one statement the second must meet the first
             return Encoded(records=(), rows=((tables.INBOX, arrival(item)),), touches=named, arrival=UUID(bytes=id))
-        case NoticeMark() | Delivery() | Plan() | ActRecord() | PlansForgotten():
+        case NoticeMark() | Delivery() | OperatorTokenUsed() | Plan() | ActRecord() | PlansForgotten():
             table, row = plan_row(item) if isinstance(item, Plan | PlansForgotten) else entry_row(item)
             return Encoded(records=(), rows=((table, row),), touches=touched(item))
         case Erasure():

@@ -17,6 +17,7 @@ from payorch.store.items import (
     Arrival,
     DeadLetter,
     Delivery,
+    DrainRow,
     Endpoint,
     EntryRow,
     Erasure,
@@ -28,6 +29,7 @@ from payorch.store.items import (
     OperatorRow,
     OperatorTokenRevoked,
     OperatorTokenRow,
+    OperatorTokenUsed,
     PlansForgotten,
 )
 from payorch.store.reconciliation_items import DayRow, FindingRow
@@ -55,6 +57,8 @@ def entry_row(row: EntryRow) -> tuple[Table, Row]:
             return tables.REVOKED_MERCHANT_KEYS, (words(row.lookup_id), moment(row.at))
         case OperatorTokenRevoked():
             return tables.REVOKED_OPERATOR_TOKENS, (words(row.lookup_id), moment(row.at))
+        case OperatorTokenUsed():
+            return tables.USED_OPERATOR_TOKENS, (words(row.lookup_id), moment(row.at))
         case Endpoint():
             return tables.ENDPOINTS, _endpoint(row)
         case Delivery():
@@ -69,6 +73,9 @@ def entry_row(row: EntryRow) -> tuple[Table, Row]:
             return tables.DAYS, _day(row)
         case ActRecord():
             return act_row(row)
+        case DrainRow():
+            why = (words(row.reason), words(row.by), words(row.cause))
+            return tables.DRAINS, (words(row.connector), moment(row.until), *why, moment(row.changed_at))
         case _ as never:
             assert_never(never)
 
@@ -78,6 +85,8 @@ def touched(row: object) -> frozenset[Hashable]:
     match row:
         case NoticeMark():
             return frozenset({uuid(bytes_of(row.notice_id))})
+        case OperatorTokenUsed():
+            return frozenset({row.lookup_id})
         case Plan() | ActRecord():
             return frozenset({uuid(bytes_of(row.id))})
         case PlansForgotten():

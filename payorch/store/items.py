@@ -273,8 +273,28 @@ class OperatorTokenRevoked(Struct, frozen=True, kw_only=True, gc=False):
     at: datetime
 
 
+class DrainRow(Struct, frozen=True, kw_only=True, gc=False):
+    """The last word on whether a connector takes new payments: none until then. Ended early, `until` is the moment of that."""
+
+    connector: str
+    until: datetime
+    reason: str
+    by: str
+    cause: str
+    changed_at: datetime
+
+
+class OperatorTokenUsed(Struct, frozen=True, kw_only=True, gc=False):
+    """A token was used at that moment, or an admin says that it counts as such. An item of its own, or part of an entry."""
+
+    lookup_id: str
+    at: datetime
+
+
 IdentityRow: TypeAlias = MerchantRow | MerchantKeyRow | OperatorRow | OperatorTokenRow | MerchantKeyRevoked | OperatorTokenRevoked
-EntryRow: TypeAlias = IdentityRow | Endpoint | Delivery | NoticeMark | DeadLetter | FindingRow | DayRow | ActRecord
+EntryRow: TypeAlias = (
+    IdentityRow | OperatorTokenUsed | Endpoint | Delivery | NoticeMark | DeadLetter | FindingRow | DayRow | ActRecord | DrainRow
+)
 
 
 class Entry(Struct, frozen=True, kw_only=True, gc=False):
@@ -294,7 +314,9 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False):
     rows: tuple[EntryRow, ...] = ()
 
 
-Item: TypeAlias = Append | Answer | Entry | Arrival | NoticeMark | Delivery | Erasure | Plan | ActRecord | PlansForgotten
+Item: TypeAlias = (
+    Append | Answer | Entry | Arrival | NoticeMark | Delivery | Erasure | OperatorTokenUsed | Plan | ActRecord | PlansForgotten
+)
 """A plan, and how far a running act has come, are rows without a record: what is decided is, and with it what was seen."""
 
 PAYMENT_STREAM = "payment"

@@ -284,6 +284,15 @@ DAYS: Final = Table(
     ),
 )  # fmt: skip
 
+USED_OPERATOR_TOKENS: Final = Table(
+    rank=41,
+    name="used_operator_tokens",
+    columns=_columns(lookup_id=Texts, used_at=Moments),
+    template=(
+        "UPDATE payorch.operator_tokens AS old SET used_at = new.used_at FROM {source}"
+        ' WHERE old.lookup_id = new.lookup_id COLLATE "C" AND (old.used_at IS NULL OR old.used_at < new.used_at)'
+    ),
+)
 PLANS: Final = Table(
     rank=25,
     name="plans",
@@ -321,6 +330,12 @@ FORGOTTEN_PLANS: Final = Table(
         "DELETE FROM payorch.plans USING {source} WHERE id IN (SELECT id FROM payorch.plans AS old WHERE old.expires_at < new.before"
         " ORDER BY old.expires_at, old.id LIMIT new.most)"
     ),
+)
+DRAINS: Final = Table(
+    rank=31,
+    name="drains",
+    columns=_columns(connector=Texts, until=Moments, reason=Texts, by=Texts, cause=Texts, changed_at=Moments),
+    template=_upsert("drains", "connector", "until reason by cause changed_at"),
 )
 
 # Each event becomes a delivery for each endpoint of its merchant that wants it, in the same statement: none is forgotten, and nobody has to

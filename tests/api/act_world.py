@@ -9,7 +9,7 @@ from typing import Any
 import trio
 from msgspec.structs import replace
 
-from payorch.api.app import ActSurroundings
+from payorch.api.operations.acts import ActSurroundings
 from payorch.domain.act_records import ActRecord, By, Plan, Terms
 from payorch.domain.acts import OPEN, UNFINISHED, Act, ActName, ActState, Draft, Effect, Nonsense, Objection, Performed, Person, Wish
 from payorch.domain.roles import Role

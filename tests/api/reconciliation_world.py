@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from payorch.api.app import ReconciliationSurroundings
+from payorch.api.operations.reconciliation import ReconciliationSurroundings
 from payorch.api.operations.reconciliation_views import Report
 from payorch.api.operations.uploads import Pieces
 from payorch.domain.roles import Role

@@ -119,7 +119,7 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER journal_four_eyes AFTER INSERT ON journal FOR EACH ROW
-    WHEN (NEW.name IN ('CorrectionApproved', 'CompensationApproved')) EXECUTE FUNCTION refuse_lonely_correction();
+    WHEN (NEW.name IN ('CorrectionApproved', 'CompensationApproved', 'OperationCorrected')) EXECUTE FUNCTION refuse_lonely_correction();
 ALTER TABLE journal ENABLE ALWAYS TRIGGER journal_four_eyes;
 
 -- A connector that takes no new payments for a while, by an operator's word. One row each, the last word.
@@ -135,6 +135,10 @@ CREATE TABLE drains (
 -- People's acts, and what was refused to them, are a needle in the hay of payments.
 CREATE INDEX journal_of_people ON journal (position)
     WHERE actor LIKE 'operator:%' OR actor LIKE 'cli:%' OR stream IN ('act', 'operator', 'merchant');
+
+-- What waits for people is counted every two seconds while anybody watches: by what waits, and not by all there is.
+CREATE INDEX payments_held ON payments (id) WHERE held;
+CREATE INDEX operations_in_review ON operations (payment_id) WHERE in_review;
 
 -- When a token was last used, to the hour, so that one that nobody uses any more can be locked.
 ALTER TABLE operator_tokens ADD COLUMN used_at timestamptz(3);
