@@ -63,6 +63,7 @@ from payorch.operations.connector_edge import ConnectorEdge
 from payorch.operations.dead_letter_edge import DeadLetterEdge
 from payorch.operations.live_edge import LiveEdge
 from payorch.operations.payment_views_edge import payment_views
+from payorch.operations.payments_edge import payment_planners
 from payorch.operations.reconciliation_edge import ReconciliationEdge
 from payorch.operations.settlement_edge import settlement_planners
 from payorch.operations.vitals import Vitals
@@ -213,18 +214,22 @@ class Platform:
         )  # fmt: skip
         patience = settings.operations.replay_patience_seconds
         self._dead_letters = DeadLetterEdge(read=self.read, write=self.write, clock=ports.clock, patience_seconds=patience)
-        planners = self._dead_letters.planners() | settlement_planners(
-            *(settings, registry.CONNECTORS), read=self.read, lease=store.pool.lease, clock=ports.clock, entropy=ports.entropy
-        )
-        self._acts = ActsEdge(
-            *(settings, planners), clock=ports.clock, identifier=self._office.identifier, read=self.read, write=self.write, tell=self._tell
-        )  # fmt: skip
         self.directory = Directory(
             self._payments,
             self._surroundings(),
             mailbox_capacity=settings.actors.payment_mailbox_capacity,
             shutdown_seconds=settings.actors.shutdown_seconds,
         )
+        planners = self._dead_letters.planners() | settlement_planners(
+            *(settings, registry.CONNECTORS), read=self.read, lease=store.pool.lease, clock=ports.clock, entropy=ports.entropy
+        )
+        planners |= payment_planners(
+            settings, office=self._office, directory=self.directory, admissions=self._circuits.admissions,
+            read=self.read, resend=self._webhooks.store.resend,
+        )  # fmt: skip
+        self._acts = ActsEdge(
+            *(settings, planners), clock=ports.clock, identifier=self._office.identifier, read=self.read, write=self.write, tell=self._tell
+        )  # fmt: skip
         self._connectors_edge = ConnectorEdge(
             *(settings, self._connectors), clock=ports.clock, vitals=self._vitals, circuits=self._circuits, routes=self._routes,
             live=self._live, ref=lambda name: self.root.ref(name), read=self.read, reload=partial(self._tell, ROUTING),
