@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 from cyclopts import App, CycloptsError, Parameter, validators
 
 from connectors.simulator.faults import FaultKind
-from payorch import cli_days, cli_reconciliation, cli_routing, cli_webhooks
+from payorch import cli_acts, cli_console, cli_days, cli_reconciliation, cli_routing, cli_webhooks
 from payorch.settings import Settings, SettingsInvalid, load, origins
 from payorch.terminal import (
     DEFAULT_DATA_DIR,
@@ -89,10 +89,10 @@ books = App(name="books", help="The money: whether the books are whole.")
 merchants.command(merchant_keys)
 for _part in (
     *(config, merchants, operators, audit, books, cli_webhooks.dead_letters, cli_routing.routing),
-    *(cli_reconciliation.settlements, cli_days.reconciliation),
+    *(cli_reconciliation.settlements, cli_days.reconciliation, cli_acts.ops),
 ):
     app.command(_part)
-for _command in (cli_webhooks.listen, cli_webhooks.trigger):
+for _command in (cli_webhooks.listen, cli_webhooks.trigger, cli_console.console):
     app.command(_command)
 
 
@@ -130,6 +130,7 @@ async def up(
     *,
     port: Annotated[int | None, Parameter(validator=validators.Number(gte=0, lte=65535))] = None,
     data_dir: Path = DEFAULT_DATA_DIR,
+    console: Annotated[bool, Parameter(negative="")] = False,
     traffic: Annotated[float | None, Parameter(validator=validators.Number(gt=0, lte=1000))] = None,
     seed: int = 0,
 ) -> None:
@@ -143,6 +144,8 @@ async def up(
         Where the API listens; 0 takes a free port. [default: http.port, 8080]
     data_dir
         Where everything is kept.
+    console
+        Open the operators' console on it, in this terminal. Its end is the end of everything; the log goes to the data folder meanwhile.
     traffic
         Make this many demo payments a second.
     seed
@@ -151,8 +154,14 @@ async def up(
     from payorch import local, telemetry
     from payorch.system import SystemClock
 
-    telemetry.configure(SystemClock())
-    await local.up(local.Wishes(data_dir=data_dir, port=port, traffic=traffic, seed=seed), say=tell)
+    wishes = local.Wishes(data_dir=data_dir, port=port, console=console, traffic=traffic, seed=seed)
+    if console:
+        with cli_console.screen_kept_clean(data_dir) as (descriptor, say_later):
+            telemetry.configure(SystemClock(), descriptor=descriptor)
+            await local.up(wishes, say=say_later)
+    else:
+        telemetry.configure(SystemClock())
+        await local.up(wishes, say=tell)
 
 
 @app.command

@@ -22,6 +22,7 @@ import importlib
 import json
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -67,10 +68,13 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What `payorch up` was asked for. `port`: None takes the configured one, 0 any free one. `traffic`: payments a second."""
+    """What `payorch up` was asked for. `port`: None takes the configured one, 0 any free one. `traffic`: payments a second. `console`: in
+    this terminal, and its end is the end of all.
+    """
 
     data_dir: Path
     port: int | None = None
+    console: bool = False
     traffic: float | None = None
     seed: int = 0
 
@@ -232,15 +236,24 @@ class LocalStack:
     async def _serve(self, settings: Settings) -> None:
         from payorch import app
 
+        closed = trio.Event()
         async with trio.open_nursery() as nursery:
 
             def ready(url: str) -> None:
                 self._say(banner(settings, url, self._wishes.data_dir, self._urls))
                 if self._wishes.traffic:
                     nursery.start_soon(self._trade, url, self._wishes.traffic)
+                if self._wishes.console:
+                    nursery.start_soon(self._show_console, closed)
 
-            await app.serve(settings, on_ready=ready, reread=self._reread)
+            await app.serve(settings, on_ready=ready, reread=self._reread, stop=closed)
             nursery.cancel_scope.cancel()
+
+    async def _show_console(self, closed: trio.Event) -> None:
+        """The console has the terminal. It finds its platform by the data folder, as `payorch console` does: no token is an argument."""
+        data_dir = str(self._wishes.data_dir.absolute())
+        await trio.run_process([sys.executable, "-m", "payorch", "console", "--data-dir", data_dir], stdin=None, check=False)
+        closed.set()
 
     async def _trade(self, url: str, per_second: float) -> None:
         from payorch.traffic import Shop

@@ -11,6 +11,7 @@
     ├── notifier         finds those endpoints
     ├── reconciler       has payments weigh what settlement reports book, takes reports from a folder, ends the day
     ├── watch            reads the journal's end for all who watch
+    ├── operations       carries out what operators have asked for
     └── api              the HTTP application; the listening socket belongs to the root and outlives it
 
 Not here: any decision, any SQL, any HTTP.
@@ -55,9 +56,13 @@ from payorch.domain.outcome import Evidence
 from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
+from payorch.operations.acts_edge import OPERATIONS, ActsEdge
 from payorch.operations.connector_edge import ConnectorEdge
+from payorch.operations.dead_letter_edge import DeadLetterEdge
 from payorch.operations.live_edge import LiveEdge
+from payorch.operations.payment_views_edge import payment_views
 from payorch.operations.reconciliation_edge import ReconciliationEdge
+from payorch.operations.settlement_edge import settlement_planners
 from payorch.operations.vitals import Vitals
 from payorch.ports import Clock, Entropy, Process
 from payorch.ports import Network as NetworkPort
@@ -196,9 +201,16 @@ class Platform:
             read=self.read, lease=store.pool.lease, write=self.write, tell=self._tell, seal=self._webhooks.seal_notice,
             plan=lambda: self._routes.router.plan,
         )  # fmt: skip
+        self._dead_letters = DeadLetterEdge(read=self.read, write=self.write, clock=ports.clock)
+        planners = self._dead_letters.planners() | settlement_planners(
+            *(settings, registry.CONNECTORS), read=self.read, lease=store.pool.lease, clock=ports.clock, entropy=ports.entropy
+        )
+        self._acts = ActsEdge(
+            *(settings, planners), clock=ports.clock, identifier=self._office.identifier, read=self.read, write=self.write, tell=self._tell
+        )  # fmt: skip
         self.watch = LiveEdge(
             settings, clock=ports.clock, read=self.read, head=lambda: self._journal.statistics().position, connectors=self._connectors,
-            mailboxes=self._waiting_messages, vitals=self._vitals,
+            mailboxes=self._waiting_messages, vitals=self._vitals, desk=self._acts.desk,
         )  # fmt: skip
         self.directory = Directory(
             self._payments,
@@ -262,7 +274,7 @@ class Platform:
             strategy=Strategy.REST_FOR_ONE,
             children=[
                 *(journal, self._make_connectors(), self._routes.child(), self._payments, recovery),
-                *(*self._webhooks.children(self.directory), self._reconciliation.child()),
+                *(*self._webhooks.children(self.directory), self._reconciliation.child(), self._acts.child()),
                 *([self.watch.child(), api] if self._door is not None else []),
             ],
             intensity=actors.restart_intensity,
@@ -438,8 +450,11 @@ class Platform:
                 write=self.write, lease=self._store.pool.lease, plan=lambda: self._routes.router.plan, wake=self._reconciliation.wake,
             ).surroundings(),
             self.watch.surroundings(),
+            self._acts.surroundings(),
             self._connectors_edge.connector_surroundings(),
             self._connectors_edge.routing_surroundings(),
+            operator_payments=payment_views(self._settings, read=self.read, desk=lambda: self._office.desk(actor="system", cause="view")),
+            dead_letters=self._dead_letters.surroundings(),
             http_class=LeanHTTPConnection,
         )  # fmt: skip
 
@@ -474,11 +489,12 @@ class Platform:
         metrics.payments_live.set_function(lambda: self._payments.statistics().children)
         metrics.journal_position.set_function(lambda: self._journal.statistics().position)
         metrics.database_available.set_function(lambda: float(self._journal.statistics().available))
-        for name in ("journal", INBOX, NOTIFIER, RECONCILER, *self._connectors):
+        for name in ("journal", INBOX, NOTIFIER, RECONCILER, OPERATIONS, *self._connectors):
             metrics.mailbox_depth.labels(name).set_function(partial(self._depth_of, name))
 
     def _waiting_messages(self) -> int:
-        return sum(self.root.ref(name).statistics().depth for name in ("journal", INBOX, NOTIFIER, RECONCILER, *self._connectors))
+        names = ("journal", INBOX, NOTIFIER, RECONCILER, OPERATIONS, *self._connectors)
+        return sum(self.root.ref(name).statistics().depth for name in names)
 
     def _depth_of(self, name: str) -> float:
         return self.root.ref(name).statistics().depth

@@ -11,13 +11,16 @@ import json
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from payorch.domain.act_records import Terms
 from payorch.domain.matching import Policy, Tolerance
+from payorch.domain.money import EXPONENTS
 
 
 def listed(value: object) -> object:
@@ -59,6 +62,13 @@ def _time_zone(name: str) -> str:
     except (KeyError, OSError, ValueError) as error:
         raise ValueError('must be the name of a time zone, as in "Europe/Amsterdam" or "UTC"') from error
     return name
+
+
+def _currencies(amounts: Mapping[str, int]) -> Mapping[str, int]:
+    unknown = sorted(set(amounts) - set(EXPONENTS))
+    if unknown:
+        raise ValueError(f"must be ISO 4217 codes of currencies: {', '.join(unknown)}")
+    return MappingProxyType(dict(amounts))
 
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -148,6 +158,12 @@ class PaymentSettings(Section):
     early_tries: Amount
     session_closings: Amount
     completions_per_attempt: Amount
+
+
+class ApprovalSettings(Section):
+    """What one person may do alone: see `payorch.domain.operating.people`. alone_up_to: currency -> minor units; none of one not there."""
+
+    alone_up_to: Annotated[Mapping[str, Annotated[int, Field(ge=0)]], AfterValidator(_currencies)]
 
 
 class ActorSettings(Section):
@@ -345,3 +361,29 @@ class StreamSettings(Section):
     sweep_seconds: Seconds
     retry_seconds: Seconds
     shutdown_seconds: Seconds
+
+
+class OperationsSettings(Section):
+    """What operators see and do: see `payorch.operations`."""
+
+    page_limit: int = Field(ge=1, le=1000)
+    page_default: int = Field(ge=1, le=1000)
+    plan_expires_seconds: Seconds
+    decision_within_seconds: Seconds
+    review_within_seconds: Seconds
+    acts_at_once: Amount
+    sweep_seconds: Seconds
+    retry_seconds: Seconds
+    tries: Amount
+    keep_plans_seconds: Seconds
+    housekeeping_seconds: Seconds
+    housekeeping_limit: Amount
+    mailbox_capacity: Amount
+
+    def terms(self) -> Terms:
+        """How long plans and proposals hold, as the domain takes it."""
+        return Terms(
+            plan_seconds=self.plan_expires_seconds,
+            decision_seconds=self.decision_within_seconds,
+            review_seconds=self.review_within_seconds,
+        )

@@ -33,6 +33,7 @@ from payorch.keys import SHORTEST_PEPPER_BYTES, Secret
 from payorch.routing_settings import Place, RoutingSettings, contradictions, doubts, names_at
 from payorch.sections import (
     ActorSettings,
+    ApprovalSettings,
     ConnectorSettings,
     DatabaseSettings,
     DeliverySettings,
@@ -40,6 +41,7 @@ from payorch.sections import (
     HttpSettings,
     InboxSettings,
     JournalSettings,
+    OperationsSettings,
     PaymentSettings,
     ReconciliationSettings,
     Section,
@@ -77,12 +79,14 @@ class Settings(Section):
     database: DatabaseSettings
     journal: JournalSettings
     payments: PaymentSettings
+    approvals: ApprovalSettings
     actors: ActorSettings
     inbox: InboxSettings
     deliveries: DeliverySettings
     reconciliation: ReconciliationSettings
     environment: EnvironmentSettings
     stream: StreamSettings
+    operations: OperationsSettings
     traffic: TrafficSettings
     connectors: Annotated[Mapping[str, ConnectorSettings], AfterValidator(MappingProxyType)]
     routing: RoutingSettings

@@ -26,10 +26,13 @@ from payorch.api.health import HealthApi
 from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
+from payorch.api.operations.acts import ActApi, ActSurroundings
 from payorch.api.operations.connectors import ConnectorApi, ConnectorSurroundings
+from payorch.api.operations.dead_letters import DeadLetterApi, DeadLetterSurroundings
 from payorch.api.operations.live import LiveSurroundings
 from payorch.api.operations.meta import MetaApi
 from payorch.api.operations.operators import OperatorDoor
+from payorch.api.operations.payments import OperatorPaymentsApi, OperatorPaymentsSurroundings
 from payorch.api.operations.reconciliation import UPLOAD_PATH, UPLOAD_ROUTE, ReconciliationApi, ReconciliationSurroundings
 from payorch.api.operations.routing import RoutingApi, RoutingSurroundings
 from payorch.api.operations.snapshot import SnapshotApi
@@ -40,8 +43,10 @@ from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import ApiSurroundings
 
 __all__ = [
+    "ActSurroundings",
     "ApiSurroundings",
     "ConnectorSurroundings",
+    "DeadLetterSurroundings",
     "DeliverySurroundings",
     "DisputeSurroundings",
     "LiveSurroundings",
@@ -68,9 +73,12 @@ def make_app(
     disputes: DisputeSurroundings,
     reconciliation: ReconciliationSurroundings,
     live: LiveSurroundings,
+    acts: ActSurroundings,
     connectors: ConnectorSurroundings,
     routing: RoutingSurroundings,
     *,
+    operator_payments: OperatorPaymentsSurroundings,
+    dead_letters: DeadLetterSurroundings,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
     """The API as an ASGI app. Nothing is started and nothing is read before the first request.
@@ -104,9 +112,12 @@ def make_app(
         EndpointApi(around, deliveries, merchants.merchant, turns),
         EventApi(around, deliveries, merchants.merchant, turns),
         reconciliations,
+        OperatorPaymentsApi(operator_payments, operators),
         *(meta, SnapshotApi(live, operators, meta, clock=around.clock), StreamApi(live, operators, clock=around.clock)),
+        ActApi(acts, operators, http=around.http, clock=around.clock),
         ConnectorApi(connectors, operators),
         RoutingApi(routing, operators, http=around.http, clock=around.clock),
+        DeadLetterApi(dead_letters, operators),
     ):
         _add(app, part.routes())
     _put_into(frame, app)

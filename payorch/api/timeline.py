@@ -14,17 +14,16 @@ from typing import Final
 import msgspec
 
 from payorch.api.present import View, failure_view, rfc3339
+from payorch.api.timeline_views import decision_view, evidence_view, moment_view, money_view, notice_view, word_of_a_dispute
 from payorch.domain import events as e
 from payorch.domain.disputes import Dispute, DisputeStage, DisputeStatus
 from payorch.domain.money import Money
-from payorch.domain.outcome import Absent, Declined, Evidence, Failure, NotExecuted, Unknown
-from payorch.domain.payment import Name, State
+from payorch.domain.outcome import Declined, Evidence, Failure, NotExecuted, Unknown
+from payorch.domain.payment import Name, OperationState, State
 from payorch.domain.records import Operation, OperationKind, Origin
-from payorch.domain.routing import Decision
 from payorch.store.inbox_reads import StoredNotice
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder().decode
 
 SENTENCES: Final[Mapping[Name, str]] = {
     Name.PAYMENT_CREATED: "The merchant asked for {amount}.",
@@ -94,14 +93,16 @@ SENTENCES: Final[Mapping[Name, str]] = {
     Name.LATE_SUCCESS: "{connector} reports a success after the payment had ended{because}; people have to look.",
     Name.SECOND_SUCCESS: "{connector} reports a second success{because}; people have to look.",
     Name.RESYNC_REQUESTED: "An operator asked for another look at the PSP{because}.",
-    Name.CORRECTION_APPROVED: "Two people corrected the payment on evidence{because}.",
-    Name.COMPENSATION_APPROVED: "Two people decided to give the money back{because}.",
+    Name.REVIEW_REQUESTED: "People decide now, and do not wait for the end of the search{because}.",
+    Name.CORRECTION_APPROVED: "{people} corrected the payment on evidence{because}.",
+    Name.COMPENSATION_APPROVED: "{people} decided to give the money back{because}.",
     Name.CANCEL_INTENT_RECORDED: "The merchant wants the payment ended; it will be as soon as its outcome is known.",
     Name.FENCE_PREPARED: "{connector} is to be told never to charge this any more, and to give back what it may have taken.",
     Name.EVIDENCE_RECORDED: "Noted from {connector}: {finding}.",
     Name.OPERATION_PENDING: "{connector} accepted the {operation} and will tell the result later.",
     Name.OPERATION_ADOPTED: "A {deed} at {connector} that was not asked for here was taken into the books.",
     Name.OPERATION_REVIEW_RAISED: "The {operation} at {connector} needs people to look{because}.",
+    Name.OPERATION_CORRECTED: "{people} found out what became of the {deed} at {connector}: it has {ended}{because}.",
     Name.REFUND_REQUESTED: "{who} asked for a refund of {amount} at {connector}; it was recorded, to be sent now.",
     Name.REFUND_PENDING: "{connector} accepted the refund and will tell the result later.",
     Name.REFUND_SUCCEEDED: "{connector} refunded {amount}{named}.",
@@ -169,9 +170,9 @@ class Teller:
             "reason": reason,
             "subject": _subject_view(subject) if subject is not None else None,
             "failure": failure_view(failure),
-            "evidence": _evidence_view(evidence) if evidence is not None else _word_of_a_dispute(event),
-            "routing": _decision_view(event.data.decision) if isinstance(event.data, e.Choice) else None,
-            "next_action_at": _moment(_next_action_at(event.data)),
+            "evidence": evidence_view(evidence) if evidence is not None else word_of_a_dispute(event),
+            "routing": decision_view(event.data.decision) if isinstance(event.data, e.Choice) else None,
+            "next_action_at": moment_view(_next_action_at(event.data)),
         }
 
     def sentence(self, event: e.Event) -> str:
@@ -220,6 +221,7 @@ class Teller:
             "deed": _deed(subject),
             "because": _because(failure, reason),
             "who": _WHO[data.operation.origin] if isinstance(data, e.OperationOpened) else "",
+            **_words_of_people(data),
             "named": f", as {evidence.psp_reference}" if evidence is not None and evidence.psp_reference is not None else "",
             "status": dispute.status.value if dispute is not None else "",
             "disputes": disputes,
@@ -235,24 +237,22 @@ def timeline_json(payment_id: str, events: Iterable[e.Event], notices: Iterable[
 
     notices: what PSPs told about it, news or not. An event that a notice made happen has its id as `cause`.
     """
-    teller = Teller()
-    entries = [teller.entry(sequence, event) for sequence, event in enumerate(events, start=1)]
-    told = [_notice_view(one) for one in notices]
+    entries = entries_of(events)
+    told = [notice_view(one) for one in notices]
     return _encode({"object": "timeline", "payment_id": payment_id, "data": entries, "notices": told})
 
 
-def _notice_view(notice: StoredNotice) -> View:
-    return {
-        "id": notice.id,
-        "connector": notice.connector,
-        "event": notice.identity,
-        "kind": notice.kind,
-        "occurred_at": _moment(notice.occurred_at),
-        "received_at": rfc3339(notice.received_at),
-        "state": notice.state,
-        "outcome": notice.outcome,
-        "settled_at": _moment(notice.settled_at),
-    }
+def entries_of(events: Iterable[e.Event]) -> list[View]:
+    """The events of a payment, from its first on, each as its entry."""
+    teller = Teller()
+    return [teller.entry(sequence, event) for sequence, event in enumerate(events, start=1)]
+
+
+def _words_of_people(data: e.Data) -> dict[str, str]:
+    if not isinstance(data, e.Correction):
+        return {"people": "", "ended": ""}
+    ended = "failed" if data.operation is not None and data.operation.state is OperationState.FAILED else "succeeded"
+    return {"people": "One person, with the glass broken," if data.alone else "Two people", "ended": ended}
 
 
 def _deed(subject: Subject | None) -> str:
@@ -271,7 +271,7 @@ def _standing(dispute: Dispute, *, opened: bool) -> str:
 
 def _subject_view(subject: Subject) -> View:
     # A void gives back whatever is left, and is recorded with an amount of zero.
-    amount = None if subject.kind == OperationKind.VOID else _money_view(subject.amount)
+    amount = None if subject.kind == OperationKind.VOID else money_view(subject.amount)
     return {"id": subject.id, "object": subject.kind, "connector": subject.connector, "amount": amount}
 
 
@@ -309,8 +309,8 @@ def _reason_of(data: e.Data) -> str | None:
             return operation.reason
         case e.Correction(reason=reason, evidence_reference=reference):
             return f"{reason} ({reference})"
-        case e.Discrepancy(detail=detail):
-            return detail
+        case e.Discrepancy(detail=reason) | e.ReviewWanted(reason=reason):
+            return reason
         case e.HoldSet(hold=hold):
             return hold.reason
         case e.DisputeOpened(dispute=dispute) | e.DisputeChange(dispute=dispute):
@@ -355,65 +355,3 @@ def _method_word(kind: str | None) -> str:
 
 def _major(money: Money) -> str:
     return f"{money.major()} {money.currency}"
-
-
-def _moment(at: datetime | None) -> str | None:
-    return rfc3339(at) if at is not None else None
-
-
-def _money_view(money: Money | None) -> View | None:
-    return {"amount": money.minor, "currency": money.currency} if money is not None else None
-
-
-def _evidence_view(evidence: Evidence) -> View:
-    return {
-        "source": evidence.source,
-        "finding": type(evidence.finding).__name__,
-        "at": rfc3339(evidence.at),
-        "psp_reference": evidence.psp_reference,
-        "our_reference": evidence.our_reference,
-        "psp_request_id": evidence.psp_request_id,
-        "latency_ms": evidence.latency_ms,
-        "amount": _money_view(evidence.amount),
-        "captured": _money_view(evidence.captured),
-        "refunded": _money_view(evidence.refunded),
-        "expires_at": _moment(evidence.expires_at),
-        "raw": _readable(evidence.raw),
-    }
-
-
-def _word_of_a_dispute(event: e.Event) -> View | None:
-    """What the PSP said of a dispute, in the form of evidence."""
-    data = event.data
-    if not isinstance(data, (e.DisputeOpened, e.DisputeChange)):
-        return None
-    dispute = data.dispute
-    said = Evidence(
-        source=data.source, finding=Absent(), at=dispute.told_at or event.at, psp_reference=dispute.psp_reference, amount=dispute.amount,
-        raw=data.raw,
-    )  # fmt: skip
-    return {**_evidence_view(said), "finding": "Dispute"}
-
-
-def _readable(raw: str | None) -> object:
-    """The PSP's answer as JSON where it is JSON, as text where it is not."""
-    if raw is None:
-        return None
-    try:
-        return _decode(raw)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return raw
-
-
-def _decision_view(decision: Decision) -> View:
-    return {
-        "order": decision.order,
-        "excluded": [{"connector": one.connector, "reason": _public(one.reason)} for one in decision.excluded],
-        "rule": decision.rule,
-        "version": decision.version,
-    }
-
-
-def _public(reason: str) -> str:
-    """Why a connector was left out, without an operator's name and words, which are for our own people."""
-    return "it takes no new payments for a while" if reason.startswith("draining ") else reason

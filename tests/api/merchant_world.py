@@ -37,9 +37,12 @@ from payorch.store.inbox_reads import StoredNotice
 from payorch.store.items import Answer, Appended, Claim, Result
 from payorch.store.reads import PaymentRow, Recorded, Search, StoredClaim
 from payorch.telemetry import Metrics
+from tests.api.act_world import Acting
 from tests.api.connector_world import Overseeing
+from tests.api.dead_letter_world import Letters
 from tests.api.live_world import Limits as LiveLimits
 from tests.api.live_world import Live
+from tests.api.operator_payments_world import AllPayments
 from tests.api.reconciliation_world import Reconciling
 from tests.api.webhook_world import Told
 
@@ -235,10 +238,16 @@ class World:
         disputes = DisputeSurroundings(find_dispute=self.find_dispute, list_disputes=self.list_disputes)
         self.reconciling = Reconciling(pepper=PEPPER, mint=new_key, new_id=new_id, at=START)
         self.live = Live(self.reconciling.find_token, limits=live_limits or LiveLimits())
+        self.all_payments = AllPayments(self)
         self.overseeing = Overseeing()
+        self.letters = Letters()
+        self.acting = Acting(clock=self.clock, new_id=new_id)
         self.app = make_app(
             *(around, self._notices(), self.told.surroundings(), disputes, self.reconciling.surroundings(), self.live.surroundings()),
+            self.acting.surroundings(),
             *(self.overseeing.connector_surroundings(), self.overseeing.routing_surroundings()),
+            operator_payments=self.all_payments.surroundings(),
+            dead_letters=self.letters.surroundings(),
             http_class=LeanHTTPConnection,
         )
         self.client: Any = self.app.test_client(use_cookies=False)

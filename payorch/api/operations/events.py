@@ -161,6 +161,13 @@ def _money_view(money: Money) -> View:
     return {"amount": money.minor, "currency": money.currency}
 
 
+def words_of(stream: str, name: str, body: Mapping[str, Any]) -> str:
+    """The sentence that tells a record that is no payment's event; its name, where no table has one."""
+    found = WORDS.get(stream, {}).get(name)
+    connector = str(body["connector"]) if body.get("connector") else None
+    return name if found is None else _clean(found[0].format_map(_Words(body, connector)), LONGEST_SENTENCE)
+
+
 def _words_of(row: TailRow, body: Mapping[str, Any], connector: str | None) -> tuple[str, Tone]:
     found = WORDS.get(row.stream, {}).get(row.name)
     if found is None:
@@ -178,8 +185,9 @@ class _Words(dict[str, str]):
         self["connector"] = connector or "a connector"
 
     def __missing__(self, name: str) -> str:
-        value = self._body.get(name)
-        return _clean(str(value), LONGEST_FIELD).rstrip(".") if isinstance(value, (str, int, float)) else "not known"
+        values = (self._body.get(one) for one in name.split("|"))
+        value = next((one for one in values if isinstance(one, (str, int, float)) and one != ""), "not known")
+        return _clean(str(value), LONGEST_FIELD).rstrip(".")
 
 
 def _fields(body: str | None) -> Mapping[str, Any]:
