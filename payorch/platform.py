@@ -10,6 +10,7 @@
     ├── endpoints        one actor for each merchant's endpoint that something is due to (dynamic)
     ├── notifier         finds those endpoints
     ├── reconciler       has payments weigh what settlement reports book, takes reports from a folder, ends the day
+    ├── operations       carries out what operators have asked for
     ├── watch            reads the journal's end for all who watch
     ├── auditor          walks the journal's chain, anchors it outside the database, notes when tokens were used
     └── api              the HTTP application; the listening socket belongs to the root and outlives it
@@ -55,6 +56,7 @@ from payorch.domain.outcome import Evidence
 from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
+from payorch.operations.acts_edge import OPERATIONS, ActsEdge
 from payorch.operations.audit_edge import AuditEdge
 from payorch.operations.live_edge import LiveEdge
 from payorch.operations.payment_views_edge import payment_views
@@ -195,6 +197,9 @@ class Platform:
             read=self.read, lease=store.pool.lease, write=self.write, tell=self._tell, seal=self._webhooks.seal_notice,
             plan=lambda: self._routes.router.plan,
         )  # fmt: skip
+        self._acts = ActsEdge(
+            *(settings, {}), clock=ports.clock, identifier=self._office.identifier, read=self.read, write=self.write, tell=self._tell
+        )  # fmt: skip
         self.audit = AuditEdge(
             *(settings,), master=master, clock=ports.clock, read=self.read, write=self.write, tell=self._tell,
             written=lambda: self._journal.statistics().position,
@@ -261,7 +266,7 @@ class Platform:
             strategy=Strategy.REST_FOR_ONE,
             children=[
                 *(journal, self._make_connectors(), self._routes.child(), self._payments, recovery),
-                *(*self._webhooks.children(self.directory), self._reconciliation.child()),
+                *(*self._webhooks.children(self.directory), self._reconciliation.child(), self._acts.child()),
                 *([self.watch.child(), self.audit.child(), api] if self._door is not None else []),
             ],
             intensity=actors.restart_intensity,
@@ -437,7 +442,10 @@ class Platform:
                 write=self.write, lease=self._store.pool.lease, plan=lambda: self._routes.router.plan, wake=self._reconciliation.wake,
             ).surroundings(),
             self.watch.surroundings(),
-            operator_payments=payment_views(self._settings, read=self.read, desk=lambda: self._office.desk(actor="system", cause="view")),
+            self._acts.surroundings(),
+            operator_payments=payment_views(self._settings, read=self.read, desk=lambda: self._office.desk(actor="system", cause="view"),
+                acts=self._acts.upon,
+            ),
             audit=self.audit.surroundings(),
             http_class=LeanHTTPConnection,
         )  # fmt: skip
@@ -473,7 +481,7 @@ class Platform:
         metrics.payments_live.set_function(lambda: self._payments.statistics().children)
         metrics.journal_position.set_function(lambda: self._journal.statistics().position)
         metrics.database_available.set_function(lambda: float(self._journal.statistics().available))
-        for name in ("journal", INBOX, NOTIFIER, RECONCILER, *self._connectors):
+        for name in ("journal", INBOX, NOTIFIER, RECONCILER, OPERATIONS, *self._connectors):
             metrics.mailbox_depth.labels(name).set_function(partial(self._depth_of, name))
 
     def _waiting_messages(self) -> int:

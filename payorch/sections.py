@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from payorch.domain.act_records import Terms
 from payorch.domain.matching import Policy, Tolerance
 from payorch.domain.money import EXPONENTS
 
@@ -361,3 +362,29 @@ class OperatorSettings(Section):
 
     token_days: int = Field(ge=1, le=3650)
     token_idle_days: int = Field(ge=1, le=3650)
+
+
+class OperationsSettings(Section):
+    """What operators see and do: see `payorch.operations`."""
+
+    page_limit: int = Field(ge=1, le=1000)
+    page_default: int = Field(ge=1, le=1000)
+    plan_expires_seconds: Seconds
+    decision_within_seconds: Seconds
+    review_within_seconds: Seconds
+    acts_at_once: Amount
+    sweep_seconds: Seconds
+    retry_seconds: Seconds
+    tries: Amount
+    keep_plans_seconds: Seconds
+    housekeeping_seconds: Seconds
+    housekeeping_limit: Amount
+    mailbox_capacity: Amount
+
+    def terms(self) -> Terms:
+        """How long plans and proposals hold, as the domain takes it."""
+        return Terms(
+            plan_seconds=self.plan_expires_seconds,
+            decision_seconds=self.decision_within_seconds,
+            review_seconds=self.review_within_seconds,
+        )

@@ -42,6 +42,7 @@ from payorch.sections import (
     HttpSettings,
     InboxSettings,
     JournalSettings,
+    OperationsSettings,
     OperatorSettings,
     PaymentSettings,
     ReconciliationSettings,
@@ -88,6 +89,7 @@ class Settings(Section):
     audit: AuditSettings
     operators: OperatorSettings
     stream: StreamSettings
+    operations: OperationsSettings
     connectors: Annotated[Mapping[str, ConnectorSettings], AfterValidator(MappingProxyType)]
     routing: RoutingSettings
     database_url: SecretStr | None = None

@@ -26,6 +26,7 @@ from payorch.api.health import HealthApi
 from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
+from payorch.api.operations.acts import ActApi, ActSurroundings
 from payorch.api.operations.audit import AuditApi, AuditSurroundings
 from payorch.api.operations.live import LiveSurroundings
 from payorch.api.operations.meta import MetaApi
@@ -40,6 +41,7 @@ from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import ApiSurroundings
 
 __all__ = [
+    "ActSurroundings",
     "ApiSurroundings",
     "DeliverySurroundings",
     "DisputeSurroundings",
@@ -66,6 +68,7 @@ def make_app(
     disputes: DisputeSurroundings,
     reconciliation: ReconciliationSurroundings,
     live: LiveSurroundings,
+    acts: ActSurroundings,
     *,
     operator_payments: OperatorPaymentsSurroundings,
     audit: AuditSurroundings,
@@ -107,6 +110,7 @@ def make_app(
         OperatorPaymentsApi(operator_payments, operators),
         AuditApi(audit, operators),
         *(meta, SnapshotApi(live, operators, meta, clock=around.clock), StreamApi(live, operators, clock=around.clock)),
+        ActApi(acts, operators, http=around.http, clock=around.clock),
     ):
         _add(app, part.routes())
     _put_into(frame, app)

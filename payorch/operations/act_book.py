@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Final, Protocol, TypeAlias, final
 
+from payorch.domain.act_records import ActRecord, By, No, Plan, Refusal, Step
 from payorch.domain.acts import ActName, ActState
-from payorch.domain.approving import ActRecord, By, No, Plan, Refusal, Step
 from payorch.ports import Clock
 from payorch.store import acts
 from payorch.store.entries import Change, entry_of

@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol, final
 import trio
 
 from payorch.domain import approving
+from payorch.domain.act_records import ActRecord, By, Denied, No, Plan, Refusal, Step, Terms
 from payorch.domain.acts import UNFINISHED, ActName, Draft, Nonsense, Wish
-from payorch.domain.approving import ActRecord, By, Denied, No, Plan, Refusal, Step, Terms
 from payorch.operations.act_book import ActBook, Decide
 from payorch.operations.endings import Endings
 from payorch.operations.planner import Planner
@@ -104,6 +104,7 @@ class ActDesk:
 
     async def approve(self, act_id: str, seen: bytes, *, by: By) -> ActRecord:
         """Agrees with what another person asked for, and has it carried out. seen: as of `propose`. Raises Denied."""
+        await self._only_who_decides(act_id, by)
         act = await self._book.store.act(act_id)
         if act is None:
             raise Denied(Refusal(code=No.NOT_FOUND, why="there is no such act"))
@@ -122,6 +123,7 @@ class ActDesk:
 
     async def review(self, act_id: str, *, note: str, by: By) -> ActRecord:
         """Says that one has looked at what another did with the glass broken. Raises Denied."""
+        await self._only_who_decides(act_id, by)
         return await self._say(act_id, lambda one: approving.reviewed(one, by, note=note, at=self._book.now()), by)
 
     # --- asking
@@ -176,6 +178,11 @@ class ActDesk:
             return None if planner is None else await planner.plan(wish)
         except Nonsense:
             return None  # what it was about is not there any more
+
+    async def _only_who_decides(self, act_id: str, by: By) -> None:
+        refusal = approving.may_decide(by)
+        if refusal is not None:
+            raise await self._denied(refusal, by, {"act": act_id})
 
     async def _say(self, act_id: str, decide: Decide, by: By) -> ActRecord:
         step = await self._book.change(act_id, decide, actor=by.person.actor, cause=by.cause)

@@ -11,8 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from payorch.domain import identifiers
+from payorch.domain.act_records import ActRecord, Decision, Halt, Plan, Review
 from payorch.domain.acts import ActName, ActState, Draft, Person, Wish
-from payorch.domain.approving import ActRecord, Decision, Halt, Plan, Review
 from payorch.domain.identifiers import bytes_of
 from payorch.store import tables
 from payorch.store.items import PlansForgotten

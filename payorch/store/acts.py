@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from psycopg.types.numeric import Int8
 
+from payorch.domain.act_records import ActRecord, Plan, Step
 from payorch.domain.acts import OPEN, UNFINISHED, ActName, ActState
-from payorch.domain.approving import ActRecord, Plan, Step
 from payorch.domain.identifiers import uuid_of
 from payorch.store.act_rows import ACT_COLUMNS, PLAN_COLUMNS, act_of, plan_of
 from payorch.store.driver import Connection

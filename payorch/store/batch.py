@@ -14,7 +14,7 @@ from msgspec import Struct
 from psycopg.types.numeric import Int8
 
 from payorch.domain import events
-from payorch.domain.approving import ActRecord, Plan
+from payorch.domain.act_records import ActRecord, Plan
 from payorch.domain.disputes import Dispute
 from payorch.domain.identifiers import bytes_of
 from payorch.domain.payment import AttemptState, Name

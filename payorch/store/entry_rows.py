@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import assert_never
 
-from payorch.domain.approving import ActRecord, Plan
+from payorch.domain.act_records import ActRecord, Plan
 from payorch.domain.identifiers import bytes_of
 from payorch.store import tables
 from payorch.store.act_rows import act_row

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from payorch.domain.approving import ActRecord, Plan
+from payorch.domain.act_records import ActRecord, Plan
 from payorch.domain.disputes import Dispute
 from payorch.domain.events import Event
 from payorch.domain.movements import Movement

@@ -37,6 +37,7 @@ from payorch.store.inbox_reads import StoredNotice
 from payorch.store.items import Answer, Appended, Claim, Result
 from payorch.store.reads import PaymentRow, Recorded, Search, StoredClaim
 from payorch.telemetry import Metrics
+from tests.api.act_world import Acting
 from tests.api.audit_world import Auditing
 from tests.api.live_world import Limits as LiveLimits
 from tests.api.live_world import Live
@@ -235,10 +236,12 @@ class World:
         around = self._surroundings(http_settings(**http), connectors)
         disputes = DisputeSurroundings(find_dispute=self.find_dispute, list_disputes=self.list_disputes)
         self.reconciling = Reconciling(pepper=PEPPER, mint=new_key, new_id=new_id, at=START)
+        self.acting = Acting(clock=self.clock, new_id=new_id)
         self.live = Live(self.reconciling.find_token, limits=live_limits or LiveLimits())
         self.all_payments, self.auditing = AllPayments(self), Auditing()
         self.app = make_app(
             *(around, self._notices(), self.told.surroundings(), disputes, self.reconciling.surroundings(), self.live.surroundings()),
+            self.acting.surroundings(),
             operator_payments=self.all_payments.surroundings(),
             audit=self.auditing.surroundings(),
             http_class=LeanHTTPConnection,

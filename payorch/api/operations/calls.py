@@ -9,6 +9,7 @@ from typing import Final
 
 from payorch.api.calls import Call
 from payorch.api.operations import reconciliation
+from payorch.api.operations.acts_calls import ACT_CALLS
 from payorch.api.operations.audit_calls import AUDIT_CALLS
 from payorch.api.operations.live_calls import LIVE_CALLS
 from payorch.api.operations.payment_calls import PAYMENT_CALLS
@@ -24,6 +25,7 @@ OPERATIONS_CALLS: Final = (
     *PAYMENT_CALLS,
     *AUDIT_CALLS,
     *LIVE_CALLS,
+    *ACT_CALLS,
     Call(
         method="post",
         path="/ops/v1/settlements/{connector}",

@@ -63,7 +63,8 @@ CREATE TABLE acts (
     CONSTRAINT acts_four_eyes CHECK (
         decision IS DISTINCT FROM 'approved' OR lower(btrim(decided_person)) <> lower(btrim(requested_person)) AND decided_by <> requested_by),
     CONSTRAINT acts_second_person CHECK (
-        people = 1 OR break_glass OR state NOT IN ('approved', 'running', 'done', 'failed', 'halted') OR decision = 'approved'),
+        people = 1 OR break_glass OR state NOT IN ('approved', 'running', 'done', 'failed', 'halted')
+        OR decision IS NOT DISTINCT FROM 'approved'),  -- not `=`: a check that comes to NULL lets everything pass
     CONSTRAINT acts_decided_whole CHECK ((decision IS NULL) = (decided_person IS NULL) AND (decision IS NULL) = (decided_by IS NULL)),
     -- What one person did alone with the glass broken, another looks at afterwards.
     CONSTRAINT acts_reviewed CHECK (reviewed_person IS NULL AND reviewed_by IS NULL
