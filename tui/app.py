@@ -16,6 +16,7 @@ from textual import events
 from textual.app import App
 from textual.binding import BindingType
 from textual.screen import ModalScreen, Screen
+from textual.worker import WorkerFailed
 
 from tui import export, keys, paint, places, store
 from tui.acting import Acting
@@ -71,7 +72,9 @@ class Console(App[None]):
         ascii_only: bool = False,
         folder: Path | None = None,
         at: Place | None = None,
+        ticking: bool = True,
     ) -> None:
+        """folder: where exports go. at: the first place. ticking: False where somebody else calls `turn` (tests, pictures)."""
         paint.Glyphs.ascii = ascii_only
         super().__init__()
         self.set_class(ascii_only, "-ascii")
@@ -88,6 +91,7 @@ class Console(App[None]):
         self.history: Final = History()
         self.started_at: Final = at or Place("overview")
         self.crashed: BaseException | None = None
+        self._ticking: Final = ticking
         self._waiting: list[Message] = []
         self._heard_at: float | None = None
         self._lost_at: float = 0.0
@@ -140,7 +144,8 @@ class Console(App[None]):
 
     def on_mount(self) -> None:
         self.run_worker(self.source.run(self.hear), group="link", exit_on_error=True)
-        self.set_interval(TURN_SECONDS, self.turn)
+        if self._ticking:
+            self.set_interval(TURN_SECONDS, self.turn)
         self.open(self.started_at)
 
     def hear(self, message: Message) -> None:
@@ -378,7 +383,7 @@ class Console(App[None]):
 
     def _handle_exception(self, error: Exception) -> None:
         """A crash: a redacted report is written, the terminal is restored, and the path is printed by `tui.start`."""
-        self.crashed = self.crashed or error
+        self.crashed = self.crashed or (error.error if isinstance(error, WorkerFailed) else error)
         super()._handle_exception(error)
 
     def _fatal_error(self) -> None:
