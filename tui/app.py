@@ -76,6 +76,8 @@ class Console(App[None]):
     ) -> None:
         """folder: where exports go. at: the first place. ticking: False where somebody else calls `turn` (tests, pictures)."""
         paint.Glyphs.ascii = ascii_only
+        self.started_at: Final = at or Place("overview")
+        self.DEFAULT_MODE = places.root(self.started_at)  # type: ignore[misc]  # the first screen is the only one that is built
         super().__init__()
         self.set_class(ascii_only, "-ascii")
         for one in THEMES.values():
@@ -89,7 +91,6 @@ class Console(App[None]):
         self.acting: Final = Acting(self)
         self.commands: Final[list[str]] = []
         self.history: Final = History()
-        self.started_at: Final = at or Place("overview")
         self.crashed: BaseException | None = None
         self._ticking: Final = ticking
         self._waiting: list[Message] = []
@@ -218,7 +219,7 @@ class Console(App[None]):
         self.act(self._go(place))
 
     async def _go(self, place: Place) -> None:
-        root = places.DETAILS.get(place.screen, place.screen)
+        root = places.root(place)
         if self.current_mode != root:
             await self.switch_mode(root)
         if place.screen == root:
