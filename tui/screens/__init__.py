@@ -1,0 +1,33 @@
+"""The screens by their names: which class shows which place. A new screen is one entry here.
+
+Not here: how one gets there (`tui.app`), and what a place is (`tui.places`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tui.screens.audit import AuditView
+from tui.screens.base import View
+from tui.screens.details import DetailView
+from tui.screens.lists import ApprovalsView, ConnectorsView, DeadLettersView, PaymentsView, ReconciliationView
+from tui.screens.overview import OverviewView
+
+SCREENS: Final[dict[str, type[View]]] = {
+    "overview": OverviewView,
+    "payments": PaymentsView,
+    "connectors": ConnectorsView,
+    "dead_letters": DeadLettersView,
+    "reconciliation": ReconciliationView,
+    "approvals": ApprovalsView,
+    "audit": AuditView,
+    "payment": DetailView,
+    "connector": DetailView,
+    "dead_letter": DetailView,
+    "dead_letter_group": DetailView,
+    "day": DetailView,
+    "action": DetailView,
+    "record": DetailView,
+    "routing": DetailView,
+}
+"""Total over `places.ROOTS` and `places.DETAILS`; a test says so."""

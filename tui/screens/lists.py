@@ -1,0 +1,165 @@
+"""The modes as plain lists of real data: each is replaced by a screen of its own, one by one.
+
+Not here: anything that only one subject needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+from textual.app import ComposeResult
+
+from tui import paint
+from tui.acts import Subject
+from tui.places import Place
+from tui.screens.base import View
+from tui.store import Dirty
+from tui.widgets.vlist import Column, VList
+
+PAYMENT_COLUMNS: Final = (
+    Column("id", "payment", 20, lambda row: paint.line((paint.middle(row.get("id"), 20), "accent"))),
+    Column("state", "state", 20, lambda row: paint.state(row.get("state"))),
+    Column("amount", "amount", 18, lambda row: paint.line(paint.money(row.get("amount"), row.get("currency"))), align="right"),
+    Column("connector", "connector", 10, lambda row: paint.line(row.get("connector") or paint.glyph("none")), least=64),
+    Column("merchant", "merchant", 14, lambda row: paint.line(row.get("merchant") or ""), least=100),
+    Column("reference", "reference", 12, lambda row: paint.line((row.get("reference") or "", "dim")), grow=True),
+    Column("created_at", "created UTC", 12, lambda row: paint.line((paint.moment(row.get("created_at")), "dim")), least=80),
+)
+CONNECTOR_COLUMNS: Final = (
+    Column("name", "connector", 14, lambda row: paint.line((row.get("name"), "strong"))),
+    Column("state", "breaker", 16, lambda row: paint.state(row.get("state"))),
+    Column("ok", "ok%", 6, lambda row: paint.line(paint.percent(row.get("ok_percent"))), align="right"),
+    Column("p50", "p50", 6, lambda row: paint.line(paint.count((row.get("latency") or {}).get("p50_ms"))), align="right"),
+    Column("p99", "p99", 7, lambda row: paint.line(paint.count((row.get("latency") or {}).get("p99_ms"))), align="right"),
+    Column("unknown", "unknown", 8, lambda row: paint.line((paint.count(row.get("unknown")), "unknown")), align="right", least=80),
+    Column("dlq", "dlq", 6, lambda row: paint.line(paint.count(row.get("dead_letters"))), align="right", least=80),
+    Column("share", "share", 16, lambda row: paint.bar(row.get("share_percent"), 10), grow=True, least=64),
+)
+GROUP_COLUMNS: Final = (
+    Column("fingerprint", "fingerprint", 20, lambda row: paint.line((row.get("fingerprint"), "strong")), grow=True),
+    Column("kind", "kind", 12, lambda row: paint.line(row.get("kind") or "")),
+    Column("open", "open", 7, lambda row: paint.line((paint.count(row.get("open")), "bad")), align="right"),
+)
+DAY_COLUMNS: Final = (
+    Column("day", "day", 12, lambda row: paint.line((row.get("day") or row.get("date") or "", "strong"))),
+    Column("connector", "connector", 12, lambda row: paint.line(row.get("connector") or "")),
+    Column("currency", "currency", 8, lambda row: paint.line(row.get("currency") or "")),
+    Column("state", "state", 16, lambda row: paint.state(row.get("state") or row.get("status"))),
+)
+ACTION_COLUMNS: Final = (
+    Column("id", "action", 16, lambda row: paint.line((paint.middle(row.get("id"), 16), "accent"))),
+    Column("verb", "what", 24, lambda row: paint.line((row.get("verb") or row.get("action"), "strong"))),
+    Column("subject", "subject", 20, lambda row: paint.line(paint.middle(row.get("subject"), 20)), grow=True),
+    Column("state", "state", 14, lambda row: paint.state(row.get("state"))),
+    Column("who", "asked by", 14, lambda row: paint.line((row.get("requested_by") or {}).get("name") or ""), least=80),
+)
+
+
+class PaymentsView(View):
+    """Payments of all merchants."""
+
+    FIELDS: ClassVar[tuple[str, ...]] = (
+        "state",
+        "status",
+        "connector",
+        "merchant",
+        "reference",
+        "psp_reference",
+        "currency",
+        "held",
+        "problem",
+        "q",
+    )
+    WATCHES: ClassVar[tuple[str, ...]] = ()
+
+    def body(self) -> ComposeResult:
+        yield VList(PAYMENT_COLUMNS, key=lambda row: str(row.get("id")), problem=_unclear, empty=_nothing("payments"), id="rows")
+
+    async def load(self) -> None:
+        await self.rows_of("#rows", "payments", self.filter.query(self.FIELDS))
+
+    def repaint(self, dirty: Dirty) -> None:
+        """What changed of the rows that are shown is shown; new rows come with `r`."""
+        rows = self.query_one("#rows", VList)
+        changed = {}
+        for row in rows.rows:
+            event = self.console.state.last_about(str(row.get("id"))) if f"payment:{row.get('id')}" in dirty else None
+            if event is not None and isinstance(event.get("payment"), dict):
+                changed[str(row.get("id"))] = {**row, "state": event["payment"].get("state"), "held": event["payment"].get("held")}
+        rows.patch(changed)
+
+    def opened(self, row: Mapping[str, Any]) -> None:
+        self.console.open(Place("payment", str(row.get("id"))))
+
+    def subject(self) -> Subject | None:
+        row = self.current()
+        return None if row is None else Subject(id=str(row["id"]), kind="payment", title=str(row["id"]))
+
+
+class ConnectorsView(View):
+    """Connectors side by side, as the stream tells them."""
+
+    def body(self) -> ComposeResult:
+        yield VList(CONNECTOR_COLUMNS, key=lambda row: str(row.get("name")), empty=_nothing("connectors"), id="rows")
+
+    def repaint(self, dirty: Dirty) -> None:
+        self.query_one("#rows", VList).show(list(self.console.state.connectors.values()))
+
+    def opened(self, row: Mapping[str, Any]) -> None:
+        self.console.open(Place("connector", str(row.get("name"))))
+
+    def subject(self) -> Subject | None:
+        row = self.current()
+        return None if row is None else Subject(id=str(row["name"]), kind="connector", title=str(row["name"]))
+
+
+class DeadLettersView(View):
+    """Dead letters by fingerprint."""
+
+    WATCHES: ClassVar[tuple[str, ...]] = ("dead_letter:",)
+
+    def body(self) -> ComposeResult:
+        yield VList(GROUP_COLUMNS, key=lambda row: str(row.get("fingerprint")), empty=_nothing("dead letters"), id="rows")
+
+    async def load(self) -> None:
+        await self.rows_of("#rows", "dead-letters", {"group": "fingerprint"})
+
+
+class ReconciliationView(View):
+    """Days of settlement."""
+
+    WATCHES: ClassVar[tuple[str, ...]] = ("reconciliation:",)
+
+    def body(self) -> ComposeResult:
+        yield VList(DAY_COLUMNS, key=_day, empty=_nothing("days"), id="rows")
+
+    async def load(self) -> None:
+        await self.rows_of("#rows", "reconciliation/days")
+
+
+class ApprovalsView(View):
+    """What waits for a second person."""
+
+    WATCHES: ClassVar[tuple[str, ...]] = ("action:",)
+
+    def body(self) -> ComposeResult:
+        yield VList(ACTION_COLUMNS, key=lambda row: str(row.get("id")), empty=_nothing("open actions"), id="rows")
+
+    async def load(self) -> None:
+        await self.rows_of("#rows", "actions", {"open": "true"})
+
+    def opened(self, row: Mapping[str, Any]) -> None:
+        self.console.act(self.console.acting.approve(str(row.get("id"))))
+
+
+def _day(row: Mapping[str, Any]) -> str:
+    return "/".join(str(row.get(name)) for name in ("day", "date", "connector", "currency"))
+
+
+def _unclear(row: Mapping[str, Any]) -> bool:
+    return bool(row.get("held")) or paint.state_tone(row.get("state")) in ("unknown", "bad")
+
+
+def _nothing(what: str) -> paint.Line:
+    return paint.line((f"No {what} match. esc clears the filter, r asks again.", "dim"))
