@@ -7,12 +7,15 @@ Not here: what is in them (`answers_payments`, `answers_rest`).
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, Final
 
 from tests.tui import answers_rest as rest
 from tests.tui.answers_basics import CONNECTORS, View, page
 from tests.tui.answers_payments import payments, routings, row, timelines
+from tui.messages import Happened, Page, Snapshot
+from tui.recording import written as written_line
 
 FOLDER: Final = Path(__file__).parent / "fixtures"
 ROOT: Final = "/ops/v1"
@@ -89,7 +92,29 @@ def payment_id(name: str) -> str:
     return found
 
 
+def pages() -> dict[tuple[str, str], Any]:
+    """All of it as the pages of a `FakeSource`: path and query without limit and cursor."""
+    found: dict[tuple[str, str], Any] = {}
+    for call in made():
+        path, _, query = call.removeprefix("/").partition("?")
+        found[path, query] = answer(ROOT + call)
+    return found
+
+
+def recording() -> str:
+    """All of it as a recording: `python -m tests.tui.answers FILE`, and the console with `--replay FILE` shows it without a server."""
+    lines = [written_line(0.0, Snapshot(data=rest.snapshot()))]
+    for (path, query), what in pages().items():
+        exact = {"limit": "200", **dict(pair.split("=") for pair in query.split("&") if pair)}
+        lines += [written_line(0.0, Page(path=path, query=one, status=200, data=what)) for one in ([exact] if query else [exact, {}])]
+    lines += [written_line(1.0 + number * 0.5, Happened(event=event)) for number, event in enumerate(stream())]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
+    if len(sys.argv) > 1:
+        Path(sys.argv[1]).write_text(recording())
+        return
     FOLDER.mkdir(exist_ok=True)
     for old in FOLDER.glob("*.json*"):
         old.unlink()

@@ -80,12 +80,12 @@ def _balances(postings: list[Data]) -> list[Row]:
 
 RECON_COLUMNS: Final = (
     Column(name="day", cells=10),
-    Column(name="report", cells=14),
+    Column(name="report", cells=14, wide=True),
     Column(name="line", cells=6, align="right"),
-    Column(name="kind", cells=18),
+    Column(name="kind"),
     Column(name="state", cells=12),
     Column(name="gross", cells=16, align="right"),
-    Column(name="fee", cells=13, align="right"),
+    Column(name="fee", cells=13, align="right", wide=True),
     Column(name="net", cells=16, align="right"),
 )
 

@@ -13,6 +13,7 @@ Not here: what is below it (`payment_timeline`, `payment_parts`).
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -21,18 +22,37 @@ from tui.paint import Line, Piece, Tone
 from tui.views.table import Data, member, rows_of, said, table_of, whole, words_of, wrapped
 
 LABEL: Final = 7
-MOST_WHY: Final = 4
-"""Lines of explanation in the head. The whole of it is among the payment's data; a head that grows hides what happened."""
-MOST_MONEY: Final = 3
 NARROW: Final = 100
 _GROUPS: Final = re.compile(r"(?<=\d) (?=\d{3}(?!\d))")
 OPINIONS: Final = (("ours", "ours"), ("ledger", "ledger"), ("psp", "psp"), ("settlement", "settlement"))
 
 
-def head(payment: Data, now: datetime, cells: int) -> tuple[Line, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How many lines each part may take at most."""
+
+    title: int = 2
+    money: int = 3
+    route: int = 2
+    upcoming: int = 2
+    why: int = 4
+
+
+ROOMY: Final = Room()
+LOW: Final = Room(route=1, upcoming=1, why=3, money=2)
+LOWEST: Final = Room(route=1, upcoming=1, why=1, money=3)
+
+
+def room(rows: int) -> Room:
+    """What a terminal of so many rows has room for: what happened needs some of it, and no amount is left out."""
+    return ROOMY if rows >= 30 else LOW if rows >= 20 else LOWEST
+
+
+def head(payment: Data, now: datetime, cells: int, within: Room = ROOMY) -> tuple[Line, ...]:
     """All of it, in lines of so many cells."""
-    lines = [*wrapped(title(payment, cells), cells, 2), *held(payment, cells), *money(payment, cells), *route(payment, cells)]
-    return (*lines, *upcoming(payment, now, cells), *why(payment, cells))
+    lines = [*wrapped(title(payment, cells), cells, within.title), *held(payment, cells)]
+    lines += [*money(payment, cells, within.money), *route(payment, cells, within.route)]
+    return (*lines, *upcoming(payment, now, cells, within.upcoming), *why(payment, cells, within.why))
 
 
 def title(payment: Data, cells: int) -> Line:
@@ -79,7 +99,7 @@ def held(payment: Data, cells: int) -> list[Line]:
 # --- money -------------------------------------------------------------------------------------------------------------------------------
 
 
-def money(payment: Data, cells: int) -> list[Line]:
+def money(payment: Data, cells: int, most: int) -> list[Line]:
     """The four opinions; what they disagree about stands before them."""
     opinions = table_of(payment, "money")
     agree = opinions.get("agree")
@@ -97,8 +117,9 @@ def money(payment: Data, cells: int) -> list[Line]:
         verdict = paint.line((f"{paint.glyph('check')} agree", "good"))
     elif agree is None and opinions:
         verdict = paint.line((f"{paint.glyph('unknown')} not comparable yet", "unknown"))
-    sentence = paint.join([*parts, verdict], f" {paint.glyph('dim')} ")
-    return [*lines, *_labelled("money", sentence, cells, MOST_MONEY)]
+    # The verdict first: where there is no room for all of it, what is cut is what the least depends on.
+    sentence = paint.join([verdict, *parts], f" {paint.glyph('dim')} ")
+    return [*lines, *_labelled("money", sentence, cells, most)]
 
 
 def _opinion(label: str, opinion: object) -> Line:
@@ -126,7 +147,7 @@ def opinions(payment: Data) -> tuple[Line, ...]:
 # --- where it went and goes --------------------------------------------------------------------------------------------------------------
 
 
-def route(payment: Data, cells: int) -> list[Line]:
+def route(payment: Data, cells: int, most: int) -> list[Line]:
     """The connectors that were tried, in order, and how it stands with settlement."""
     names = words_of(payment, "route")
     arrow = f" {paint.glyph('arrow')} "
@@ -142,10 +163,10 @@ def route(payment: Data, cells: int) -> list[Line]:
         others.append(paint.line((f"{paint.glyph('bad')} {len(disputes)} dispute", "bad"), " ", status))
     if payment.get("retry_of"):
         others.append(paint.line(("retry of ", "dim"), Piece(paint.middle(payment["retry_of"], 20), "accent")))
-    return _labelled("route", paint.join(others, "   "), cells, 2)
+    return _labelled("route", paint.join(others, "   "), cells, most)
 
 
-def upcoming(payment: Data, now: datetime, cells: int) -> list[Line]:
+def upcoming(payment: Data, now: datetime, cells: int, most: int) -> list[Line]:
     """The next automatic step and when, when it gives up, and what comes then."""
     step = table_of(payment, "next")
     if not step:
@@ -155,7 +176,7 @@ def upcoming(payment: Data, now: datetime, cells: int) -> list[Line]:
         words.append(paint.line(("gives up ", "dim"), paint.moment(step["gives_up_at"])[:8] + "Z", *_countdown(step["gives_up_at"], now)))
     if step.get("then"):
         words.append(paint.line(("then ", "dim"), Piece(said(step, "then"), longest=80)))
-    return _labelled("next", paint.join(words, "; "), cells, 2)
+    return _labelled("next", paint.join(words, "; "), cells, most)
 
 
 def _countdown(at: object, now: datetime) -> Line:
@@ -173,7 +194,7 @@ def _clock(seconds: float) -> str:
     return f"00:{int(seconds):02d}" if seconds < 60 else paint.span(seconds)
 
 
-def why(payment: Data, cells: int) -> list[Line]:
+def why(payment: Data, cells: int, most: int) -> list[Line]:
     """Why it stands as it does, and how many more like it there are."""
     reason = table_of(payment, "why")
     lines: list[Line] = []
@@ -184,13 +205,13 @@ def why(payment: Data, cells: int) -> list[Line]:
             " ",
             Piece(said(reason, "text"), longest=800),
         )
-        lines += wrapped(text, cells, MOST_WHY)
+        lines += wrapped(text, cells, most)
     alike = table_of(payment, "like_it")
     if number := whole(alike, "count"):
         more = paint.line(
             (f"{number} like it", "warn"),
             f" in {said(alike, 'window_minutes')} min, {paint.amounts(alike.get('amount'))}  ",
-            ("g", "key"),
+            ("c", "key"),
             (" shows them", "dim"),
         )
         lines += wrapped(more, cells, 1)

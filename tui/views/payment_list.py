@@ -20,8 +20,8 @@ from typing import Any, Final
 from payorch.domain.money import EXPONENTS
 from tui import paint
 from tui.filters import Filter, Term, Unclear, parse
-from tui.paint import Line, Piece
-from tui.views.table import Data, said
+from tui.paint import Line, Piece, Tone
+from tui.views.table import Data, said, whole
 
 NAMES: Final[Mapping[str, str]] = {
     **{name: name for name in ("state", "status", "connector", "merchant", "reference", "psp_reference", "currency", "held", "problem")},
@@ -161,10 +161,35 @@ def patched(row: Data, event: Data) -> dict[str, Any] | None:
     return {**row, **new}
 
 
-def state(row: Data) -> Line:
-    """The state, and that it is held."""
-    shown = paint.state(row.get("state"))
-    return (*shown, Piece(f" {paint.glyph('warn')} held", "warn")) if row.get("held") is True else shown
+def held(row: Data) -> Line:
+    """That nothing happens to it by itself."""
+    return paint.line((f"{paint.glyph('warn')}held", "warn")) if row.get("held") is True else paint.EMPTY
+
+
+def words(row: Data, name: str, tone: Tone = "") -> Line:
+    """A member of free text."""
+    return (Piece(said(row, name), tone, 200),)
+
+
+def amount(row: Data) -> Line:
+    """How much it is about."""
+    return paint.line(paint.money(whole(row, "amount"), said(row, "currency")))
+
+
+def amount_rank(row: Data) -> tuple[str, int]:
+    """The order by amount: within each currency, because nothing can be said of two."""
+    return said(row, "currency"), whole(row, "amount") or 0
+
+
+def created(row: Data) -> Line:
+    """When it was created, with the day where that is not today's clock alone: 10-16 14:21."""
+    at = paint.instant(row.get("created_at"))
+    return paint.line((paint.glyph("none") if at is None else f"{at.astimezone(UTC):%m-%d %H:%M}", "dim"))
+
+
+def updated(row: Data) -> Line:
+    """When it changed last, to the second."""
+    return paint.line((paint.moment(row.get("updated_at"))[:8], "dim"))
 
 
 def moved(row: Data) -> Line:

@@ -31,7 +31,7 @@ COLUMNS: Final = (
     Column(name="time UTC", cells=12),
     Column(name="source", cells=10),
     Column(name="event"),
-    Column(name="Δ / latency", cells=11, align="right"),
+    Column(name="+ / latency", cells=11, align="right"),
 )
 SIGNS: Final = {
     "api": "arrow",
@@ -153,12 +153,11 @@ def detail(payment: Data, event: Data) -> tuple[Line, ...]:
             ),
         ),
         *fields(event, (("sequence", "sequence"), ("position", "position"))),
-        *raw("evidence", event.get("evidence")),
-        *raw("details", event.get("details")),
     ]
     for number, attempt in enumerate(rows_of(payment, "attempts"), start=1):
         if attempt.get("id") == event.get("attempt_id"):
             lines += [paint.EMPTY, *attempt_detail(number, attempt)]
+    lines += [*raw("evidence", event.get("evidence")), *raw("details", event.get("details"))]
     return tuple(lines)
 
 

@@ -20,6 +20,8 @@ Data = Mapping[str, Any]
 DETAIL_LINES: Final = 400
 """Of one raw body in the pane beside the table. Whoever needs more exports it."""
 LABEL_CELLS: Final = 12
+GROWING_CELLS: Final = 24
+"""Of the column that takes what the others leave, at least: a sentence can be recognised in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,6 @@ class Column:
     cells: int = 0
     align: Literal["left", "right"] = "left"
     wide: bool = False
-    sort: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,11 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     empty: Line
+
+
+def comfortable(columns: Iterable[Column]) -> int:
+    """Cells that a table with these columns needs to be read: its wide ones may be missing, and the growing one has some room."""
+    return sum((one.cells or GROWING_CELLS) + 1 for one in columns if not one.wide)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------------------------------
@@ -157,6 +163,18 @@ def wrapped(pieces: Line, cells: int, most: int) -> list[Line]:
         return merged
     last = (*merged[most - 1], Piece(f" {paint.glyph('ellipsis')}", "dim"))
     return [*merged[: most - 1], paint.fit(last, cells)]
+
+
+def hung(lines: Iterable[Line], cells: int, most: int = 40) -> list[Line]:
+    """Lines of a pane in lines of at most so many cells; what follows a label hangs below itself, not below the label."""
+    found: list[Line] = []
+    for one in lines:
+        if one and one[0].tone == "dim" and one[0].cells == LABEL_CELLS and len(one) > 1 and cells > 2 * LABEL_CELLS:
+            value = wrapped(one[1:], cells - LABEL_CELLS, most) or [paint.EMPTY]
+            found += [(one[0] if not place else Piece(" " * LABEL_CELLS), *part) for place, part in enumerate(value)]
+        else:
+            found += wrapped(one, max(4, cells), most) or [paint.EMPTY]
+    return found
 
 
 def _words(text: str, cells: int) -> Iterable[str]:

@@ -7,6 +7,8 @@ rows come and go. Pages come on demand through an async callback. The counts are
     vlist.show(rows)                  # all rows at once, or
     await vlist.feed(fetch)           # `fetch(cursor) -> Part`, asked again while one scrolls down
 
+`across` gives a row that is one line over all columns (a heading, a remark), or None.
+
 It posts `VList.Opened` (enter, double click), `VList.Moved` and `VList.Failed` (a page that could not be had).
 
 Not here: filters that the server understands (the screen asks with them), and text (`tui.paint`).
@@ -132,6 +134,7 @@ class VList(ScrollView, can_focus=True):
         *,
         key: Callable[[Row], str],
         problem: Callable[[Row], bool] | None = None,
+        across: Callable[[Row], Line | None] | None = None,
         empty: Line = paint.EMPTY,
         header: bool = True,
         id: str | None = None,
@@ -147,6 +150,7 @@ class VList(ScrollView, can_focus=True):
         self.wide = False
         self._key: Final = key
         self._problem: Final = problem
+        self._across: Final = across
         self._head: Final = 1 if header else 0
         self._all: list[Row] = []
         self._rows: list[Row] = []
@@ -301,6 +305,9 @@ class VList(ScrollView, can_focus=True):
         return tuple(cells)
 
     def _cells(self, row: Row) -> Line:
+        across = self._across(row) if self._across is not None else None
+        if across is not None:
+            return paint.fit(across, max(1, self._total_width()))
         cells: list[paint.Piece] = []
         for column, room in self.layout_columns():
             cells.extend(paint.fit(column.draw(row), room, column.align))
