@@ -16,7 +16,7 @@ from tui.acts import Offer, Parameter, Subject, offers, value_of, why_no_writes
 from tui.api import Answer, Problem
 from tui.problems import told
 from tui.widgets.modal import Choice, Question, Reading
-from tui.widgets.plan_modal import PlanDialog, plan_lines
+from tui.widgets.plan_modal import Glass, PlanDialog, plan_lines
 from tui.widgets.vlist import Column
 
 if TYPE_CHECKING:
@@ -58,20 +58,23 @@ class Acting:
         if offer is not None:
             await self.propose(offer, dict(subject.parameters))
 
-    async def propose(self, offer: Offer, parameters: dict[str, Any], *, break_glass: bool = False) -> None:
-        """Parameters, plan, reason, act."""
-        console = self._console
+    async def propose(self, offer: Offer, parameters: dict[str, Any]) -> None:
+        """What else the action takes, then its plan."""
         for parameter in offer.parameters:
             value = await self._ask(offer, parameter)
             if value is None and parameter.required:
                 return
             if value:
                 parameters[parameter.name] = value_of(parameter.name, value)
-        wish = {"action": offer.action, "subject": offer.subject, "parameters": parameters, "break_glass": break_glass}
+        await self._plan({"action": offer.action, "subject": offer.subject, "parameters": parameters, "break_glass": False}, offer.verb)
+
+    async def _plan(self, wish: dict[str, Any], verb_wanted: str) -> None:
+        """The dry run, its dialog, and the act."""
+        console = self._console
         try:
             plan = (await console.source.post("plans", wish)).data
         except Problem as problem:
-            await console.push_screen_wait(Reading(paint.line((f" {offer.verb}: no plan ", "bad")), told("the plan", problem)))
+            await console.push_screen_wait(Reading(paint.line((f" {verb_wanted}: no plan ", "bad")), told("the plan", problem)))
             return
         key = f"console-{secrets.token_hex(12)}"
 
@@ -79,7 +82,11 @@ class Acting:
             return await console.source.post("actions", {"plan": plan["id"], "reason": reason}, key=key, match=plan.get("hash"))
 
         verb = "Send proposal" if plan.get("people") == 2 else "Do it"
-        self._say(await console.push_screen_wait(PlanDialog(plan, send=send, why_not=self._why_not, clock=console.clock, verb=verb)))
+        answer = await console.push_screen_wait(PlanDialog(plan, send=send, why_not=self._why_not, clock=console.clock, verb=verb))
+        if isinstance(answer, Glass):
+            await self._plan({**wish, "break_glass": True}, verb_wanted)
+        else:
+            self._say(answer)
 
     async def _ask(self, offer: Offer, parameter: Parameter) -> str | None:
         heading = paint.line((f" {offer.verb}: {parameter.name} ", "warn"))
@@ -146,8 +153,8 @@ class Acting:
     def _why_not(self) -> str | None:
         return why_no_writes(self._console.gate())
 
-    def _say(self, answer: Answer | None) -> None:
-        if answer is None:
+    def _say(self, answer: Answer | Glass | None) -> None:
+        if not isinstance(answer, Answer):
             return
         state = answer.data.get("state")
         said = f"{answer.data.get('id')} {answer.data.get('verb') or ''}: {state}" + ("  (had been sent before)" if answer.replayed else "")

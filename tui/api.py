@@ -152,7 +152,7 @@ class Api:
             self._note(sent, status, request_id, began)
         if status >= 400:
             raise Problem(status, data, request_id)
-        return status, data, dict(response.headers)
+        return status, data, response.headers
 
     def _note(self, sent: Mapping[str, Any], status: int, request_id: str | None, began: float) -> None:
         milliseconds = round((self._clock.monotonic() - began) * 1000)

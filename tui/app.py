@@ -7,7 +7,6 @@ Not here: text (`tui.paint`), keys (`tui.keys`), writing (`tui.acting`), and sta
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -57,8 +56,8 @@ class Console(App[None]):
     TITLE = "payorch console"
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings("everywhere")
     COMMANDS = {PlacesProvider}  # noqa: RUF012 - Textual's own
-    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (64, "-narrow"), (100, "-two"), (140, "-three")]
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (64, "-narrow"), (100, "-two"), (140, "-three")]  # noqa: RUF012 - as Textual declares it
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-tall")]  # noqa: RUF012 - as Textual declares it
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {name: partial(_root, name) for name in places.ROOTS}
     DEFAULT_MODE = "overview"
 
@@ -75,6 +74,7 @@ class Console(App[None]):
     ) -> None:
         paint.Glyphs.ascii = ascii_only
         super().__init__()
+        self.set_class(ascii_only, "-ascii")
         for one in THEMES.values():
             self.register_theme(one)
         self.theme = THEMES[theme].name
@@ -95,6 +95,9 @@ class Console(App[None]):
         self._armed_for = ""
         self._input_at = clock.monotonic()
         self._turns = 0
+        self._reported: dict[str, str] = {}
+        self.next_source: Path | None = None
+        self.changes_source = False
 
     # --- what screens ask -------------------------------------------------------------------------------------------------------------
 
@@ -146,6 +149,8 @@ class Console(App[None]):
             self._lost_at = self.clock.monotonic()
         if not isinstance(message, Link) or message.state == "live":
             self._heard_at = self.clock.monotonic()
+        if isinstance(message, Link) and message.state == "live" and self.state.link.state != "connecting":
+            self.refresh_view()
         self._waiting.append(message)
         if len(self._waiting) > WAITING_MOST:
             del self._waiting[: WAITING_MOST // 2]
@@ -230,13 +235,24 @@ class Console(App[None]):
         if word in ("q", "quit"):
             paint.toast(self, paint.line("ctrl+q quits, and nothing else does"))
             return
-        if word == "replay":
-            paint.toast(self, paint.line(f"start another: payorch console --replay {rest or 'FILE'}"))
+        if word == "theme":
+            self.theme = THEMES.get(rest, THEMES["dark"]).name
+            return
+        if word in ("replay", "live"):
+            self._other_source(Path(rest).expanduser() if rest else None)
             return
         try:
             self.open(places.place(text))
         except NoSuchPlace as nowhere:
             paint.toast(self, paint.line(str(nowhere)), "warn")
+
+    def _other_source(self, path: Path | None) -> None:
+        """Ends this console for one on another source (`tui.start` begins it): nothing of one is ever shown beside the other."""
+        if path is not None and not path.is_file():
+            paint.toast(self, paint.line(f"there is no recording {path}"), "warn")
+            return
+        self.next_source, self.changes_source = path, True
+        self.exit()
 
     def act(self, work: Coroutine[Any, Any, Any]) -> None:
         """Something that may take a while, or open dialogs."""
@@ -349,6 +365,17 @@ class Console(App[None]):
     async def action_quit(self) -> None:
         self.exit()
 
+    def report(self, error: BaseException) -> str:
+        """Writes a redacted report of an error of ours, once for each kind; gives where it is."""
+        kind = f"{type(error).__name__}: {error}"
+        if kind not in self._reported:
+            try:
+                path = export.crash_report(self.folder, error, self.clock.now(), {"source": self.source.name})
+            except OSError as problem:
+                path = Path(f"could not be written ({type(problem).__name__})")
+            self._reported[kind] = str(path)
+        return self._reported[kind]
+
     def _handle_exception(self, error: Exception) -> None:
         """A crash: a redacted report is written, the terminal is restored, and the path is printed by `tui.start`."""
         self.crashed = self.crashed or error
@@ -357,10 +384,6 @@ class Console(App[None]):
     def _fatal_error(self) -> None:
         """Textual would print the traceback with the values of variables: ours is in the report."""
         self._close_messages_no_wait()
-
-    async def stopped(self) -> None:
-        """For those who wait in tests: one turn of the loop."""
-        await asyncio.sleep(0)
 
 
 _NOT_IN_DIALOGS: Final = frozenset(

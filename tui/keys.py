@@ -7,11 +7,18 @@ Not here: what an action does (the class that has it), and whether it may now be
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal, Protocol
 
 from textual.binding import Binding, BindingType
+
+
+class HasKeys(Protocol):
+    """A screen, as far as this table goes."""
+
+    OWN_KEYS: ClassVar[tuple[Key, ...]]
+
 
 Where = Literal["everywhere", "view", "list", "plan", "pane"]
 
@@ -70,6 +77,8 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(keys="r", shown="r", action="refresh", about="ask again; reconnect now", where="everywhere"),
     Key(keys="left_square_bracket", shown="[", action="back", about="back in the history of places", where="everywhere"),
     Key(keys="right_square_bracket", shown="]", action="forward", about="forward in the history of places", where="everywhere"),
+    Key(keys="tab", shown="tab", action="app.focus_next", about="next pane", where="everywhere"),
+    Key(keys="shift+tab", shown="shift+tab", action="app.focus_previous", about="pane before", where="everywhere"),
     Key(keys="ctrl+q", shown="ctrl+q", action="quit", about="quit; nothing else does", where="everywhere", priority=True),
     Key(
         keys="slash",
@@ -106,6 +115,13 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(keys="right", shown="→", action="scroll_right", about="to the right in a wide list", where="list"),
     Key(keys="escape", shown="esc", action="cancel", about="close without doing anything", where="plan"),
     Key(keys="ctrl+s", shown="ctrl+s", action="send", about="send what is on the dialog; enter never does", where="plan"),
+    Key(
+        keys="ctrl+g",
+        shown="ctrl+g",
+        action="glass",
+        about="break the glass: alone, reviewed within a day",
+        where="plan",
+    ),
 )
 
 TITLES: Final[dict[Where, str]] = {
@@ -143,6 +159,11 @@ def of(where: Where) -> list[Key]:
     return [key for key in KEYS if key.where == where]
 
 
+def own_keys(screens: Mapping[str, type[HasKeys]]) -> list[tuple[str, tuple[Key, ...]]]:
+    """The keys that only one screen has, by its name."""
+    return [(name.replace("_", " "), screen.OWN_KEYS) for name, screen in screens.items() if screen.OWN_KEYS]
+
+
 def document(own: Iterable[tuple[str, Iterable[Key]]] = ()) -> str:
     """docs/keys.md."""
     text = ["# Keys of the console", "", "Made from `tui/keys.py` by `python -m tui.keys`; a test fails where this file is older.", ""]
@@ -155,3 +176,11 @@ def document(own: Iterable[tuple[str, Iterable[Key]]] = ()) -> str:
         "Mouse: a click moves the cursor, a double click opens, a header sorts, the wheel scrolls; with shift the terminal selects text."
     )
     return "\n".join(text) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    from tui.screens import SCREENS
+
+    sys.stdout.write(document(own_keys(SCREENS)))

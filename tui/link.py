@@ -18,7 +18,7 @@ from typing import Any, Final
 import httpx2
 
 from tui.api import PREFIX, Answer, Api, Problem, Query
-from tui.messages import Happened, Heartbeat, Link, Message, Snapshot, Vital, position_of
+from tui.messages import Happened, Heartbeat, Link, LinkState, Message, Snapshot, Vital, position_of
 from tui.source import Sink
 
 FIRST_WAIT_SECONDS: Final = 0.5
@@ -45,6 +45,7 @@ class LiveSource:
         self._jitter: Final = jitter or random.Random()
         self._now: Final = asyncio.Event()
         self._cursor: int | None = None
+        self._had_one = False
 
     @property
     def writes(self) -> bool:
@@ -79,35 +80,31 @@ class LiveSource:
     async def run(self, sink: Sink) -> None:
         attempt = 0
         while True:
-            reached = False
+            ended: LinkState = "lost"
             try:
-                async for message in self._session():
-                    reached = reached or isinstance(message, Link)
-                    attempt = 0 if reached else attempt
+                async for message in self._session(resumed=attempt > 0):
+                    if isinstance(message, Link):
+                        attempt = 0
                     sink(message)
                 reason = "the server ended the stream"
             except Problem as problem:
-                reason = self._refused(problem, sink)
+                ended = "denied" if problem.denied else "lost"
+                reason = ": ".join(part for part in (problem.title, problem.detail) if part)
             except Gone:
-                continue
+                self._cursor = None
+                reason = "the server does not know our place in the stream"
             except Closed as closed:
                 reason = str(closed)
             except (httpx2.HTTPError, ValueError) as error:
                 reason = type(error).__name__
             attempt += 1
-            await self._wait(sink, reason, attempt)
+            await self._wait(sink, ended, reason, attempt)
 
-    def _refused(self, problem: Problem, sink: Sink) -> str:
-        if problem.denied:
-            sink(Link(state="denied", reason=f"{problem.title}: {problem.detail}"))
-        return problem.title
-
-    async def _wait(self, sink: Sink, reason: str, attempt: int) -> None:
-        """Full jitter: anywhere between nothing and the doubled wait. `r` ends it at once."""
+    async def _wait(self, sink: Sink, ended: LinkState, reason: str, attempt: int) -> None:
+        """Full jitter: anywhere between half a second and the doubled wait. `r` ends it at once."""
         most = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(attempt, 10))
-        seconds = max(FIRST_WAIT_SECONDS, self._jitter.uniform(0, most))
-        denied = "token" in reason.lower() or "denied" in reason.lower()
-        sink(Link(state="denied" if denied else "lost", reason=reason, attempt=attempt, retry_seconds=seconds))
+        seconds = self._jitter.uniform(FIRST_WAIT_SECONDS, most)
+        sink(Link(state=ended, reason=reason, attempt=attempt, retry_seconds=seconds))
         self._now.clear()
         try:
             async with asyncio.timeout(seconds):
@@ -115,23 +112,26 @@ class LiveSource:
         except TimeoutError:
             pass
 
-    async def _session(self) -> AsyncIterator[Message]:
+    async def _session(self, *, resumed: bool) -> AsyncIterator[Message]:
         """One connection: a snapshot where we have no position, then whatever the stream says."""
         if self._cursor is None:
-            yield await self._snapshot(gap=False)
+            yield await self._snapshot(gap=self._had_one)
+            resumed = False
         try:
-            async for message in self._stream():
+            async for message in self._stream(resumed=resumed):
                 yield message
-        except Gone:
+        except Gone:  # once: a server that forgets a position it has just given is asked again later
             yield await self._snapshot(gap=True)
-            raise
+            async for message in self._stream(resumed=False):
+                yield message
 
     async def _snapshot(self, *, gap: bool) -> Snapshot:
         data = await self._api.get("snapshot")
         self._cursor = position_of(data.get("cursor"))
+        self._had_one = True
         return Snapshot(data=data, gap=gap)
 
-    async def _stream(self) -> AsyncIterator[Message]:
+    async def _stream(self, *, resumed: bool) -> AsyncIterator[Message]:
         headers = {**self._api.headers, "Last-Event-ID": str(self._cursor), "Accept": "text/event-stream", "Cache-Control": "no-store"}
         timeout = httpx2.Timeout(10.0, read=SILENCE_SECONDS)
         async with self._api.client.stream("GET", PREFIX + "stream", headers=headers, timeout=timeout) as response:
@@ -140,6 +140,8 @@ class LiveSource:
             if response.status_code >= 400:
                 raise Problem(response.status_code, await _problem(response), response.headers.get("X-Request-Id"))
             yield Link(state="live")
+            if resumed:  # the events that were missed come by themselves; figures only come when they change
+                yield Vital(data=await self._api.get("snapshot", {"views": "overview,connectors"}))
             async for told in httpx2.EventSource(response, max_event_size=LARGEST_EVENT):
                 message = heard(told.event, told.data)
                 if message is None:

@@ -74,6 +74,8 @@ Message = Snapshot | Happened | Heartbeat | Vital | Link | Page
 
 def position_of(value: object) -> int:
     """A position as a number; 0 where there is none."""
+    if isinstance(value, int):
+        return value
     try:
         return int(str(value))
     except ValueError:

@@ -100,7 +100,23 @@ def _harmless(character: str) -> str:
     return character
 
 
-_TO_ASCII: Final = str.maketrans({GROUP: " ", "…": "...", "→": "->", "\u203a": ">", "—": "-", "≠": "#", "⟨": "<", "⟩": ">", "·": "."})
+_TO_ASCII: Final = str.maketrans(
+    {
+        GROUP: " ",
+        MINUS: "-",
+        "\u2026": "...",
+        "\u2192": "->",
+        "\u203a": ">",
+        "\u2014": "-",
+        "\u2260": "#",
+        "\u27e8": "<",
+        "\u27e9": ">",
+        "\u00b7": ".",
+        "\u2191": "up",
+        "\u2193": "down",
+        "\u2190": "left",
+    }
+)
 
 
 def _ascii(text: str) -> str:
@@ -390,7 +406,7 @@ class Words(Static):
 
 def title(widget: Widget, pieces: Line) -> None:
     """The title in a widget's border."""
-    widget.border_title = content(pieces).markup
+    widget.border_title = content(pieces)
 
 
 def toast(app: App[Any], pieces: Line, tone: Tone = "info", seconds: float = 6.0) -> None:

@@ -57,7 +57,16 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "act": ("action", "one action by its id"),
     "audit": ("audit", "audit records: :audit who:ana"),
 }
-"""What the command bar knows: the word, the screen, and what it is for. `:replay FILE` and `:q` are the console's own."""
+"""What the command bar knows: the word, the screen, and what it is for."""
+
+
+OWN: Final[dict[str, str]] = {
+    "replay": "a recording instead of this: :replay FILE",
+    "live": "back from a recording",
+    "theme": "dark, light, contrast or ansi",
+    "q": "says how to quit",
+}
+"""Commands of the console itself."""
 
 
 class NoSuchPlace(ValueError):
@@ -95,5 +104,5 @@ def complete(text: str, known: tuple[str, ...] = ()) -> list[str]:
     """What the typed text may become: commands, then names the console has seen."""
     word, blank, rest = text.partition(" ")
     if not blank:
-        return [one for one in (*COMMANDS, "replay", "q") if one.startswith(word)]
+        return [one for one in (*COMMANDS, *OWN) if one.startswith(word)]
     return [f"{word} {one}" for one in known if one.startswith(rest)][:10]

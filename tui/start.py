@@ -17,7 +17,7 @@ from typing import Final
 
 import httpx2
 
-from tui import export, places
+from tui import places
 from tui.api import TIMEOUT, Api, CommandLog
 from tui.app import Console
 from tui.clock import Clock, RealClock
@@ -50,29 +50,33 @@ class Options:
 
 def run(options: Options) -> int:
     """Until ctrl+q. Gives the exit status: 0, or 1 after a crash, whose report's path is printed."""
-    clock = RealClock()
-    theme = options.theme if options.theme in THEMES else "dark"
-    with ExitStack() as stack:
-        log = CommandLog()
-        source = _source(options, clock, log, stack)
-        place = places.place(options.view)
-        console = Console(source, clock, log=log, theme=theme, ascii_only=options.ascii, folder=options.folder, at=place)
-        asyncio.run(_until_the_end(console))
-        if console.crashed is None:
+    place = places.place(options.view)
+    recording = options.replay
+    while True:
+        clock, log = RealClock(), CommandLog()
+        with ExitStack() as stack:
+            source = _source(options, recording, clock, log, stack)
+            theme = options.theme if options.theme in THEMES else "dark"
+            console = Console(source, clock, log=log, theme=theme, ascii_only=options.ascii, folder=options.folder, at=place)
+            asyncio.run(_until_the_end(console))
+        if console.crashed is not None:
+            sys.stderr.write(
+                f"The console stopped by an error of its own; nothing was written by that. Report: {console.report(console.crashed)}\n"
+            )
+            return 1
+        if not console.changes_source:
             return 0
-        path = export.crash_report(console.folder, console.crashed, clock.now(), {"source": source.name})
-        sys.stderr.write(f"The console stopped by an error of its own. Nothing was written anywhere by that. The report: {path}\n")
-        return 1
+        recording = console.next_source
 
 
-def _source(options: Options, clock: Clock, log: CommandLog, stack: ExitStack) -> Source:
-    if options.replay is not None:
-        return ReplaySource(load(options.replay), name=options.replay.name, speed=options.speed, at=options.at)
+def _source(options: Options, recording: Path | None, clock: Clock, log: CommandLog, stack: ExitStack) -> Source:
+    if recording is not None:
+        return ReplaySource(load(recording), name=recording.name, speed=options.speed, at=options.at)
     client = httpx2.AsyncClient(base_url=options.url, timeout=TIMEOUT, limits=CONNECTIONS, follow_redirects=False, trust_env=False)
     source: Source = LiveSource(Api(client, options.token, clock, log))
     if options.record is not None:
-        file = stack.enter_context(os.fdopen(os.open(options.record, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"))
-        source = RecordingSource(source, file, clock)
+        descriptor = os.open(options.record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        source = RecordingSource(source, stack.enter_context(os.fdopen(descriptor, "a", encoding="utf-8")), clock)
     return source
 
 

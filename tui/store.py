@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from tui.messages import Happened, Heartbeat, Link, Message, Page, Snapshot, Vital
+from tui.messages import Happened, Heartbeat, Link, Message, Page, Snapshot, Vital, position_of
 
 LIVE_MOST: Final = 2_000
 """Events kept: two seconds of the largest load that we show, hours of a usual night."""
@@ -84,7 +84,7 @@ def apply(state: State, messages: Iterable[Message]) -> tuple[State, Dirty]:
 
 def position(event: Event) -> int:
     """Where in the journal it stands."""
-    return Happened(event=dict(event)).position
+    return position_of(event.get("position"))
 
 
 def _with_events(state: State, events: list[Event], dirty: set[str]) -> State:
@@ -112,7 +112,7 @@ def _newest(events: Iterable[Event]) -> tuple[Event, ...]:
 
 def _snapshot(state: State, message: Snapshot, dirty: set[str]) -> State:
     data = message.data
-    at = Happened(event={"position": data.get("cursor")}).position
+    at = position_of(data.get("cursor"))
     dirty |= {"meta", "overview", "connectors", "approvals", "live", "link"}
     live = list(state.live)
     if message.gap:

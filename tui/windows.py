@@ -38,6 +38,7 @@ def help_window(view: View) -> Reading:
         lines.append(paint.EMPTY)
     lines.append(paint.line(("Commands", "key")))
     lines.extend(paint.line((f"  :{word:<12}", "strong"), about) for word, (_, about) in places.COMMANDS.items())
+    lines.extend(paint.line((f"  :{word:<12}", "strong"), about) for word, about in places.OWN.items())
     lines.append(paint.line(("  mouse", "strong"), ": click moves, double click opens, a header sorts; shift selects text in the terminal"))
     return Reading(paint.line(f" help: {view.crumbs()[0]} "), lines)
 

@@ -1,4 +1,4 @@
-"""The list of payments and a payment's page, as people use them: what they look like at four sizes, and what keys, clicks and the stream do."""
+"""The list of payments and a payment's page as people use them: how they look at four sizes, and what keys, clicks and the stream do.
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@
         async def load(self):              # asks the server; called when shown, by `r`, by a new filter, and by `self.reload()`
             await self.rows_of("#rows", "payments", self.filter.query(self.FIELDS))
 
-        def repaint(self, dirty):          # at most four times a second, only while shown: `dirty` are keys of tui.store
+        def repaint(self, dirty):          # at most four times a second, only while shown: `dirty` are keys of tui.store,
+                                           # and "all" when it comes into sight
             if any(key.startswith("payment:") for key in dirty): self.reload()
 
         def subject(self): ...             # what `a` is about: Subject(id=..., kind="payment", title=..., actions=server's list)
@@ -53,8 +54,14 @@ from tui.widgets.vlist import Part, VList
 if TYPE_CHECKING:
     from tui.app import Console
 
+STILL_GOOD_SECONDS: Final = 15.0
+"""A screen that comes into sight again after longer than this asks again."""
 RELOAD_SECONDS: Final = 1.0
 """The stream may say that a list changed a thousand times a second; it is asked for again at most so often."""
+
+
+UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What code raises on data of an unexpected shape: a newer server, or a bug of ours. Neither takes the console down at 3 a.m."""
 
 
 class View(Screen[None]):
@@ -105,7 +112,7 @@ class View(Screen[None]):
     def copies(self) -> Sequence[tuple[str, str]]:
         """What can be copied, besides what every screen offers."""
         row = self.current()
-        return [(name, str(value)) for name, value in (row or {}).items() if name.endswith(("id", "reference")) and isinstance(value, str)]
+        return [(name, value) for name, value in (row or {}).items() if name.endswith(("id", "reference")) and isinstance(value, str)]
 
     def export_data(self) -> Any:
         """What `e` writes as JSON."""
@@ -198,10 +205,15 @@ class View(Screen[None]):
         if first is not None:
             first.focus()
         self._due = True
-        self.turn(frozenset({"all"}), second=True)
+        self._turn_all()
 
     def on_screen_resume(self) -> None:
-        self._due = True
+        """In sight again. What it asked for a moment ago is not asked again only because a dialog was closed over it."""
+        now = self.console.clock.monotonic()
+        self._due = self._due or self._loaded_at is None or now - self._loaded_at > STILL_GOOD_SECONDS
+        self._turn_all()
+
+    def _turn_all(self) -> None:
         self.turn(frozenset({"all"}), second=True)
 
     def turn(self, dirty: Dirty, *, second: bool) -> None:
@@ -215,12 +227,30 @@ class View(Screen[None]):
             self._due = True
         if self._due and (self._loaded_at is None or now - self._loaded_at >= RELOAD_SECONDS):
             self._due, self._loaded_at = False, now
-            self.run_worker(self.load(), group="load", exclusive=True)
+            self.run_worker(self._load(), group="load", exclusive=True)
         self.say_head()
-        if dirty:
-            self.repaint(dirty)
-        if second:
-            self.tick()
+        try:
+            if dirty:
+                self.repaint(dirty)
+            if second:
+                self.tick()
+        except UNREADABLE as error:
+            self._failed(error)
+
+    async def _load(self) -> None:
+        try:
+            await self.load()
+        except UNREADABLE as error:
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """What the server sent is not what this screen understands: it says so, and the console goes on."""
+        place = self.console.report(error)
+        self.notice(
+            paint.line(
+                (f"{paint.glyph('bad')} this screen cannot read what the server sent ({type(error).__name__}); report: {place}", "bad")
+            )
+        )
 
     def say_head(self) -> None:
         """The head row, the banner and the dimming, as they are now."""

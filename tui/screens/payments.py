@@ -109,8 +109,6 @@ class PaymentsView(View):
             parts.append(paint.line((f"{waiting} changes held: space follows again", "warn")))
         if self._new:
             parts.append(paint.line((f"+{len(self._new)} new: r shows them", "key")))
-        if self.rows.faults_only:
-            parts.append(paint.line(("faults only: z", "warn")))
         self.query_one("#above", Words).say(paint.join(parts, "   "))
 
     # --- what the keys do ---------------------------------------------------------------------------------------------------------------

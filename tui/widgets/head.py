@@ -49,15 +49,13 @@ class Head(Horizontal):
         for name in ("sim", "test", "live", "replay"):
             self.set_class(kind == name, f"-{name}")
         word = "REPLAY" if kind == "replay" else BANDS.get(kind, kind.upper() or "?")
-        self.query_one("#band", Words).say(paint.line(Text(f" {word} {said.environment.get('name') or ''}".rstrip() + " ")))
+        self.query_one("#band", Words).say(
+            paint.line(paint.Piece(f" {word} {said.environment.get('name') or ''}".rstrip()[:40] + " ", "strong"))
+        )
         state = state_line(said)
         room = max(8, said.width - len(word) - 12 - paint.width(state))
         self.query_one("#crumbs", Words).say(paint.line((" " + crumbs(said.crumbs, room), "strong")))
         self.query_one("#state", Words).say(state)
-
-
-def Text(text: str) -> paint.Piece:
-    return paint.Piece(text, "strong", longest=40)
 
 
 def crumbs(parts: Sequence[str], room: int) -> str:

@@ -34,11 +34,15 @@ Send = Callable[[str], Awaitable[Answer]]
 WhyNot = Callable[[], str | None]
 
 
+class Glass:
+    """The answer of somebody who wants to do alone what takes two people: another plan is made, which says so."""
+
+
 class SendButton(Button, inherit_bindings=False):
     """A button that only the mouse presses: enter on it does nothing."""
 
 
-class PlanDialog(Dialog[Answer | None]):
+class PlanDialog(Dialog[Answer | Glass | None]):
     """One plan. `send` is called with the reason; `why_not` says why nothing may be written now."""
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings("plan")
@@ -70,8 +74,10 @@ class PlanDialog(Dialog[Answer | None]):
                 yield Typed(id="confirm", compact=True)
             yield Words(id="said")
             with Horizontal(classes="buttons"):
-                yield Button("Cancel (esc)", id="cancel", compact=True)
-                yield SendButton(f"{self._verb} (ctrl+s)", id="send", variant="warning", compact=True, disabled=True)
+                yield Button(paint.content(paint.line("Cancel (esc)")), id="cancel", compact=True)
+                yield SendButton(
+                    paint.content(paint.line(f"{self._verb} (ctrl+s)")), id="send", variant="warning", compact=True, disabled=True
+                )
 
     @property
     def confirm(self) -> str:
@@ -129,6 +135,17 @@ class PlanDialog(Dialog[Answer | None]):
             return
         self._sending = True
         self.run_worker(self._deliver(), exclusive=True)
+
+    def action_glass(self) -> None:
+        """Only where it takes two people; the server says who may."""
+        if (
+            self.plan.get("people") == 2
+            and not self.plan.get("break_glass")
+            and self._needs_reason
+            and not self._sending
+            and not self._deaf()
+        ):
+            self.dismiss(Glass())
 
     async def _deliver(self) -> None:
         reason = self.query_one("#reason", Typed).value.strip() if self._needs_reason else ""

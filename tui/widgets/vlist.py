@@ -1,7 +1,7 @@
 """A list of any length that paints only the rows one sees: 50,000 are shown as fast as fifty.
 
-Rows are whatever the screen has (usually the API's JSON object); columns know how to draw one. The cursor stays on its row *by key* when
-rows come and go. Pages come on demand through an async callback. The counts are honest: "200 of >10 000", "+14 held".
+Rows are whatever the screen has (usually the API's JSON object); columns know how to draw one. Pages come on demand through an async
+callback. The counts are honest: "200 of >10 000", "+14 held".
 
     VList(columns=(Column("state", "state", 14, lambda row: paint.state(row["state"])), ...), key=lambda row: row["id"])
     vlist.show(rows)                  # all rows at once, or
@@ -9,23 +9,23 @@ rows come and go. Pages come on demand through an async callback. The counts are
 
 `across` gives a row that is one line over all columns (a heading, a remark), or None.
 
-It posts `VList.Opened` (enter, double click), `VList.Moved` and `VList.Failed` (a page that could not be had).
+It posts `VList.Opened` (enter, double click), `VList.Moved` and `VList.Failed` (a page that could not be had). A cell that cannot be drawn
+from what the server sent is shown as such; the row and the console stay.
 
-Not here: filters that the server understands (the screen asks with them), and text (`tui.paint`).
+Not here: which rows are shown in what order (`tui.widgets.rows`), filters that the server understands, and text (`tui.paint`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Final
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import BindingType
 from textual.color import Color
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -33,54 +33,18 @@ from textual.strip import Strip
 from tui import keys, paint
 from tui.api import Problem
 from tui.paint import Line, Tone
+from tui.widgets.rows import GAP, Column, Fetch, Part, Row, Rows, widths
 
-Row = Mapping[str, Any]
+__all__ = ["Column", "Fetch", "Part", "Row", "VList"]
+
 AHEAD: Final = 50
 """Rows before the end of what is loaded at which the next page is asked for."""
-GAP: Final = 1
-"""Cells between two columns."""
+DEEPEST: Final = 25
+"""Pages that are asked for again at once, so that a list that is asked for anew stays as long as it was: 5,000 rows."""
+UNDRAWN: Final = paint.line(("unreadable", "bad"))
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column. cells: its width. draw: the cell of a row. grow: takes what is left over. least: only where the list is that wide.
-    sort: the order by this column, where it has one."""
-
-    key: str
-    title: str
-    cells: int
-    draw: Callable[[Row], Line]
-    align: Literal["left", "right"] = "left"
-    grow: bool = False
-    least: int = 0
-    sort: Callable[[Row], Any] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A page: its rows, where the next begins, and how many there are (`exact` or at least)."""
-
-    rows: Sequence[Row]
-    next_cursor: str | None = None
-    total: int | None = None
-    exact: bool = True
-
-    @staticmethod
-    def of(data: Mapping[str, Any]) -> Part:
-        """Of a list of the API."""
-        total = data.get("total")
-        return Part(
-            rows=data.get("data") or (),
-            next_cursor=data.get("next_cursor"),
-            total=total if isinstance(total, int) else None,
-            exact=bool(data.get("total_is_exact", True)),
-        )
-
-
-Fetch = Callable[[str | None], Awaitable[Part]]
-
-
-class VList(ScrollView, can_focus=True):
+class VList(ScrollView, can_focus=True, inherit_bindings=False):
     """See the module."""
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings("list")
@@ -106,7 +70,7 @@ class VList(ScrollView, can_focus=True):
             return self.vlist
 
     class Moved(Message):
-        """The cursor is on another row, or on none."""
+        """The cursor is on another row, or on none; or what is held or marked changed."""
 
         def __init__(self, vlist: VList, row: Row | None) -> None:
             super().__init__()
@@ -116,9 +80,6 @@ class VList(ScrollView, can_focus=True):
         @property
         def control(self) -> VList:
             return self.vlist
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, VList.Moved)
 
     class Failed(Message):
         """A page could not be had; what was there stays."""
@@ -139,195 +100,171 @@ class VList(ScrollView, can_focus=True):
         header: bool = True,
         id: str | None = None,
     ) -> None:
+        """empty: shown instead of rows once it is known that there are none; it says why, and what next."""
         super().__init__(id=id)
         self.columns: Final = tuple(columns)
         self.empty = empty
-        self.marks: set[str] = set()
-        self.cursor = 0
-        self.frozen = False
         self.dimmed = False
-        self.faults_only = False
         self.wide = False
-        self._key: Final = key
-        self._problem: Final = problem
+        self.known = False
+        """Whether anything was ever shown: before that, no rows means waiting, and not none."""
+        self._rows: Final = Rows(key, problem)
         self._across: Final = across
         self._head: Final = 1 if header else 0
-        self._all: list[Row] = []
-        self._rows: list[Row] = []
-        self._held: list[Row] | None = None
-        self._keep: Callable[[Row], bool] | None = None
         self._fetch: Fetch | None = None
-        self._part = Part(rows=())
         self._fetching = False
-        self._anchor: int | None = None
-        self._sorted: str | None = None
-        self._resort = False
         self._styles: dict[Tone, Style] = {}
+        self._layout: list[tuple[Column, int]] = []
 
     # --- rows -------------------------------------------------------------------------------------------------------------------
 
     @property
     def rows(self) -> Sequence[Row]:
         """What is shown, in its order."""
-        return self._rows
+        return self._rows.shown
+
+    @property
+    def cursor(self) -> int:
+        """Which of them the cursor is on."""
+        return self._rows.cursor
 
     @property
     def current(self) -> Row | None:
         """The row under the cursor."""
-        return self._rows[self.cursor] if 0 <= self.cursor < len(self._rows) else None
+        return self._rows.current
+
+    @property
+    def marks(self) -> set[str]:
+        """The keys of marked rows."""
+        return self._rows.marks
 
     @property
     def marked(self) -> list[Row]:
-        """The rows that are marked, in their order."""
-        return [row for row in self._rows if self._key(row) in self.marks]
+        """The marked rows, in their order."""
+        return self._rows.marked
+
+    @property
+    def frozen(self) -> bool:
+        """Whether what comes is held back."""
+        return self._rows.frozen
 
     def show(self, rows: Sequence[Row], *, part: Part | None = None) -> None:
         """These rows instead of those. While frozen they wait; the cursor stays on its row by key."""
-        if self.frozen:
-            self._held = list(rows)
+        before = self.current
+        self.known = True
+        if self._rows.take(rows, part):
+            self._arranged(before)
+        else:
             self.refresh()
-            return
-        if part is not None:
-            self._part = part
-        self._resort = self._sorted is not None and len(rows) != len(self._all)
-        self._all = list(rows)
-        self._arrange()
 
     def patch(self, changed: Mapping[str, Row]) -> None:
         """New contents of rows by their keys; nothing moves."""
-        if not changed:
-            return
-        self._all = [changed.get(self._key(row), row) for row in self._all]
-        self._rows = [changed.get(self._key(row), row) for row in self._rows]
-        self.refresh()
+        if changed:
+            self._rows.patch(changed)
+            self.refresh()
 
     def keep(self, test: Callable[[Row], bool] | None) -> None:
         """Shows only rows for which `test` is true (the part of a filter that the server does not know)."""
-        self._keep = test
-        self._arrange()
+        before = self.current
+        self._rows.keep(test)
+        self._arranged(before)
+
+    def go_to(self, key: str) -> None:
+        """The cursor onto the row with that key, where it is shown."""
+        at = next((at for at, row in enumerate(self.rows) if self._rows.key(row) == key), None)
+        if at is not None:
+            self.move(at)
 
     async def feed(self, fetch: Fetch) -> None:
-        """Shows what `fetch` gives from its first page on. Raises Problem where even that cannot be had."""
-        self._fetch = fetch
-        self._fetching = True
+        """Shows what `fetch` gives, from its first page to as far as the cursor was. Raises Problem where that cannot be had."""
+        self._fetch, self._fetching = fetch, True
         try:
             part = await fetch(None)
+            rows = list(part.rows)
+            for _ in range(DEEPEST):
+                if part.next_cursor is None or len(rows) > self.cursor:
+                    break
+                first = part
+                part = await fetch(part.next_cursor)
+                rows.extend(part.rows)
+                if part.total is None:
+                    part = Part(rows=(), next_cursor=part.next_cursor, total=first.total, exact=first.exact)
         finally:
             self._fetching = False
-        self.show(list(part.rows), part=part)
+        self.show(rows, part=part)
 
     def counts(self) -> Line:
         """How many there are, and how many of them one sees: `200 of >10 000   3 marked   +14 held`."""
-        part, loaded = self._part, len(self._all)
-        words = [paint.count(len(self._rows))]
-        if part.total is not None and (part.total > loaded or not part.exact):
-            words.append(f"of {'' if part.exact else '>'}{paint.count(part.total)}")
-        elif part.next_cursor:
-            words.append("and more")
-        elif len(self._rows) != loaded:
-            words.append(f"of {paint.count(loaded)}")
-        said = [paint.line((" ".join(words), "dim"))]
-        if self.marks:
-            said.append(paint.line((f"{len(self.marks)} marked", "key")))
-        if self.frozen:
-            held = max(0, len(self._held or ()) - len(self._all))
-            said.append(paint.line((f"frozen +{paint.count(held)} held", "warn")))
-        if self._resort:
-            said.append(paint.line(("order changed, press s", "warn")))
-        return paint.join(said, "   ")
+        return self._rows.counts()
 
-    def _arrange(self) -> None:
-        kept = self.current
-        wanted = None if kept is None else self._key(kept)
-        rows = self._all
-        if self._keep is not None:
-            rows = [row for row in rows if self._keep(row)]
-        if self.faults_only and self._problem is not None:
-            rows = [row for row in rows if self._problem(row)]
-        self._rows = rows if rows is not self._all else list(rows)
-        self._place(wanted)
-        self.virtual_size = Size(self._total_width(), len(self._rows) + self._head)
+    def _arranged(self, before: Row | None) -> None:
+        self.virtual_size = Size(self._total_width(), len(self.rows) + self._head)
         self.refresh()
-        if kept is not self.current:
+        if before is not self.current:
+            self._into_sight()
             self.post_message(self.Moved(self, self.current))
-
-    def _place(self, wanted: str | None) -> None:
-        """The cursor back on its row, wherever that is now; where it is gone, on its neighbour."""
-        last = len(self._rows) - 1
-        if wanted is not None and not (self.cursor <= last and self._key(self._rows[self.cursor]) == wanted):
-            self.cursor = next((at for at, row in enumerate(self._rows) if self._key(row) == wanted), self.cursor)
-        self.cursor = max(0, min(self.cursor, last))
 
     # --- painting ---------------------------------------------------------------------------------------------------------------
 
-    def layout_columns(self) -> list[tuple[Column, int]]:
-        """The columns that fit, and how wide each is; the one that grows takes the rest."""
-        room = self.scrollable_content_region.width or self.size.width
-        chosen = [column for column in self.columns if self.wide or column.least <= room]
-        if self.wide:
-            return [(column, column.cells) for column in chosen]
-        spare = room - sum(column.cells for column in chosen) - GAP * len(chosen)
-        growing = sum(column.grow for column in chosen)
-        widths = []
-        for column in chosen:
-            extra = spare // growing if column.grow and growing else 0
-            widths.append((column, max(4 if column.grow else column.cells, column.cells + extra)))
-        return widths
+    def _room(self) -> int:
+        return max(1, self.scrollable_content_region.width or self.size.width)
 
     def _total_width(self) -> int:
-        return sum(cells + GAP for _, cells in self.layout_columns()) if self.wide else max(1, self.scrollable_content_region.width)
+        self._layout = widths(self.columns, self._room(), wide=self.wide)
+        return sum(cells + GAP for _, cells in self._layout) if self.wide else self._room()
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
+        if y == 0 or not self._layout:
+            self._layout = widths(self.columns, self._room(), wide=self.wide)
         if self._head and y == 0:
-            return self._strip(self._header(), self.get_component_rich_style("vlist--header"), width)
+            return self._strip(self._cells(None), self.get_component_rich_style("vlist--header"), width)
         at = y - self._head + self.scroll_offset.y
-        if not self._rows and y == self._head and self.empty:
+        if not self.rows and y == self._head and self.known:
             return self._strip(paint.fit(self.empty, max(width, 1)), self.rich_style, width)
-        if not 0 <= at < len(self._rows):
+        if not 0 <= at < len(self.rows):
             return Strip.blank(width, self.rich_style)
-        row = self._rows[at]
+        return self._strip(self._cells(self.rows[at]), self._base(at), width)
+
+    def _base(self, at: int) -> Style:
+        """The background of a row: the cursor's, a mark's, or none; dim where the data is stale."""
         base = self.rich_style
-        if self._key(row) in self.marks:
+        if self._rows.key(self.rows[at]) in self.marks:
             base = self.get_component_rich_style("vlist--marked")
         if at == self.cursor:
             base = self.get_component_rich_style("vlist--cursor")
-        if self.dimmed:
-            base += Style(dim=True)
-        return self._strip(self._cells(row), base, width)
+        return base + Style(dim=True) if self.dimmed else base
 
-    def _header(self) -> Line:
-        cells: list[paint.Piece] = []
-        for column, room in self.layout_columns():
-            sign = paint.glyph("down") if column.key == self._sorted else ""
-            cells.extend(paint.fit(paint.line((column.title + sign, "strong")), room, column.align))
-            cells.append(paint.Piece(" " * GAP))
-        return tuple(cells)
-
-    def _cells(self, row: Row) -> Line:
-        across = self._across(row) if self._across is not None else None
+    def _cells(self, row: Row | None) -> Line:
+        """A row's cells, or for None the header's."""
+        across = self._across(row) if row is not None and self._across is not None else None
         if across is not None:
-            return paint.fit(across, max(1, self._total_width()))
-        cells: list[paint.Piece] = []
-        for column, room in self.layout_columns():
-            cells.extend(paint.fit(column.draw(row), room, column.align))
-            cells.append(paint.Piece(" " * GAP))
-        return tuple(cells)
+            return paint.fit(across, self._total_width())
+        pieces: list[paint.Piece] = []
+        for column, room in self._layout:
+            if row is None:
+                cell = paint.line((column.title + (paint.glyph("down") if column.key == self._rows.sorted_by else ""), "strong"))
+            else:
+                try:
+                    cell = column.draw(row)
+                except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+                    cell = UNDRAWN
+            pieces.extend(paint.fit(cell, room, column.align))
+            pieces.append(paint.Piece(" " * GAP))
+        return tuple(pieces)
 
     def _strip(self, pieces: Line, base: Style, width: int) -> Strip:
         segments = [Segment(piece.text, base + self._style(piece.tone) if piece.tone else base) for piece in pieces]
-        strip = Strip(segments)
         left = self.scroll_offset.x
-        return strip.crop_extend(left, left + width, base)
+        return Strip(segments).crop_extend(left, left + width, base)
 
     def _style(self, tone: Tone) -> Style:
         style = self._styles.get(tone)
         if style is None:
-            said = paint.STYLES.get(tone, "")
-            bold = "bold" in said
-            name = next((word[1:] for word in said.split() if word.startswith("$")), None)
+            said = paint.STYLES.get(tone, "").split()
+            name = next((word[1:] for word in said if word.startswith("$")), None)
             colour = Color.parse(self.app.theme_variables[name]).rich_color if name else None
-            style = self._styles[tone] = Style(color=colour, bold=bold or None)
+            style = self._styles[tone] = Style(color=colour, bold="bold" in said or None)
         return style
 
     def notify_style_update(self) -> None:
@@ -335,14 +272,14 @@ class VList(ScrollView, can_focus=True):
         self._styles.clear()
 
     def on_resize(self) -> None:
-        self.virtual_size = Size(self._total_width(), len(self._rows) + self._head)
+        self.virtual_size = Size(self._total_width(), len(self.rows) + self._head)
         self._into_sight()
 
     # --- moving -----------------------------------------------------------------------------------------------------------------
 
     def move(self, to: int) -> None:
         """The cursor to that row, into sight, and the next page where its end is near."""
-        before, self.cursor = self.cursor, max(0, min(to, len(self._rows) - 1))
+        before, self._rows.cursor = self.cursor, max(0, min(to, len(self.rows) - 1))
         if before != self.cursor:
             self.refresh()
             self.post_message(self.Moved(self, self.current))
@@ -363,9 +300,10 @@ class VList(ScrollView, can_focus=True):
 
     def _more(self) -> None:
         bottom = max(self.cursor, self.scroll_offset.y + self.size.height)
-        if self._fetch is not None and self._part.next_cursor and not self._fetching and bottom >= len(self._rows) - AHEAD:
+        next_cursor = self._rows.part.next_cursor
+        if self._fetch is not None and next_cursor and not self._fetching and not self.frozen and bottom >= len(self.rows) - AHEAD:
             self._fetching = True
-            self.run_worker(self._next_page(self._fetch, self._part.next_cursor), group="pages", exit_on_error=True)
+            self.run_worker(self._next_page(self._fetch, next_cursor), group="pages")
 
     async def _next_page(self, fetch: Fetch, cursor: str) -> None:
         try:
@@ -375,11 +313,13 @@ class VList(ScrollView, can_focus=True):
             return
         finally:
             self._fetching = False
-        if self._fetch is fetch and self._part.next_cursor == cursor:
-            total, exact = (part.total, part.exact) if part.total is not None else (self._part.total, self._part.exact)
-            known = {self._key(row) for row in self._all}
-            more = [row for row in part.rows if self._key(row) not in known]
-            self.show([*self._all, *more], part=Part(rows=(), next_cursor=part.next_cursor, total=total, exact=exact))
+        before = self._rows.part
+        if self._fetch is fetch and before.next_cursor == cursor:
+            whole = part if part.total is not None else before
+            known = {self._rows.key(row) for row in self._rows.loaded}
+            more = [row for row in part.rows if self._rows.key(row) not in known]
+            rest = Part(rows=(), next_cursor=part.next_cursor, total=whole.total, exact=whole.exact)
+            self.show([*self._rows.loaded, *more], part=rest)
 
     def action_down(self) -> None:
         self.move(self.cursor + 1)
@@ -391,7 +331,7 @@ class VList(ScrollView, can_focus=True):
         self.move(0)
 
     def action_last(self) -> None:
-        self.move(len(self._rows) - 1)
+        self.move(len(self.rows) - 1)
 
     def action_page_down(self) -> None:
         self.move(self.cursor + max(1, self.size.height // 2))
@@ -404,71 +344,66 @@ class VList(ScrollView, can_focus=True):
             self.post_message(self.Opened(self, self.current))
 
     def action_next_problem(self) -> None:
-        self._to_problem(range(self.cursor + 1, len(self._rows)))
+        self._to(self._rows.next_problem(1))
 
     def action_previous_problem(self) -> None:
-        self._to_problem(range(self.cursor - 1, -1, -1))
+        self._to(self._rows.next_problem(-1))
 
-    def _to_problem(self, order: range) -> None:
-        found = next((at for at in order if self._problem is not None and self._problem(self._rows[at])), None)
-        if found is None:
+    def _to(self, at: int | None) -> None:
+        if at is None:
             paint.toast(self.app, paint.line("no more rows with a problem in that direction"))
         else:
-            self.move(found)
+            self.move(at)
 
     def action_freeze(self) -> None:
-        self.frozen = not self.frozen
-        if not self.frozen and self._held is not None:
-            held, self._held = self._held, None
-            self.show(held)
-        self.refresh()
+        before = self.current
+        self._rows.freeze()
+        self._arranged(before)
         self.post_message(self.Moved(self, self.current))
 
     def action_mark(self) -> None:
         if self.current is not None:
-            self.marks ^= {self._key(self.current)}
+            self._rows.marks ^= {self._rows.key(self.current)}
             self.refresh()
             self.action_down()
 
     def action_range(self) -> None:
-        if self._anchor is None:
-            self._anchor = self.cursor
+        if self._rows.mark_range():
             paint.toast(self.app, paint.line("range begins here; v again ends it"))
-            return
-        first, last = sorted((self._anchor, self.cursor))
-        self._anchor = None
-        self.marks |= {self._key(row) for row in self._rows[first : last + 1]}
         self.refresh()
 
     def action_sort(self) -> None:
-        """By the next column that has an order."""
+        """By the next column that has an order; again by the same one where rows came since."""
         ordered = [column.key for column in self.columns if column.sort is not None]
-        if ordered:
-            again = self._resort and self._sorted in ordered
-            at = -1 if self._sorted not in ordered else ordered.index(self._sorted)
-            self.sort_by(self._sorted if again and self._sorted else ordered[(at + 1) % len(ordered)])
+        name = self._rows.sorted_by
+        if not ordered:
+            paint.toast(self.app, paint.line("this list has one order"))
+        elif name in ordered and self._rows.order_changed:
+            self.sort_by(name)
+        else:
+            self.sort_by(ordered[(ordered.index(name) + 1) % len(ordered)] if name in ordered else ordered[0])
 
-    def sort_by(self, name: str) -> None:
+    def sort_by(self, name: str | None) -> None:
         """Sorts what is loaded by that column, once; a second time turns it round."""
         column = next((one for one in self.columns if one.key == name), None)
-        if column is None or column.sort is None:
-            return
-        turned = self._sorted == name and not self._resort
-        order = column.sort
-        self._all = sorted(self._all, key=lambda row: _rank(order(row)), reverse=turned)
-        self._sorted, self._resort = (None if turned else name), False
-        self._arrange()
+        if column is not None and column.sort is not None:
+            before = self.current
+            self._rows.sort(column.key, column.sort)
+            self._arranged(before)
+            self._into_sight()
 
     def action_wide(self) -> None:
         self.wide = not self.wide
         self.styles.overflow_x = "auto" if self.wide else "hidden"
         self.scroll_to(x=0, animate=False)
-        self.virtual_size = Size(self._total_width(), len(self._rows) + self._head)
+        self.virtual_size = Size(self._total_width(), len(self.rows) + self._head)
         self.refresh()
 
     def action_faults(self) -> None:
-        self.faults_only = not self.faults_only
-        self._arrange()
+        before = self.current
+        self._rows.faults_only = not self._rows.faults_only
+        self._rows.arrange()
+        self._arranged(before)
 
     # --- mouse ------------------------------------------------------------------------------------------------------------------
 
@@ -477,23 +412,14 @@ class VList(ScrollView, can_focus=True):
             self._click_header(event.x + self.scroll_offset.x)
             return
         at = event.y - self._head + self.scroll_offset.y
-        if 0 <= at < len(self._rows):
+        if 0 <= at < len(self.rows):
             self.move(at)
             if event.chain >= 2:
                 self.action_open()
 
     def _click_header(self, x: int) -> None:
-        for column, cells in self.layout_columns():
+        for column, cells in self._layout:
             if x < cells + GAP:
                 self.sort_by(column.key)
                 return
             x -= cells + GAP
-
-    def refresh_row(self, at: int) -> None:
-        """Paints one row again, where one sees it."""
-        self.refresh(Region(0, at - self.scroll_offset.y + self._head, self.size.width, 1))
-
-
-def _rank(value: Any) -> tuple[bool, Any]:
-    """Rows without a value come last, whatever the type of the others."""
-    return (value is None, "" if value is None else value)
