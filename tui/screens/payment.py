@@ -47,10 +47,9 @@ class PaymentView(View):
     """See the module."""
 
     OWN_KEYS: ClassVar[tuple[Key, ...]] = (
-        Key(keys="tab", shown="tab", action="tab(1)", short="next tab", about="the next of the seven tables", where="pane"),
-        Key(keys="shift+tab", shown="shift+tab", action="tab(-1)", about="the one before", where="pane"),
+        Key(keys="full_stop", shown=".", action="table(1)", short="next table", about="the next of the seven tables", where="pane"),
+        Key(keys="comma", shown=",", action="table(-1)", about="the table before", where="pane"),
         Key(keys="c", shown="c", action="cohort", short="more like it", about="the list of payments like this one", where="pane"),
-        Key(keys="p", shown="p", action="pane", about="to the pane beside the table, and back", where="pane"),
     )
     BINDINGS: ClassVar[list[BindingType]] = view_keys(*OWN_KEYS)
     WATCHES: ClassVar[tuple[str, ...]] = ("action:",)
@@ -177,7 +176,7 @@ class PaymentView(View):
 
     # --- keys and mouse -----------------------------------------------------------------------------------------------------------------
 
-    def action_tab(self, by: int) -> None:
+    def action_table(self, by: int) -> None:
         names = [name for name, _, _ in TABS]
         self.choose(names[(names.index(self.tab) + by) % len(names)])
 
@@ -191,13 +190,6 @@ class PaymentView(View):
             paint.toast(self.console, paint.line("there is no other payment like this one in its quarter of an hour"))
             return
         self.console.open(Place("payments", None, said(alike, "filter")))
-
-    def action_pane(self) -> None:
-        beside = self.query_one("#beside")
-        if self.focused is beside or not beside.display:
-            self.shown.focus()
-        else:
-            beside.focus()
 
     def opened(self, row: Mapping[str, Any]) -> None:
         detail = row.get("detail")
