@@ -82,7 +82,6 @@ WORDS: Final[Mapping[str, Mapping[str, tuple[str, Tone]]]] = {
         "OperatorTokenAdded": ("A token with the role {role} was added: {lookup_id}.", "info"),
         "OperatorTokenRevoked": ("A token was revoked: {lookup_id}.", "warn"),
         "OperatorTokenUnlocked": ("A token that nobody had used for long was unlocked: {lookup_id}.", "warn"),
-        "OperatorTokenUnlocked": ("A token was unlocked: {lookup_id}.", "info"),
     },
     ACT_STREAM: {
         "Refused": ("Refused: {reason|why|text|code}.", "warn"),
