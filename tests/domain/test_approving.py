@@ -154,6 +154,15 @@ def test_every_part_of_a_finding_is_in_its_hash() -> None:
     assert set(CHANGES) == set(Draft.__struct_fields__)
 
 
+def test_a_forecast_is_shown_and_no_plan_falls_with_it() -> None:
+    before, after = (Effect(what="traffic", before=f"{n}/s", after="0/s", forecast=True) for n in (40, 41))
+    first, later = (replace(DRAFT, effects=(*DRAFT.effects, one)) for one in (before, after))
+    plan = a_plan(first)
+    assert before in plan.draft.effects
+    assert step(asked(plan, later)).act.draft == first
+    assert no(asked(plan, replace(later, effects=(replace(DRAFT.effects[0], after="c"), after)))) is No.PLAN_CHANGED
+
+
 @given(st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=5), st.none(), st.booleans())))
 def test_the_order_of_parameters_makes_no_difference(parameters: dict[str, Any]) -> None:
     back = dict(reversed(list(parameters.items())))
