@@ -73,6 +73,11 @@ class NoSuchPlace(ValueError):
     """A command that leads nowhere; the text says what there is instead."""
 
 
+def root(where: Place) -> str:
+    """The mode that it belongs to."""
+    return DETAILS.get(where.screen, where.screen)
+
+
 def place(text: str) -> Place:
     """Where a command leads. Raises NoSuchPlace."""
     word, _, rest = text.strip().lstrip(":").partition(" ")

@@ -104,12 +104,22 @@ ANSI: Final = Theme(
     foreground="ansi_default",
     background="ansi_default",
     surface="ansi_default",
-    panel="ansi_bright_black",
+    panel="ansi_default",
+    boost="ansi_default",
     ansi=True,
     variables={
         **_tones(
             "ansi_green", "ansi_red", "ansi_yellow", "ansi_yellow", "ansi_cyan", "ansi_bright_black", "ansi_bright_yellow", "ansi_magenta"
         ),
+        "ansi-background": "ansi_black",
+        "ansi-foreground": "ansi_white",
+        "border-blurred": "ansi_black",
+        "block-cursor-foreground": "ansi_black",
+        "block-cursor-background": "ansi_white",
+        "input-cursor-background": "ansi_black",
+        "input-cursor-foreground": "ansi_bright_white",
+        "input-selection-background": "ansi_bright_blue",
+        "input-selection-foreground": "ansi_black",
         "cursor-background": "ansi_blue",
         "marked-background": "ansi_bright_black",
         "band-sim": "ansi_green",

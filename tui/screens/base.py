@@ -275,7 +275,7 @@ class View(Screen[None]):
             if vlist.dimmed != fresh.stale:
                 vlist.dimmed = fresh.stale
                 vlist.refresh()
-        if self.has_class("-tiny"):
+        if self.has_class("-tiny") or self.has_class("-low"):
             self.query_one("#summary", Words).say(*self.card())
 
     # --- keys -------------------------------------------------------------------------------------------------------------------------
