@@ -151,7 +151,7 @@ class PaymentView(View):
         self.moved(vlist.current)
 
     def _rows(self, made: Table) -> list[Data]:
-        """The rows as the list wants them. A second later all but the last are the same, and there may be thousands: those are made once."""
+        """The rows as the list wants them. A second later all but the last are the same, and there may be thousands: made once."""
         same = len(self._listed)
         if self._made is not None and made.rows[:same] == self._made[2].rows:
             return [*self._listed, *(_data(row) for row in made.rows[same:])]
@@ -163,7 +163,7 @@ class PaymentView(View):
         return self.query_one(f"#{self.tab}", VList)
 
     def on_resize(self, _: events.Resize) -> None:
-        if not self.query("#beside"):
+        if not self._built:
             return
         self._shown = None
         self.show_page()
