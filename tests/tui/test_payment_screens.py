@@ -35,10 +35,16 @@ UNKNOWN = answers.payment_id("unknown")
 
 
 def used(
-    at: str, then: Then, *, pages: dict[tuple[str, str], Any] | None = None, size: tuple[int, int] = (140, 40), **options: Any
+    at: str,
+    then: Then,
+    *,
+    pages: dict[tuple[str, str], Any] | None = None,
+    size: tuple[int, int] = (140, 40),
+    writes: bool = True,
+    **options: Any,
 ) -> FakeSource:
     """A console on the made-up platform, opened there, in the hands of `then`."""
-    source = FakeSource(pages or PAGES, MESSAGES)
+    source = FakeSource(pages or PAGES, MESSAGES, writes=writes)
 
     async def scenario() -> None:
         console = Console(source, StandingClock(NOW), at=places.place(at), **options)
@@ -66,7 +72,7 @@ def list_row(identity: str) -> dict[str, Any]:
 
 
 def test_the_list_looks_like_this() -> None:
-    check("payments", at="payments", pages=PAGES, messages=MESSAGES)
+    check("payment-list", at="payments", pages=PAGES, messages=MESSAGES)
 
 
 def test_an_unknown_payment_looks_like_this() -> None:

@@ -1,9 +1,9 @@
 """What happened to a payment, in one lane: who said what, how long after the one before, and where nothing was heard at all.
 
-    14:21:09.412 adyen     → attempt 2 authorize sent                                +1 008 ms
-    14:21:19.413 adyen     ? attempt 2 OUTCOME UNKNOWN (read timeout)                10 001 ms
+    14:21:09.412 second    → attempt 2 authorize sent                                +1 008 ms
+    14:21:19.413 second    ? attempt 2 OUTCOME UNKNOWN (read timeout)                10 001 ms
                            ┊ 1m 37s  no events
-    14:22:59.020 poller    ↻ status look #3 at adyen -> 404 no such payment yet          61 ms
+    14:22:59.020 poller    ↻ status look #3 at second -> 404 no such payment yet         61 ms
 
 Events stand where they happened by their own clock; one that arrived later says so. Not here: the order of events of one moment, which is
 the server's.
