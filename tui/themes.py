@@ -71,7 +71,7 @@ LIGHT: Final = Theme(
 )
 
 CONTRAST: Final = Theme(
-    name="payorch-contrast",
+    name="payorch-high-contrast",
     primary="#00ffff",
     secondary="#ffff00",
     accent="#ffff00",
@@ -94,7 +94,7 @@ CONTRAST: Final = Theme(
 )
 
 ANSI: Final = Theme(
-    name="payorch-ansi",
+    name="payorch-ansi-16",
     primary="ansi_blue",
     secondary="ansi_cyan",
     accent="ansi_magenta",
@@ -129,5 +129,5 @@ ANSI: Final = Theme(
     },
 )
 
-THEMES: Final[dict[str, Theme]] = {"dark": DARK, "light": LIGHT, "contrast": CONTRAST, "ansi": ANSI}
+THEMES: Final[dict[str, Theme]] = {"dark": DARK, "light": LIGHT, "high-contrast": CONTRAST, "ansi-16": ANSI}
 """By the name that `--theme` takes."""

@@ -38,7 +38,7 @@ from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from tui import filters, keys, paint, places
+from tui import filters, keys, paint, places, twins
 from tui.acts import Subject
 from tui.api import Problem, Query
 from tui.filters import Filter, Unclear
@@ -135,9 +135,7 @@ class View(Screen[None]):
 
     def twin(self) -> str:
         """The command that shows the same in a shell."""
-        words = {"pay": "payment", "conn": "connector", "dlq": "dead-letters", "recon": "reconciliation"}
-        first, _, rest = places.command(self.place).partition(" ")
-        return " ".join(part for part in ("payorch ops", words.get(first, first).replace("_", "-"), rest, "--json") if part)
+        return twins.twin(self.place, self.filter.query(self.FIELDS))
 
     # --- what a screen calls ----------------------------------------------------------------------------------------------------------
 
