@@ -82,6 +82,7 @@ class View(Screen[None]):
         self._loaded_at: float | None = None
         self._filters: list[str] = []
         self.missed: frozenset[str] = frozenset()
+        self._built = False
         """What became dirty while a dialog lay over the screen."""
 
     # --- for the author of a screen -------------------------------------------------------------------------------------------------
@@ -197,6 +198,7 @@ class View(Screen[None]):
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
+        self._built = True
         if self.place.filter:
             self._set_filter(self.place.filter)
         first = next(iter(self.query(VList)), None)
@@ -216,7 +218,7 @@ class View(Screen[None]):
 
     def turn(self, dirty: Dirty, *, second: bool) -> None:
         """One turn of the console's clock."""
-        if not self.query(Head):  # it is on the stack, and its widgets are not there yet
+        if not self._built:  # it is on the stack, and its widgets are not there yet
             self.missed |= dirty
             return
         now = self.console.clock.monotonic()
