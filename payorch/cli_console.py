@@ -39,10 +39,10 @@ def console(
         raise CalledWrongly("the console needs a terminal; `payorch ops` shows and does the same without one")
     if replay is not None and record is not None:
         raise CalledWrongly("a replay is not recorded: it is a recording")
-    from tui import start
+    from tui.start import run
 
     place = None if replay is not None else at.place()
-    code = start.run(
+    code = run(
         url=None if place is None else place.base_url,
         token=None if place is None else place.token.reveal(),
         record=record,
