@@ -82,8 +82,8 @@ class View(Screen[None]):
         self._loaded_at: float | None = None
         self._filters: list[str] = []
         self.missed: frozenset[str] = frozenset()
-        self._built = False
         """What became dirty while a dialog lay over the screen."""
+        self._built = False
 
     # --- for the author of a screen -------------------------------------------------------------------------------------------------
 
