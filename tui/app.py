@@ -355,7 +355,7 @@ class Console(App[None]):
         name = "-".join(view.crumbs())
         try:
             folder, struck = export.bundle(
-                self.folder, name, self.clock.now(), view.export_data(), self.grid(), self.export_screenshot(), about
+                self.folder, name, self.clock.now(), view.export_data(), self.grid() + view.export_text(), self.export_screenshot(), about
             )
         except OSError as error:
             paint.toast(self, paint.line(f"not exported: {type(error).__name__} {error.strerror}"), "bad")

@@ -324,6 +324,8 @@ def span(seconds: float) -> str:
 
 _STATE_TONES: Final[dict[str, Tone]] = {
     **dict.fromkeys(("CAPTURED", "SETTLED", "APPROVED", "DONE", "closed", "live", "done", "approved", "matched", "forced_closed"), "good"),
+    **dict.fromkeys(("CHARGED", "SUCCEEDED", "delivered", "settled"), "good"),
+    **dict.fromkeys(("MANUAL_REVIEW", "REJECTED", "REVERSED", "refused", "dead"), "bad"),
     **dict.fromkeys(("OUTCOME_UNKNOWN", "CAPTURE_UNKNOWN", "REFUND_UNKNOWN", "UNKNOWN", "unknown", "IN_REVIEW"), "unknown"),
     **dict.fromkeys(("FAILED", "DECLINED", "open", "forced_open", "failed", "rejected", "broken", "mismatched", "lost", "critical"), "bad"),
     **dict.fromkeys(("half_open", "draining", "warning", "slow", "stale", "pending", "proposed", "review", "halted", "expired"), "warn"),
@@ -390,7 +392,8 @@ class Words(Static):
         super().__init__(content(*lines), id=id, classes=classes, markup=False)
         self.lines: tuple[Line, ...] = lines
         self._hides: Final = hides
-        self.display = bool(lines) or not hides
+        if hides:  # where it does not, the style sheet alone says whether it is shown
+            self.display = bool(lines)
 
     def say(self, *lines: Line) -> None:
         """Shows these lines instead; nothing is painted where they are the same."""

@@ -10,8 +10,10 @@ from typing import Final
 from tui.screens.audit import AuditView
 from tui.screens.base import View
 from tui.screens.details import DetailView
-from tui.screens.lists import ApprovalsView, ConnectorsView, DeadLettersView, PaymentsView, ReconciliationView
+from tui.screens.lists import ApprovalsView, ConnectorsView, DeadLettersView, ReconciliationView
 from tui.screens.overview import OverviewView
+from tui.screens.payment import PaymentView
+from tui.screens.payments import PaymentsView
 
 SCREENS: Final[dict[str, type[View]]] = {
     "overview": OverviewView,
@@ -21,7 +23,7 @@ SCREENS: Final[dict[str, type[View]]] = {
     "reconciliation": ReconciliationView,
     "approvals": ApprovalsView,
     "audit": AuditView,
-    "payment": DetailView,
+    "payment": PaymentView,
     "connector": DetailView,
     "dead_letter": DetailView,
     "dead_letter_group": DetailView,

@@ -118,6 +118,14 @@ class View(Screen[None]):
         """What `e` writes as JSON."""
         return {vlist.id or "rows": list(vlist.rows) for vlist in self.query(VList)}
 
+    def export_text(self) -> str:
+        """What `e` writes behind the screen's text: everything, where the screen shows only some of it."""
+        return ""
+
+    def card(self) -> Sequence[Line]:
+        """What is left of the screen where the terminal is too small for it."""
+        return summary(self.console.state.overview, self.console.fresh().state)
+
     def crumbs(self) -> tuple[str, ...]:
         """Where this is, as the head row says it."""
         root = places.DETAILS.get(self.place.screen, self.place.screen)
@@ -210,6 +218,9 @@ class View(Screen[None]):
 
     def turn(self, dirty: Dirty, *, second: bool) -> None:
         """One turn of the console's clock."""
+        if not self.query(Head):  # it is on the stack, and its widgets are not there yet
+            self.missed |= dirty
+            return
         now = self.console.clock.monotonic()
         dirty, self.missed = dirty | self.missed, frozenset()
         if any(key.startswith(prefix) for key in dirty for prefix in self.WATCHES):
@@ -265,7 +276,7 @@ class View(Screen[None]):
                 vlist.dimmed = fresh.stale
                 vlist.refresh()
         if self.has_class("-tiny"):
-            self.query_one("#summary", Words).say(*summary(state.overview, fresh.state))
+            self.query_one("#summary", Words).say(*self.card())
 
     # --- keys -------------------------------------------------------------------------------------------------------------------------
 

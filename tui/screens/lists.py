@@ -17,15 +17,6 @@ from tui.screens.base import View
 from tui.store import Dirty
 from tui.widgets.vlist import Column, VList
 
-PAYMENT_COLUMNS: Final = (
-    Column("id", "payment", 20, lambda row: paint.line((paint.middle(row.get("id"), 20), "accent"))),
-    Column("state", "state", 20, lambda row: paint.state(row.get("state"))),
-    Column("amount", "amount", 18, lambda row: paint.line(paint.money(row.get("amount"), row.get("currency"))), align="right"),
-    Column("connector", "connector", 10, lambda row: paint.line(row.get("connector") or paint.glyph("none")), least=64),
-    Column("merchant", "merchant", 14, lambda row: paint.line(row.get("merchant") or ""), least=100),
-    Column("reference", "reference", 12, lambda row: paint.line((row.get("reference") or "", "dim")), grow=True),
-    Column("created_at", "created UTC", 12, lambda row: paint.line((paint.moment(row.get("created_at")), "dim")), least=80),
-)
 CONNECTOR_COLUMNS: Final = (
     Column("name", "connector", 14, lambda row: paint.line((row.get("name"), "strong"))),
     Column("state", "breaker", 16, lambda row: paint.state(row.get("state"))),
@@ -54,47 +45,6 @@ ACTION_COLUMNS: Final = (
     Column("state", "state", 14, lambda row: paint.state(row.get("state"))),
     Column("who", "asked by", 14, lambda row: paint.line((row.get("requested_by") or {}).get("name") or ""), least=80),
 )
-
-
-class PaymentsView(View):
-    """Payments of all merchants."""
-
-    FIELDS: ClassVar[tuple[str, ...]] = (
-        "state",
-        "status",
-        "connector",
-        "merchant",
-        "reference",
-        "psp_reference",
-        "currency",
-        "held",
-        "problem",
-        "q",
-    )
-    WATCHES: ClassVar[tuple[str, ...]] = ()
-
-    def body(self) -> ComposeResult:
-        yield VList(PAYMENT_COLUMNS, key=lambda row: str(row.get("id")), problem=_unclear, empty=_nothing("payments"), id="rows")
-
-    async def load(self) -> None:
-        await self.rows_of("#rows", "payments", self.filter.query(self.FIELDS))
-
-    def repaint(self, dirty: Dirty) -> None:
-        """What changed of the rows that are shown is shown; new rows come with `r`."""
-        rows = self.query_one("#rows", VList)
-        changed = {}
-        for row in rows.rows:
-            event = self.console.state.last_about(str(row.get("id"))) if f"payment:{row.get('id')}" in dirty else None
-            if event is not None and isinstance(event.get("payment"), dict):
-                changed[str(row.get("id"))] = {**row, "state": event["payment"].get("state"), "held": event["payment"].get("held")}
-        rows.patch(changed)
-
-    def opened(self, row: Mapping[str, Any]) -> None:
-        self.console.open(Place("payment", str(row.get("id"))))
-
-    def subject(self) -> Subject | None:
-        row = self.current()
-        return None if row is None else Subject(id=str(row["id"]), kind="payment", title=str(row["id"]))
 
 
 class ConnectorsView(View):
@@ -155,10 +105,6 @@ class ApprovalsView(View):
 
 def _day(row: Mapping[str, Any]) -> str:
     return "/".join(str(row.get(name)) for name in ("day", "date", "connector", "currency"))
-
-
-def _unclear(row: Mapping[str, Any]) -> bool:
-    return bool(row.get("held")) or paint.state_tone(row.get("state")) in ("unknown", "bad")
 
 
 def _nothing(what: str) -> paint.Line:

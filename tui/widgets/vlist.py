@@ -7,6 +7,8 @@ callback. The counts are honest: "200 of >10 000", "+14 held".
     vlist.show(rows)                  # all rows at once, or
     await vlist.feed(fetch)           # `fetch(cursor) -> Part`, asked again while one scrolls down
 
+`across` gives a row that is one line over all columns (a heading, a remark), or None.
+
 It posts `VList.Opened` (enter, double click), `VList.Moved` and `VList.Failed` (a page that could not be had). A cell that cannot be drawn
 from what the server sent is shown as such; the row and the console stay.
 
@@ -93,6 +95,7 @@ class VList(ScrollView, can_focus=True, inherit_bindings=False):
         *,
         key: Callable[[Row], str],
         problem: Callable[[Row], bool] | None = None,
+        across: Callable[[Row], Line | None] | None = None,
         empty: Line = paint.EMPTY,
         header: bool = True,
         id: str | None = None,
@@ -106,6 +109,7 @@ class VList(ScrollView, can_focus=True, inherit_bindings=False):
         self.known = False
         """Whether anything was ever shown: before that, no rows means waiting, and not none."""
         self._rows: Final = Rows(key, problem)
+        self._across: Final = across
         self._head: Final = 1 if header else 0
         self._fetch: Fetch | None = None
         self._fetching = False
@@ -233,6 +237,9 @@ class VList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _cells(self, row: Row | None) -> Line:
         """A row's cells, or for None the header's."""
+        across = self._across(row) if row is not None and self._across is not None else None
+        if across is not None:
+            return paint.fit(across, self._total_width())
         pieces: list[paint.Piece] = []
         for column, room in self._layout:
             if row is None:
