@@ -421,3 +421,44 @@ def test_a_crash_leaves_a_report_and_no_values(tmp_path: Path) -> None:
 
 async def _crash() -> None:
     raise RuntimeError("boom")
+
+
+# --- looks -----------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theme", ["light", "contrast", "ansi"])
+def test_every_theme_draws_every_tone(theme: str) -> None:
+    async def scenario(console: Console, pilot: Pilot[None]) -> None:
+        await press(console, pilot, "colon", *f"theme {theme}", "enter")
+        assert console.theme == f"payorch-{theme}"
+        assert "breaker OPEN" in console.grid()
+
+    on(scenario)
+
+
+def test_the_palette_offers_commands_keys_and_connectors() -> None:
+    async def scenario(console: Console, pilot: Pilot[None]) -> None:
+        await press(console, pilot, "ctrl+p", *"conn pay")
+        for _ in range(5):
+            await pilot.pause()
+        assert "conn paypal" in console.grid()
+
+    on(scenario)
+
+
+def test_without_colour_everything_is_still_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    async def scenario(console: Console, pilot: Pilot[None]) -> None:
+        assert console.no_color
+        assert "✕  breaker OPEN" in console.grid()
+
+    on(scenario)
+
+
+def test_a_small_terminal_shows_the_worst_of_it() -> None:
+    async def scenario(console: Console, pilot: Pilot[None]) -> None:
+        assert "breaker OPEN adyen.authorize" in console.grid()
+        assert "SIM local" in console.grid()
+
+    on(scenario, size=(100, 12))
