@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, VerticalScroll
@@ -21,8 +20,8 @@ from tui.keys import Key, view_keys
 from tui.paint import Line, Words
 from tui.places import Place
 from tui.screens.asked import AskedView
-from tui.screens.base import View
-from tui.screens.dead_letters import SIDE_EDGES, beside
+from tui.screens.dead_letters import beside
+from tui.screens.page import PageView
 from tui.store import Dirty
 from tui.views import approvals as acts
 from tui.views import asking
@@ -64,12 +63,12 @@ class ApprovalsView(AskedView):
     def _columns(self) -> tuple[Column, ...]:
         now = self.console.clock.now
         return (
-            Column("verb", "what", 20, acts.verb),
+            Column("verb", "what", 18, acts.verb),
             Column("subject", "subject", 12, lambda row: paint.line((paint.middle(row.get("subject"), 34), "accent")), grow=True),
             Column("amount", "amount", 14, acts.amount, align="right", least=84),
             Column("state", "state", 11, acts.state),
             Column("who", "asked by", 9, acts.who, least=60),
-            Column("age", "age", 6, lambda row: acts.age(row, now()), align="right", least=76),
+            Column("age", "age", 6, lambda row: acts.age(row, now()), align="right", least=110),
             Column("expires", "left", 8, lambda row: acts.expires(row, now()), align="right", least=50),
             Column("changed", "plan", 10, acts.changed, least=70),
         )
@@ -121,10 +120,8 @@ class ApprovalsView(AskedView):
 
     def _say(self) -> None:
         vlist = self.query_one("#rows", VList)
-        parts = [row for row in vlist.rows if "heading" in row and row.get("count")]
-        said_ = [paint.line((f"{row['count']} ", "strong"), (said(row, "heading"), "dim")) for row in parts]
         filtered = asking.above(self.place.filter, self.asked, "enter: the whole act   a: approve, reject, halt, review")
-        self.query_one("#above", Words).say(paint.join([*said_, filtered], "   "))
+        self.query_one("#above", Words).say(paint.join([acts.waiting(vlist.rows), filtered], "   "))
         self.moved(vlist.current)
 
     def repaint(self, dirty: Dirty) -> None:
@@ -154,7 +151,7 @@ class ApprovalsView(AskedView):
         return " ".join(part for part in ("payorch ops actions", query, "--json") if part)
 
 
-class ActView(View):
+class ActView(PageView):
     """One act."""
 
     OWN_KEYS: ClassVar[tuple[Key, ...]] = (
@@ -168,65 +165,32 @@ class ActView(View):
         ),
     )
     BINDINGS: ClassVar[list[BindingType]] = view_keys(*OWN_KEYS)
-    WATCHES: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.act: Mapping[str, Any] = {}
-
-    def body(self) -> ComposeResult:
-        with VerticalScroll(classes="page"):
-            yield Words(paint.line(("asking for ", "dim"), (self.place.id, "accent")), id="act")
 
     async def load(self) -> None:
-        found = await self.ask(None, f"actions/{self.place.id}")
-        if found is not None:
-            self.act = found
-            self.notice()
-            self.say_act()
+        await self.fetch(f"actions/{self.place.id}")
 
     def repaint(self, dirty: Dirty) -> None:
         """What is asked again: the act where it moved, and while it waits its plan, where its subject moved."""
-        subject = said(self.act, "subject")
+        subject = said(self.data, "subject")
         if f"action:{self.place.id}" in dirty or (subject and any(key.partition(":")[2] == subject for key in dirty)):
             self.reload()
 
-    def tick(self) -> None:
-        self.say_act()
-
-    def on_resize(self, _: events.Resize) -> None:
-        if self.query("#act"):
-            self.say_act()
-
-    def say_act(self) -> None:
-        """All of it; ages included."""
-        if self.act:
-            cells = max(20, self.size.width - SIDE_EDGES)
-            self.query_one("#act", Words).say(*acts.page(self.act, self.console.clock.now(), cells))
+    def lines(self, cells: int) -> Sequence[Line]:
+        return acts.page(self.data, self.console.clock.now(), cells)
 
     def action_subject(self) -> None:
-        subject = said(self.act, "subject")
-        place = acts.place_of(said(self.act, "action"), subject)
+        place = acts.place_of(said(self.data, "action"), said(self.data, "subject"))
         if place is None:
             paint.toast(self.console, paint.line("there is no screen about what this act is about"))
         else:
             self.console.open(Place(*place))
 
-    def current(self) -> Mapping[str, Any] | None:
-        return self.act or None
-
     def subject(self) -> Subject | None:
-        return acts.of_act(self.act)
+        return acts.of_act(self.data)
 
     def copies(self) -> Sequence[tuple[str, str]]:
         named = (("act id", "id"), ("subject", "subject"), ("plan hash", "hash"), ("reason", "reason"))
-        return [(label, said(self.act, name)) for label, name in named if self.act.get(name)]
+        return [(label, said(self.data, name)) for label, name in named if self.data.get(name)]
 
     def crumbs(self) -> tuple[str, ...]:
         return ("Approvals", paint.middle(self.place.id, 16))
-
-    def export_data(self) -> Any:
-        return {"action": self.act}
-
-    def export_text(self) -> str:
-        return "\n".join(paint.plain(one) for one in acts.page(self.act, self.console.clock.now(), 120)) if self.act else ""

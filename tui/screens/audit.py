@@ -19,7 +19,7 @@ from tui.paint import Line, Words
 from tui.places import Place
 from tui.problems import told
 from tui.screens.asked import AskedView
-from tui.screens.dead_letters import beside
+from tui.screens.dead_letters import beside, counted
 from tui.store import Dirty
 from tui.views import asking
 from tui.views import audit as records
@@ -28,13 +28,12 @@ from tui.widgets.modal import Reading
 from tui.widgets.vlist import Column, Part, VList
 
 COLUMNS: Final = (
-    Column("day", "day", 10, lambda row: records.at(row, day=True), least=80),
-    Column("at", "time UTC", 12, lambda row: records.at(row, day=False)),
+    Column("at", "time UTC", 14, records.at),
     Column("actor", "who", 14, lambda row: paint.line((said(row, "actor"), "accent"))),
     Column("event", "what", 16, records.event),
-    Column("subject_id", "subject", 18, lambda row: paint.line(paint.middle(said(row, "subject_id"), 18)), least=100),
+    Column("subject_id", "subject", 18, lambda row: paint.line(paint.middle(said(row, "subject_id"), 18)), least=110),
     Column("text", "", 10, lambda row: paint.line(said(row, "text")), grow=True, least=50),
-    Column("position", "position", 10, lambda row: paint.line((paint.count(row.get("position")), "dim")), align="right", least=90),
+    Column("position", "position", 10, lambda row: paint.line((paint.count(row.get("position")), "dim")), align="right", least=110),
 )
 
 
@@ -109,8 +108,8 @@ class AuditView(AskedView):
         if self.verification:
             self.query_one("#chain", Words).say(records.chain(self.verification, self.console.clock.now()))
         new = paint.line((f"+{self._new} new: r shows them", "key")) if self._new else paint.EMPTY
-        filtered = asking.above(self.place.filter, self.asked, 'what people did   / searches: who:ana act:ActApproved since:2d "INC-4412"')
-        self.query_one("#above", Words).say(paint.join([filtered, vlist.counts(), self._searched, new], "   "))
+        filtered = asking.above(self.place.filter, self.asked, 'what people did   /who:ana act:ActApproved since:2d "INC-4412"')
+        self.query_one("#above", Words).say(paint.join([filtered, counted(vlist, "records"), self._searched, new], "   "))
         self.moved(vlist.current)
 
     def moved(self, row: Mapping[str, Any] | None) -> None:

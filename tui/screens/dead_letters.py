@@ -19,6 +19,7 @@ from tui.paint import Line, Words
 from tui.places import Place
 from tui.screens.asked import AskedView
 from tui.screens.base import View
+from tui.screens.page import PageView
 from tui.store import Dirty
 from tui.views import asking
 from tui.views import dead_letters as letters
@@ -29,12 +30,21 @@ REPLAYS: Final = {"action": "dead_letter.replay", "open": "true"}
 """Replays that wait or are under way."""
 SIDE_EDGES: Final = 4
 """Of the pane beside a list: its border, its padding, and its scroll bar."""
+WIDE_SIDE: Final = 48
+NARROW_SIDE: Final = 38
+WIDE_FROM: Final = 140
+"""Cells of that pane, and of the terminal from which it is the wide one; as in console.tcss."""
 
 
 def beside(view: View, lines: Sequence[Line]) -> None:
     """Says that in the pane beside the list, where there is one."""
-    width = view.query_one(".side").size.width
-    view.query_one("#detail", Words).say(*(hung(lines, max(20, width - SIDE_EDGES)) if width > 2 * SIDE_EDGES else lines))
+    pane = WIDE_SIDE if view.size.width >= WIDE_FROM else NARROW_SIDE
+    view.query_one("#detail", Words).say(*hung(lines, pane - SIDE_EDGES))
+
+
+def counted(vlist: VList, noun: str) -> Line:
+    """How many of what the list shows."""
+    return paint.join([paint.line((noun, "dim")), vlist.counts()], " ") if vlist.known else paint.EMPTY
 
 
 class DeadLettersView(AskedView):
@@ -66,13 +76,13 @@ class DeadLettersView(AskedView):
         now = self.console.clock.now
         return (
             Column("fingerprint", "failed alike", 14, lambda row: letters.words(row, "fingerprint", "strong"), grow=True),
-            Column("kind", "kind", 11, lambda row: letters.words(row, "kind"), least=72),
+            Column("kind", "kind", 11, lambda row: letters.words(row, "kind"), least=110),
             Column("origin", "origin", 10, lambda row: letters.words(row, "origin", "accent"), least=64),
             Column("open", "open", 6, letters.open_count, align="right", sort=lambda row: row.get("open")),
-            Column("all", "all", 6, lambda row: paint.line((paint.count(row.get("letters")), "dim")), align="right", least=84),
+            Column("all", "all", 6, lambda row: paint.line((paint.count(row.get("letters")), "dim")), align="right", least=100),
             Column("first", "first", 6, lambda row: letters.aged(row, "first_failed_at", now()), align="right", least=50),
             Column("last", "last", 6, lambda row: letters.aged(row, "last_failed_at", now()), align="right"),
-            Column("replay", "last replay", 18, lambda row: letters.last_replay(row, now()), least=60),
+            Column("replay", "last replay", 16, lambda row: letters.last_replay(row, now()), least=60),
         )
 
     def empty(self) -> Line:
@@ -85,7 +95,7 @@ class DeadLettersView(AskedView):
         )
         if replays is not None:
             self.replays = [*rows_of(replays, "data")]
-            self.query_one("#running", Words).say(*letters.running(self.replays))
+            self.query_one("#running", Words).say(*letters.running(self.replays, self.size.width))
         self._say()
 
     def tick(self) -> None:
@@ -95,7 +105,7 @@ class DeadLettersView(AskedView):
         vlist, now = self.query_one("#rows", VList), self.console.clock.now()
         whole = letters.in_all(vlist.rows, now) if vlist.known else paint.line(("asking for dead letters", "dim"))
         filtered = asking.above(self.place.filter, self.asked, "grouped by fingerprint")
-        self.query_one("#above", Words).say(paint.join([whole, filtered, vlist.counts()], "   "))
+        self.query_one("#above", Words).say(paint.join([whole, filtered, counted(vlist, "groups")], "   "))
         self.moved(vlist.current)
 
     def moved(self, row: Mapping[str, Any] | None) -> None:
@@ -164,7 +174,7 @@ class LettersView(AskedView):
             self.group = next((one for one in rows_of(groups, "data") if said(one, "fingerprint") == self.place.id), {})
         if replays is not None:
             self.replay = letters.replay_of(rows_of(replays, "data"), self.place.id or "")
-            self.query_one("#running", Words).say(*([letters.progress(self.replay)] if self.replay else []))
+            self.query_one("#running", Words).say(*([letters.progress(self.replay, self.size.width)] if self.replay else []))
         self._say()
 
     def tick(self) -> None:
@@ -174,8 +184,8 @@ class LettersView(AskedView):
         vlist, now = self.query_one("#rows", VList), self.console.clock.now()
         name = (paint.Piece(self.place.id or "", "strong", 80),)
         last = paint.join([paint.line(("last replay", "dim")), letters.last_replay(self.group, now)], " ") if self.group else paint.EMPTY
-        filtered = asking.above(self.place.filter, self.asked, "open ones   x marks   a acts on one, the marked, or all")
-        self.query_one("#above", Words).say(name, paint.join([vlist.counts(), last, filtered], "   "))
+        filtered = asking.above(self.place.filter, self.asked, "open ones   x marks")
+        self.query_one("#above", Words).say(name, paint.join([counted(vlist, "letters"), last, filtered], "   "))
         self.moved(vlist.current)
 
     def moved(self, row: Mapping[str, Any] | None) -> None:
@@ -202,51 +212,24 @@ class LettersView(AskedView):
         return f"payorch ops dead-letters --fingerprint {paint.safe(self.place.id or '', 200)!r} --json"
 
 
-class LetterView(View):
+class LetterView(PageView):
     """One letter with its contents."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.letter: Mapping[str, Any] = {}
-
-    def body(self) -> ComposeResult:
-        with VerticalScroll(classes="page"):
-            yield Words(paint.line(("asking for ", "dim"), (self.place.id, "accent")), id="letter")
-
     async def load(self) -> None:
-        found = await self.ask(None, f"dead-letters/{self.place.id}")
-        if found is not None:
-            self.letter = found
-            self.notice()
-            self.say_letter()
+        await self.fetch(f"dead-letters/{self.place.id}")
 
     def repaint(self, dirty: Dirty) -> None:
         if f"dead_letter:{self.place.id}" in dirty:
             self.reload()
-        if self.letter:
-            self.say_letter()
 
-    def say_letter(self) -> None:
-        """All of it; ages included."""
-        self.query_one("#letter", Words).say(*hung(self._lines(), max(20, self.size.width - SIDE_EDGES)))
-
-    def _lines(self) -> list[Line]:
-        now = self.console.clock.now()
-        return [*letters.letter_detail(self.letter, now), *letters.allowed(self.letter), *letters.contents(self.letter)]
-
-    def current(self) -> Mapping[str, Any] | None:
-        return self.letter or None
+    def lines(self, cells: int) -> Sequence[Line]:
+        told = letters.letter_detail(self.data, self.console.clock.now())
+        return hung([*told, *letters.allowed(self.data), *letters.contents(self.data)], cells)
 
     def subject(self) -> Subject | None:
-        return letters.of_letters(self.letter, (), None)
+        return letters.of_letters(self.data, (), None)
 
     def copies(self) -> Sequence[tuple[str, str]]:
-        found = [(label, said(self.letter, name)) for label, name in letters.COPIED if self.letter.get(name)]
-        payload = said(self.letter, "payload")
+        found = [(label, said(self.data, name)) for label, name in letters.COPIED if self.data.get(name)]
+        payload = said(self.data, "payload")
         return [*found, ("contents, redacted", payload)] if payload else found
-
-    def export_data(self) -> Any:
-        return {"dead_letter": self.letter}
-
-    def export_text(self) -> str:
-        return "\n".join(paint.plain(one) for one in self._lines()) if self.letter else ""

@@ -20,6 +20,7 @@ from tui.paint import Line, Words
 from tui.places import Place
 from tui.problems import told
 from tui.screens.asked import AskedView
+from tui.screens.dead_letters import counted
 from tui.views import asking
 from tui.views import recon_day as items
 from tui.views import reconciliation as days
@@ -55,7 +56,7 @@ class DayView(AskedView):
     )
     BINDINGS: ClassVar[list[BindingType]] = view_keys(*OWN_KEYS)
     DEFAULT_CSS = """
-    DayView #compare { height: auto; max-height: 14; padding: 0 1; background: $panel; }
+    DayView #compare { max-height: 16; }
     """
 
     def __init__(self, place: Place) -> None:
@@ -75,7 +76,7 @@ class DayView(AskedView):
             empty=self.empty(),
             id="rows",
         )
-        yield Words(id="compare", hides=True)
+        yield Words(id="compare", classes="below", hides=True)
 
     def _columns(self) -> tuple[Column, ...]:
         return (
@@ -137,7 +138,7 @@ class DayView(AskedView):
         )
         sums = items.net(vlist.rows) if self.status == "mismatched" and vlist.rows else paint.EMPTY
         if self.size.height >= LOW_BELOW:
-            lines = [*lines, paint.join([sums, vlist.counts(), *self._filtered()], "   ")]
+            lines = [*lines, paint.join([sums, counted(vlist, "rows"), *self._filtered()], "   ")]
         self.query_one("#above", Words).say(*lines)
         tabs = [(name, f"{title} {paint.count(days.count_of(day, name))}") for name, title in STATUSES]
         self.query_one(TabLine).show(tabs, self.status)
@@ -148,7 +149,8 @@ class DayView(AskedView):
 
     def moved(self, row: Mapping[str, Any] | None) -> None:
         pane = self.query_one("#compare", Words)
-        pane.say(*(items.beside(row or {}, self.size.width - 2) if self.size.height >= LOW_BELOW else []))
+        height = self.size.height
+        pane.say(*(items.beside(row or {}, self.size.width - 2, most=height // 3) if height >= LOW_BELOW else []))
 
     def on_resize(self, _: events.Resize) -> None:
         if self.query("#rows"):
@@ -202,7 +204,7 @@ class DayView(AskedView):
         return [(name, value) for name, value in named if value]
 
     def crumbs(self) -> tuple[str, ...]:
-        return ("Reconciliation", *(part for part in (self.on, self.psp, self.currency) if part))
+        return ("Reconciliation", " ".join(part for part in (self.on, self.psp, self.currency) if part))
 
     def export_data(self) -> Any:
         return {"days": self.days, "status": self.status, "items": [dict(row["piece"]) for row in self.query_one("#rows", VList).rows]}

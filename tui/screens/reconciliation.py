@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, VerticalScroll
 
 from tui import paint
 from tui.acts import Subject
 from tui.paint import Line, Words
 from tui.places import Place
 from tui.screens.asked import AskedView
-from tui.screens.dead_letters import beside
+from tui.screens.dead_letters import counted
 from tui.views import asking
 from tui.views import reconciliation as days
 from tui.views.table import rows_of, said
@@ -24,6 +23,8 @@ from tui.widgets.vlist import Column, VList
 
 OF_SERVER: Final = ("from", "to", "connector")
 """What the server chooses by; the rest is judged here: all days of the span are one page."""
+LOW_BELOW: Final = 22
+"""Rows of the terminal below which there is no room for the day under the list; enter shows it."""
 
 
 class ReconciliationView(AskedView):
@@ -39,10 +40,8 @@ class ReconciliationView(AskedView):
 
     def body(self) -> ComposeResult:
         yield Words(id="above", classes="strip")
-        with Horizontal(classes="panes"):
-            yield VList(self._columns(), key=days.key, problem=days.is_problem, empty=self.empty(), id="rows")
-            with VerticalScroll(classes="side"):
-                yield Words(id="detail")
+        yield VList(self._columns(), key=days.key, problem=days.is_problem, empty=self.empty(), id="rows")
+        yield Words(id="below", classes="below", hides=True)
 
     def _columns(self) -> tuple[Column, ...]:
         now = self.console.clock.now
@@ -88,11 +87,12 @@ class ReconciliationView(AskedView):
         vlist = self.query_one("#rows", VList)
         lines = days.in_all(vlist.rows, self.console.clock.now())
         filtered = asking.above(self.place.filter, self.asked, "the last seven days")
-        self.query_one("#above", Words).say(*lines, paint.join([filtered, vlist.counts()], "   "))
+        self.query_one("#above", Words).say(*lines, paint.join([filtered, counted(vlist, "days")], "   "))
         self.moved(vlist.current)
 
     def moved(self, row: Mapping[str, Any] | None) -> None:
-        beside(self, days.detail(row or {}, self.console.clock.now()))
+        pane = self.query_one("#below", Words)
+        pane.say(*(days.detail(row or {}, self.size.width) if self.size.height >= LOW_BELOW else []))
 
     def opened(self, row: Mapping[str, Any]) -> None:
         self.console.open(Place("day", days.key(row)))

@@ -28,7 +28,7 @@ ACT_WORDS: Final = Words(
 )
 PARTS: Final = (
     ("mine", "mine to approve", "a approves or rejects"),
-    ("reviews", "glass was broken: to be reviewed", "by another person than whoever broke it"),
+    ("reviews", "glass was broken, to be reviewed", "by another person than whoever broke it"),
     ("under_way", "being carried out", ""),
     ("waiting", "waiting for others", "asked by you, or beyond your role"),
     ("done", "done", "the newest"),
@@ -77,6 +77,14 @@ def heading_of(row: Data) -> Line | None:
     count = whole(row, "count") or 0
     tone: Tone = "dim" if not count else "warn" if said(row, "part") in ("mine", "reviews") else "strong"
     return paint.line((f"{said(row, 'heading')} {count}", tone), (f"   {said(row, 'about')}" if count else "   none", "dim"))
+
+
+def waiting(rows: Iterable[Data]) -> Line:
+    """How many wait for whoever looks, and how many reviews are due."""
+    counts = {said(row, "part"): whole(row, "count") or 0 for row in rows if "heading" in row}
+    mine, reviews = counts.get("mine", 0), counts.get("reviews", 0)
+    first = (f"{paint.glyph('approval')} {mine} for you", "warn") if mine else (f"{paint.glyph('good')} none for you", "good")
+    return paint.line(first, (f"   {reviews} to review", "warn") if reviews else "")
 
 
 def is_problem(row: Data) -> bool:
@@ -159,7 +167,7 @@ def short(row: Data) -> list[Line]:
 # --- one act -----------------------------------------------------------------------------------------------------------------------------
 
 
-def head(act: Data, now: datetime) -> list[Line]:
+def head(act: Data, now: datetime, cells: int) -> list[Line]:
     """What, to what, how much, who, why, until when, and how far it is."""
     first = [verb(act), paint.line((said(act, "subject"), "accent")), state(act), amount(act)]
     by = f"{said(act, 'requested_by', 'name')} ({said(act, 'requested_by', 'person')})"
@@ -172,7 +180,7 @@ def head(act: Data, now: datetime) -> list[Line]:
     if isinstance(parameters, Mapping) and parameters:
         lines.append(paint.line(("with      ", "dim"), ", ".join(f"{name} {value}" for name, value in parameters.items())))
     if table_of(act, "progress"):
-        lines.append(paint.join([paint.line(("progress", "dim")), progress(act)], "  "))
+        lines.append(paint.join([paint.line(("progress", "dim")), progress(act, cells)], "  "))
     if said(act, "state") == WAITS and act.get("may_approve") is not True:
         lines.append(paint.line(("you       ", "dim"), (said(act, "why_not_approve") or "you may not approve it", "warn")))
     return lines
@@ -206,6 +214,8 @@ def facts(plan: Data, other: Data) -> list[tuple[Line, bool]]:
         ("undo", said(plan, "undo"), said(other, "undo")),
         ("people", said(plan, "people"), said(other, "people")),
     ):
+        if not text and not theirs:
+            continue
         differs = bool(other) and text != theirs and bool(text and theirs)
         found.append((_fact(name, text or paint.glyph("none"), differs, bool(other)), differs))
     for label, name, told in (("check", "checks", _check), ("evidence", "proofs", _proof), ("refused", "objections", _objection)):
@@ -314,7 +324,7 @@ def outcome(act: Data) -> list[Line]:
 
 def page(act: Data, now: datetime, cells: int) -> list[Line]:
     """One act, whole."""
-    top = [part for one in head(act, now) for part in _within(one, cells)]
+    top = [part for one in head(act, now, cells) for part in _within(one, cells)]
     return [*top, paint.EMPTY, *plans(act, cells), *outcome(act)]
 
 

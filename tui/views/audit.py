@@ -1,6 +1,6 @@
 """Audit records as data: what a search asks, rows, one record in full, and whether the chain of records is whole.
 
-    who:ana act:Approved since:2d psp:adyen "INC-4412"
+    who:ana act:Approved since:2d psp:NAME "INC-4412"
 
 Not here: the verification itself (the server, and `payorch audit verify` from outside of it).
 """
@@ -41,11 +41,9 @@ def event(row: Data) -> Line:
     return paint.line((said(row, "event"), "bad" if is_problem(row) else "strong"))
 
 
-def at(row: Data, *, day: bool) -> Line:
-    """The day, or the time of day."""
-    moment = paint.moment(row.get("at"), day=True)
-    date, _, clock = moment.partition(" ")
-    return paint.line((date if day else clock.removesuffix("Z") or paint.glyph("none"), "dim"))
+def at(row: Data) -> Line:
+    """When, with the day: 10-16 14:21:07."""
+    return paint.line((paint.moment(row.get("at"), day=True)[5:19] or paint.glyph("none"), "dim"))
 
 
 def chain(found: Data, now: datetime) -> Line:

@@ -5,6 +5,7 @@ Not here: where it stands on the screen (`tui.screens.dead_letters`), and what m
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
@@ -30,6 +31,8 @@ MARKED_MOST: Final = 1_000
 """The server takes no more in one act."""
 CANARIES: Final = ("1", "2", "3", "4", "5")
 BAR_CELLS: Final = 24
+NARROW: Final = 100
+"""Cells below which a replay is told without its own words, and with a short bar."""
 COPIED: Final = (("letter id", "id"), ("payment id", "payment_id"), ("merchant id", "merchant_id"), ("fingerprint", "fingerprint"))
 
 
@@ -43,7 +46,7 @@ def last_replay(row: Data, now: datetime) -> Line:
         return paint.line(("never", "dim"))
     ok, failed = whole(last, "ok") or 0, whole(last, "failed") or 0
     word = "halted" if last.get("halted") is True else "failed" if failed else "ok"
-    return paint.line((f"{ok}/{ok + failed} {word}", "good" if word == "ok" else "bad"), (f" {paint.age(last.get('at'), now)} ago", "dim"))
+    return paint.line((f"{ok}/{ok + failed} {word}", "good" if word == "ok" else "bad"), (f" {paint.age(last.get('at'), now)}", "dim"))
 
 
 def open_count(row: Data) -> Line:
@@ -91,7 +94,7 @@ def group_detail(row: Data, now: datetime) -> list[Line]:
         field("letters", f"{paint.count(row.get('letters'))}, {paint.count(row.get('open'))} open"),
         field("first", f"{paint.moment(row.get('first_failed_at'), day=True)}  {paint.age(row.get('first_failed_at'), now)}"),
         field("last", f"{paint.moment(row.get('last_failed_at'), day=True)}  {paint.age(row.get('last_failed_at'), now)}"),
-        field("for instance", row.get("example"), "accent"),
+        field("instance", row.get("example"), "accent"),
         paint.EMPTY,
         (*field("last replay", None)[:1], *last_replay(row, now)),
     ]
@@ -137,8 +140,19 @@ def contents(letter: Data) -> list[Line]:
     lines = [paint.EMPTY, heading("what it was")]
     lines += body(letter["subject"]) if letter.get("subject") else [paint.line(("nothing is kept of it", "dim"))]
     lines += [paint.EMPTY, heading("contents, redacted")]
-    payload = letter.get("payload")
+    payload = _laid_out(letter.get("payload"))
     return [*lines, *(body(payload) if payload else [paint.line(("its contents are not kept any more", "dim"))])]
+
+
+def _laid_out(payload: object) -> object:
+    """JSON as JSON; anything else as it is."""
+    if not isinstance(payload, str):
+        return payload
+    try:
+        found = json.loads(payload)
+    except (ValueError, RecursionError):
+        return payload
+    return found if isinstance(found, dict | list) else payload
 
 
 def allowed(letter: Data) -> list[Line]:
@@ -160,7 +174,7 @@ def replay_of(acts: Iterable[Data], fingerprint: str) -> Data:
     return next((one for one in acts if said(one, "subject") == fingerprint and said(one, "action").endswith(".replay")), {})
 
 
-def progress(act: Data, cells: int = BAR_CELLS) -> Line:
+def progress(act: Data, width: int) -> Line:
     """How far it is: a bar over all of it, what went well and what failed, and in its own words."""
     told = table_of(act, "progress")
     total, done = whole(told, "total"), whole(told, "done")
@@ -169,7 +183,7 @@ def progress(act: Data, cells: int = BAR_CELLS) -> Line:
         return paint.join([state, paint.line((said(told, "text"), "dim"))])
     failed = whole(told, "failed") or 0
     figures = [
-        paint.bar(100.0 * (done or 0) / total, cells),
+        paint.bar(100.0 * (done or 0) / total, BAR_CELLS if width >= NARROW else BAR_CELLS // 2),
         paint.line(f"{paint.count(done)}/{paint.count(total)}"),
         paint.line(
             (f"{paint.count(whole(told, 'ok') or 0)} ok", "good"), " ", (f"{paint.count(failed)} failed", "bad" if failed else "dim")
@@ -177,13 +191,14 @@ def progress(act: Data, cells: int = BAR_CELLS) -> Line:
     ]
     if whole(told, "canary"):
         figures.append(paint.line((f"canary {paint.count(told.get('canary'))}", "info")))
-    return paint.join([state, *figures, paint.line((said(told, "text"), "dim"))])
+    words_ = [paint.line((said(told, "text"), "dim"))] if width >= NARROW else []
+    return paint.join([state, *figures, *words_])
 
 
-def running(acts: Sequence[Data]) -> list[Line]:
+def running(acts: Sequence[Data], width: int) -> list[Line]:
     """A line for each replay under way."""
     return [
-        paint.join([paint.line(("replay ", "dim"), Piece(said(one, "subject"), "strong", 60)), progress(one)])
+        paint.join([paint.line(("replay ", "dim"), Piece(said(one, "subject"), "strong", max(12, width // 3))), progress(one, width)])
         for one in acts
         if said(one, "action").endswith(".replay") and said(one, "state") in ("running", "approved", "proposed")
     ]

@@ -201,21 +201,24 @@ def _differ(ours_: str, theirs_: str) -> bool:
     return bool(ours_ and theirs_) and ours_ != theirs_
 
 
-def beside(row: Data, cells: int) -> list[Line]:
-    """Two columns; below 90 cells one below the other. Then what was found, what it could be, and who explained it."""
+def beside(row: Data, cells: int, most: int = 40) -> list[Line]:
+    """Two columns, only what differs coloured; then what was found, what it could be, and who explained it. Where there are more than
+    `most` lines, the last fields are left out."""
     if not row:
         return []
     line = table_of(row, "line")
     title = f"PSP (line {said(line, 'number')} of {paint.middle(said(line, 'report'), 18)})" if line else "PSP (in no report)"
     half = max(20, cells // 2 - 1)
+    room = max(4, half - LABEL - 3)
+    told = story(row, cells)
     lines = [paint.join([paint.fit(paint.line(("ours (books)", "strong")), half), paint.line((title, "strong"))], " ")]
-    for name, mine, other, differs in compared(row):
+    for name, mine, other, differs in compared(row)[: max(2, most - len(told) - 1)]:
         tone: Tone = "bad" if differs else ""
         sign = paint.glyph("differs") if differs else " "
-        left = paint.line((f"{name:<{LABEL}}", "dim"), (mine or paint.glyph("none"), tone))
-        right = paint.line((f"{sign} {name:<{LABEL}}", tone or "dim"), (other or paint.glyph("none"), tone))
+        left = paint.line((f"{name:<{LABEL}}", "dim"), (paint.middle(mine, room) or paint.glyph("none"), tone))
+        right = paint.line((f"{sign} {name:<{LABEL}}", tone or "dim"), (paint.middle(other, room) or paint.glyph("none"), tone))
         lines.append((*paint.fit(left, half), Piece(" "), *right))
-    return [*lines, *story(row, cells)]
+    return [*lines, *told]
 
 
 def story(row: Data, cells: int) -> list[Line]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from tui import paint
 from tui.acts import Subject
 from tui.paint import Line, Tone
 from tui.views.asking import Words
-from tui.views.table import Data, field, heading, member, rows_of, said, table_of, whole
+from tui.views.table import Data, member, rows_of, said, table_of, whole, wrapped
 
 DAY_WORDS: Final = Words(
     names={
@@ -206,24 +206,22 @@ def left(row: Data) -> Line:
     return paint.line((f"{paint.glyph('check')} can be closed: nothing is unexplained", "good"))
 
 
-def detail(row: Data, now: datetime) -> list[Line]:
-    """What the pane beside the list says of a day."""
+def detail(row: Data, cells: int) -> list[Line]:
+    """What stands below the list of days about the one under the cursor."""
     if not row:
         return []
-    lines = [heading(key(row)), (*field("state", None)[:1], *state(row)), (*field("unexplained", None)[:1], *gross(row))]
-    lines += [(*field("for", None)[:1], *age(row, now)), paint.EMPTY]
-    for name, title, tone in BUCKETS:
-        lines.append((*field(title, None)[:1], *figure(row, name, tone), *paint.line((f"  {_amount(row, name, 'gross')}", "dim"))))
-    lines += [
-        field("beside", f"{paint.count(whole(row, 'beside', 'count'))}  {_amount(row, 'beside', 'gross')}", "dim"),
-        paint.EMPTY,
-        field("fees", sums(row, "fees")),
-        field("net", sums(row, "net")),
-        field("payouts", sums(row, "payouts")),
-    ]
+    first = paint.join([paint.line((key(row), "strong")), state(row), paint.line(("unexplained gross ", "dim"), *gross(row))], "   ")
+    money = [("fees", sums(row, "fees"), ""), ("net", sums(row, "net"), ""), ("payouts", sums(row, "payouts"), "")]
     if rows_of(row, "claims"):
-        lines.append(field("claims", sums(row, "claims"), "warn"))
-    return [*lines, paint.EMPTY, left(row), paint.EMPTY, paint.line(("enter: its findings   a: close or reopen the day", "dim"))]
+        money.append(("claims on the PSP", sums(row, "claims"), "warn"))
+    beside = whole(row, "beside", "count")
+    if beside:
+        money.append(("beside the buckets", f"{paint.count(beside)}, {_amount(row, 'beside', 'gross')}", "dim"))
+    told: list[Line] = []
+    for name, text, tone in money:
+        told.append(paint.line((f"{name} ", "dim"), (text, cast("Tone", tone))))
+    lines = [first, *buckets(row, BAR_CELLS if cells >= 90 else 6), *wrapped(paint.join(told, "   "), max(20, cells - 4), 2), left(row)]
+    return [part for one in lines for part in wrapped(one, max(20, cells - 2), 2)]
 
 
 def strays(found: Data) -> list[Line]:
