@@ -35,10 +35,9 @@ def objects(*members: str) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=dict.fromkeys(members, anything))
 
 
-def words(lines: list[Line] | Line) -> str:
-    if lines and isinstance(lines[0], paint.Piece):
-        return paint.plain(lines)  # type: ignore[arg-type]
-    return "\n".join(paint.plain(one) for one in lines)
+def words(said: list[Line] | Line) -> str:
+    """Lines, or one line, as text."""
+    return "\n".join(paint.plain(one) for one in said) if isinstance(said, list) else paint.plain(said)
 
 
 def printable(lines: list[Line]) -> bool:

@@ -137,6 +137,12 @@ class ApprovalsView(AskedView):
     def subject(self) -> Subject | None:
         return acts.of_act(self.current() or {})
 
+    def card(self) -> Sequence[Line]:
+        rows = self.query_one("#rows", VList).rows
+        mine = [row for row in rows if acts.is_problem(row)]
+        told = [paint.join([acts.verb(row), paint.line((said(row, "subject"), "accent")), acts.amount(row)]) for row in mine[:6]]
+        return [acts.waiting(rows), *told] if rows else super().card()
+
     def copies(self) -> Sequence[tuple[str, str]]:
         row = self.current() or {}
         return [

@@ -79,6 +79,9 @@ class PageView(View):
         if self.data:
             self.query_one("#page", Words).say(*self.lines(max(20, self.size.width - PAGE_EDGES)))
 
+    def card(self) -> Sequence[Line]:
+        return self.lines(max(20, self.size.width - 2)) if self.data else super().card()
+
     def current(self) -> Mapping[str, Any] | None:
         return self.data or None
 

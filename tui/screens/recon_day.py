@@ -82,9 +82,9 @@ class DayView(AskedView):
         return (
             Column("kind", "what", 17, items.kind, sort=lambda row: said(row, "kind")),
             Column("payment", "payment", 16, lambda row: paint.line((paint.middle(row.get("payment_id") or "", 16), "accent")), least=72),
-            Column("reference", "psp ref", 16, items.reference, least=100),
-            Column("ours", "ours", 14, items.ours, align="right", least=90),
-            Column("theirs", "psp", 14, items.theirs, align="right", least=90),
+            Column("reference", "psp ref", 16, items.reference, least=124),
+            Column("ours", "ours", 14, items.ours, align="right", least=96),
+            Column("theirs", "psp", 14, items.theirs, align="right", least=96),
             Column("difference", "diff", 15, items.difference, align="right"),
             Column("suggestion", "what may explain it", 12, items.suggestion, grow=True, least=50),
         )
@@ -202,6 +202,11 @@ class DayView(AskedView):
             ("day", days.key(self.day) if self.day else ""),
         )
         return [(name, value) for name, value in named if value]
+
+    def card(self) -> Sequence[Line]:
+        if not self.days:
+            return super().card()
+        return [*items.head(self.day, self.size.width, low=True), paint.EMPTY, *map(items.kind, self.query_one("#rows", VList).rows[:6])]
 
     def crumbs(self) -> tuple[str, ...]:
         return ("Reconciliation", " ".join(part for part in (self.on, self.psp, self.currency) if part))
