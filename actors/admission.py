@@ -36,7 +36,7 @@ _OPERATION_KINDS: Final = {
     OperationKind.VOID: CallKind.VOID,
     OperationKind.REFUND: CallKind.REFUND,
 }
-_IN_WORDS: Final = {
+IN_WORDS: Final = {
     CallKind.AUTHORIZE: "authorisations",
     CallKind.CAPTURE: "captures",
     CallKind.VOID: "voids",
@@ -306,7 +306,7 @@ class Admission:
 
 def in_words(connector: str, refused: Refused, moment: Callable[[float], datetime]) -> str:
     """Why a call is not sent, since when, and when it will be tried again: for a payment's timeline."""
-    what, view = _IN_WORDS[refused.kind], refused.view
+    what, view = IN_WORDS[refused.kind], refused.view
     if refused.code == BUDGET_SPENT:
         return f"repeating calls to {connector} is suspended: too many repeats in a row were not answered"
     until = f", until {_clock(moment(view.until))}" if view.until is not None else ""

@@ -139,7 +139,8 @@ class ConnectorActor(Actor[Message]):
     """One PSP. `credentials` are shown to the connector at the moment of sending only, with an access token where it lends us one.
 
     admission: outlives this actor. remember: fills it from the journal, once in the life of the process, as patiently as it takes.
-    write_circuits: runs beside, and writes down what the circuits do. refused: told of each call that its circuit or the budget kept back.
+    write_circuits: runs beside, and writes down what the circuits do. observe: told how each call ended, of which kind it was and for which
+    payment. refused: told of each call that its circuit or the budget kept back.
     """
 
     def __init__(
@@ -157,7 +158,7 @@ class ConnectorActor(Actor[Message]):
         process: Process,
         token_margin_seconds: float,
         deliver: Deliver,
-        observe: Callable[[str, Evidence], None],
+        observe: Callable[[str, CallKind, str, Evidence], None],
         refused: Callable[[str, Refused], None] = lambda name, refused: None,
     ) -> None:
         self._connector = connector
@@ -370,7 +371,7 @@ class ConnectorActor(Actor[Message]):
             assert finding is not None
             evidence = Evidence(source=job.source, finding=finding, at=at, latency_ms=latency_ms)
         self._count(evidence)
-        self._observe(self._connector.name, evidence)
+        self._observe(self._connector.name, job.kind, execute.payment_id, evidence)
         if permit is not None:
             self._learn(job, permit, evidence)
         self._deliver(execute.payment_id, execute.subject.id, evidence, execute.cause)

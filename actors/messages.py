@@ -5,12 +5,13 @@ Not here: what the actor makes of a message (`transaction`), how it is found (`d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from actors.mailbox import Reply
 from payorch.domain import decide
+from payorch.domain.desk import Desk, Story
 from payorch.domain.intent import Intent, PaymentMethod
 from payorch.domain.outcome import Evidence
 from payorch.domain.records import OperationKind, Payment
@@ -186,4 +187,29 @@ class Notified:
     told: Callable[[Outcome], None] = field(repr=False)
 
 
-Message: TypeAlias = Create | Confirm | FollowUp | InquiryOver | Answered | Due | AnswersAgain | ShopperReturned | Notified
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operated:
+    """An operator's act has had its effect, now or `before`. The payment as it stands. asked: what its PSP is asked about now."""
+
+    payment: Payment
+    before: bool
+    asked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operate:
+    """What an operator has done to this payment, once: `write` tells it, or raises `decide.Refused`.
+
+    cause: the act's id, which stands in every event of it. done: whether the journal has an event of that cause, so that an act which is
+    asked for again after a crash, or by somebody who lost patience, is not done twice. ask: what its PSP is to be asked about at once.
+    """
+
+    actor: str
+    cause: str
+    write: Callable[[Story], object] = field(repr=False)
+    done: Callable[[], Awaitable[bool]] = field(repr=False)
+    reply_to: Reply[Operated | Forbidden | NoSuchPayment]
+    ask: Callable[[Payment, Desk], tuple[str, ...]] | None = None
+
+
+Message: TypeAlias = Create | Confirm | FollowUp | InquiryOver | Answered | Due | AnswersAgain | ShopperReturned | Notified | Operate

@@ -11,7 +11,7 @@ Not here: what follows from what (`payorch.domain`), HTTP, SQL. A payment that i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Final, TypeVar, assert_never
 
@@ -37,6 +37,8 @@ from actors.messages import (
     Message,
     NoSuchPayment,
     Notified,
+    Operate,
+    Operated,
     Outcome,
     Refund,
     Settled,
@@ -52,7 +54,7 @@ from actors.waiting import Waiting, answers_to
 from payorch.domain import decide
 from payorch.domain.completion import complete, shows_turn
 from payorch.domain.desk import Desk, Story
-from payorch.domain.events import AttemptOpened, Completion, OperationOpened
+from payorch.domain.events import AttemptOpened, Completion, Correction, OperationOpened
 from payorch.domain.fencing import fence
 from payorch.domain.outcome import Absent, Evidence, Finding, NotExecuted, Source, Unknown
 from payorch.domain.proof import Look, Means, looks_ahead, looks_due, may_replay_ahead, sends_ahead
@@ -66,6 +68,7 @@ from payorch.store.pool import DatabaseUnavailable, PoolExhausted
 
 T = TypeVar("T")
 
+_AWAY: Final = (JournalUnavailable, DatabaseUnavailable, PoolExhausted)
 _CANNOT_BE_ASKED: Final = "The PSP offers no way to ask about this."
 
 AHEAD = "psp_answers_again"
@@ -132,6 +135,8 @@ class TransactionActor(Actor[Message]):
                 await self._shoppers.came_back(message)
             case Notified():
                 await self._notified(message)
+            case Operate():
+                await self._operate(message)
             case _ as never:
                 assert_never(never)
         self._rest_if_idle()
@@ -161,22 +166,22 @@ class TransactionActor(Actor[Message]):
         self._held.append(message)
         return None
 
-    def _inquire(self, cause: str) -> set[str]:
-        """Asks the PSP about everything unknown; the ids of what will be heard of. Never a replay: this must not move anything."""
+    def _inquire(self, cause: str, subjects: Iterable[str] | None = None) -> set[str]:
+        """Asks the PSP about these, or everything unknown; the ids of what will be heard of. Never a replay: it must not move anything."""
         payment = self._payment
         if payment is None:
             return set()
         asked = set()
-        for subject in unsure_of(payment):
-            if not self._is_under_way(subject.id):
-                call = inquiry_about(self._around.office, payment, subject.id)
+        for subject_id in [one.id for one in unsure_of(payment)] if subjects is None else subjects:
+            if not self._is_under_way(subject_id):
+                call = inquiry_about(self._around.office, payment, subject_id)
                 if call is None:
                     continue
                 try:
-                    self._send(payment, subject.id, call, Source.INQUIRY, cause=cause)
+                    self._send(payment, subject_id, call, Source.INQUIRY, cause=cause)
                 except (MailboxFull, ActorStopped):
                     continue
-            asked.add(subject.id)
+            asked.add(subject_id)
         return asked
 
     async def _end_inquiry(self, number: int) -> None:
@@ -221,6 +226,30 @@ class TransactionActor(Actor[Message]):
             return waiting.reply_to.answer(KeyTaken())
         await self._act(story)
         return None
+
+    async def _operate(self, message: Operate) -> None:
+        """Runs one operator's act: refused, found to be done already, or committed, and then acted upon."""
+        if self._payment is None:
+            return message.reply_to.answer(NoSuchPayment())
+        try:
+            if await message.done():
+                return message.reply_to.answer(Operated(payment=self._payment, before=True))
+            story = Story(self._payment, self._desk(actor=message.actor, cause=message.cause))
+            message.write(story)
+            if story.events:
+                await self._append(story)
+        except decide.Refused as refusal:
+            return message.reply_to.answer(Forbidden(refusal=refusal, payment=self._payment))
+        except _AWAY as problem:
+            return message.reply_to.fail(problem)
+        except Unwritable as refusal:
+            message.reply_to.fail(refusal)
+            raise
+        await self._act(story)
+        await self._due()
+        asked = message.ask(self._payment, story.desk) if message.ask is not None else ()
+        self._inquire(message.cause, asked)
+        return message.reply_to.answer(Operated(payment=self._payment, before=False, asked=asked))
 
     # --- evidence
 
@@ -445,7 +474,9 @@ class TransactionActor(Actor[Message]):
                     await self._send_first(subject, event.cause)
                 case Completion(attempt_id=attempt_id):
                     await self._send_first(story.payment.attempt(attempt_id), event.cause)
-                case OperationOpened(operation=subject) if subject.call is not None:
+                case OperationOpened(operation=subject) | Correction(operation=Operation() as subject) if (
+                    subject.on_the_wire and subject.call
+                ):
                     await self._send_first(subject, event.cause)
                 case _:
                     pass
@@ -511,7 +542,7 @@ class TransactionActor(Actor[Message]):
         while True:
             try:
                 return await step()
-            except (JournalUnavailable, DatabaseUnavailable, PoolExhausted):
+            except _AWAY:
                 await trio.sleep(self._around.retry_seconds)
 
 

@@ -7,6 +7,7 @@ while the platform runs. Not here: who may ask (whoever can reach the database a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final, final
 
 from payorch import keys
@@ -34,18 +35,37 @@ class NotAdmitted(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """New access: to whom, and the key, which is known now and never again."""
+    """New access: to whom, and the key, which is known now and never again. expires_at: None for a key that ends only by being revoked."""
 
     id: str
     name: str
     key: MintedKey
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRules:
+    """Operators' tokens, as in [operators] of the settings."""
+
+    days: int
+    idle_days: int
+
+
+TOKENS: Final = TokenRules(days=90, idle_days=30)
+"""As in the shipped settings, for whoever has none at hand."""
 
 
 @final
 class Registrar:
-    """Makes and ends access on one connection. `actor` and `cause` stand in the audit record of each change."""
+    """Makes and ends access on one connection. `actor` and `cause` stand in the audit record of each change.
 
-    def __init__(self, connection: Connection, *, master: Secret, clock: Clock, entropy: Entropy, actor: str, cause: str) -> None:
+    tokens: for how long a new token of an operator opens something, and for how long one may rest before it is locked.
+    """
+
+    def __init__(
+        self, connection: Connection, *, master: Secret, clock: Clock, entropy: Entropy, actor: str, cause: str, tokens: TokenRules = TOKENS
+    ) -> None:
+        self._tokens = tokens
         self._connection = connection
         self._pepper = keys.derived_key(master, PEPPER_PURPOSE)
         self._clock = clock
@@ -81,14 +101,14 @@ class Registrar:
         await self._write(identities.merchant_key_revoked(key.merchant_id, lookup_id, self._clock.now()))
         return key
 
-    async def add_operator(self, name: str, person: str, role: Role, mode: KeyMode) -> Granted:
-        """A new operator's account with its token. Raises ChangeRefused where the name is taken."""
+    async def add_operator(self, name: str, person: str, role: Role, mode: KeyMode, *, days: int | None = None) -> Granted:
+        """A new operator's account with its token, which lives for so many days. Raises ChangeRefused where the name is taken."""
         row = OperatorRow(id=self._new_id("opr"), name=name, person=person, created_at=self._clock.now())
         await self._write(identities.operator_added(row))
-        return await self.add_operator_token(row.id, name, role, mode)
+        return await self.add_operator_token(row.id, name, role, mode, days=days)
 
-    async def add_operator_token(self, operator_id: str, name: str, role: Role, mode: KeyMode) -> Granted:
-        """Another token of an operator."""
+    async def add_operator_token(self, operator_id: str, name: str, role: Role, mode: KeyMode, *, days: int | None = None) -> Granted:
+        """Another token of an operator, which lives for so many days."""
         minted = keys.mint(KeyKind.OPERATOR, mode, self._entropy.secret(keys.ENTROPY_BYTES))
         row = OperatorTokenRow(
             lookup_id=minted.lookup_id,
@@ -96,9 +116,34 @@ class Registrar:
             digest=keys.digest(minted.text, self._pepper),
             role=role.value,
             created_at=self._clock.now(),
+            expires_at=self._clock.now() + timedelta(days=days or self._tokens.days),
         )
         await self._write(identities.operator_token_added(row))
-        return Granted(id=operator_id, name=name, key=minted)
+        return Granted(id=operator_id, name=name, key=minted, expires_at=row.expires_at)
+
+    async def revoke_operator_token(self, lookup_id: str) -> OperatorToken:
+        """Ends a token, at once and for ever. Raises NotFound."""
+        token = await self._token(lookup_id)
+        await self._write(identities.operator_token_revoked(token.operator_id, lookup_id, self._clock.now()))
+        return token
+
+    async def unlock_operator_token(self, lookup_id: str) -> OperatorToken:
+        """Has a token that rested for too long open again what it opened. One that is revoked or expired stays so. Raises NotFound."""
+        token = await self._token(lookup_id)
+        if not token.is_live(self._clock.now()):
+            raise NotFound(f"{lookup_id} is revoked or expired, which nothing undoes; `payorch operators tokens add` makes another")
+        await self._write(identities.operator_token_unlocked(token.operator_id, lookup_id, self._clock.now()))
+        return token
+
+    def is_locked(self, token: OperatorToken) -> bool:
+        """Whether it has rested for too long."""
+        return token.is_idle(self._clock.now(), timedelta(days=self._tokens.idle_days))
+
+    async def _token(self, lookup_id: str) -> OperatorToken:
+        token = await identities.operator_token(self._connection, lookup_id)
+        if token is None:
+            raise NotFound(f"there is no token {lookup_id}; `payorch operators tokens list` shows them")
+        return token
 
     async def merchant(self, merchant_id: str) -> Merchant:
         """The merchant of that id. Raises NotFound."""
@@ -159,7 +204,8 @@ class Registrar:
         look = identities.merchant_key if key.kind is KeyKind.MERCHANT else identities.operator_token
         stored = await look(self._connection, key.lookup_id)
         live = stored is not None and stored.is_live(self._clock.now()) and keys.matches(key, stored.digest, self._pepper)
-        return stored if live else None
+        locked = isinstance(stored, OperatorToken) and self.is_locked(stored)
+        return stored if live and not locked else None
 
     def _new_id(self, prefix: str) -> str:
         return identifiers.text(prefix, self._entropy.identifier())

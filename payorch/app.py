@@ -153,6 +153,7 @@ async def _second_signal_ends_it(signals: AsyncIterator[int], everything: trio.C
 async def _drain(platform: Platform, door: Door, settings: Settings) -> None:
     """No new requests; those under way end, PSP calls are waited for, then the tree stops in reverse order. Bounded at each step."""
     half = settings.http.drain_seconds / 2
+    platform.operations.stop_watching()  # listeners would stay to the end
     cut = await door.drain(half)
     await platform.finish_calls(half)
     left = sum(actor.statistics().in_flight for actor in platform.connectors.values())

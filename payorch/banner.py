@@ -23,6 +23,8 @@ def banner(settings: Settings, url: str, data_dir: Path, simulators: Mapping[str
     rows += [("credentials", str(credentials)), ("data", str(data_dir.absolute()))]
     if settings.reconciliation.drop_folder:
         rows.append(("reports", f"{settings.reconciliation.drop_folder}  (CONNECTOR-*.csv put here is imported)"))
+    if settings.audit.anchor_folder:
+        rows.append(("anchors", settings.audit.anchor_folder))
     width = max(len(name) for name, _ in rows)
     lines = [f"payorch is ready after {process_age_seconds():.1f} s", ""]
     lines += [f"  {name.ljust(width)}  {value}" for name, value in rows]

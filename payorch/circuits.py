@@ -1,4 +1,4 @@
-"""What the connectors' circuits are given: limits from the settings, a way into the journal and back, and metrics.
+"""What the connectors' circuits are given: limits from the settings, a way into the journal and back, and metrics. Beside them, the drains.
 
 Part of the composition root, in a room of its own. Not here: what a circuit does (`actors.breaker`), or when it is asked
 (`actors.connector`).
@@ -23,6 +23,7 @@ from actors.circuit_log import NAMES, CircuitLog, remember, worth_telling
 from actors.moments import Moments
 from actors.recovery import WellAgain
 from connectors.contract import Connector
+from payorch.operations.draining import Drains
 from payorch.ports import Clock, Timeouts
 from payorch.sections import ActorSettings, ConnectorSettings
 from payorch.store import connector_reads
@@ -83,6 +84,7 @@ class Circuits:
             )
             for name in connectors
         }
+        self.drains = Drains(connectors, clock=clock, read=read, write=write, retry_seconds=actors.circuit_retry_seconds)
         now = trio.current_time()
         self.admissions: Mapping[str, Admission] = {
             name: Admission(
@@ -98,11 +100,17 @@ class Circuits:
 
     def write_of(self, connector: str) -> Callable[[], Awaitable[None]]:
         """What writes that connector's records, for ever."""
-        return self._logs[connector].write_for_ever
+
+        async def write_for_ever() -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._logs[connector].write_for_ever)
+                nursery.start_soon(self.drains.watch, connector)
+
+        return write_for_ever
 
     def unavailable(self) -> Mapping[str, str]:
         """The connectors that routing is to leave out now, each with the reason in words."""
-        return unavailable(self.admissions, trio.current_time(), self._moments.wall)
+        return {**unavailable(self.admissions, trio.current_time(), self._moments.wall), **self.drains.unavailable()}
 
     def refused(self, connector: str, refused: Refused) -> None:
         """A call was kept back."""
@@ -110,6 +118,7 @@ class Circuits:
 
     async def remember(self, admission: Admission) -> None:
         """Fills it with what the journal has of the time before this process. Waits for the database: nothing can be sent without it."""
+        await self.drains.remember()
         name = admission.connector
         since = self._clock.now() - timedelta(seconds=admission.limits.circuit.window_seconds)
         while True:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from cyclopts import App, CycloptsError, Parameter, validators
 
 from connectors.simulator.faults import FaultKind
-from payorch import cli_days, cli_reconciliation, cli_routing, cli_webhooks
+from payorch import cli_acts, cli_audit, cli_console, cli_days, cli_operators, cli_reconciliation, cli_routing, cli_webhooks
+from payorch.cli_operators import Mode, show_granted
 from payorch.settings import Settings, SettingsInvalid, load, origins
 from payorch.terminal import (
     DEFAULT_DATA_DIR,
@@ -35,15 +35,11 @@ from payorch.terminal import (
 )
 from payorch.wording import aligned, in_words, plain, shortened
 
-if TYPE_CHECKING:
-    from payorch.access import Granted
-
 SIMULATORS_PORT_BASE: Final = 8090
 _HELP: Final = "See payorch --help, or --help behind a command."
 
 PortBase: TypeAlias = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65500))]
 Operation: TypeAlias = Literal["authorize", "capture", "void", "refund", "inquire"]
-Mode: TypeAlias = Annotated[Literal["test", "live"], Parameter(help="whether real money moves; visible in the key")]
 
 
 def _is_duration(_: object, value: str | None) -> None:
@@ -83,16 +79,14 @@ app = App(
 config = App(name="config", help="The settings, and where each came from.")
 merchants = App(name="merchants", help="Merchants and their API keys.")
 merchant_keys = App(name="keys", help="A merchant's API keys.")
-operators = App(name="operators", help="Operators and their tokens.")
-audit = App(name="audit", help="The journal's hash chain.")
 books = App(name="books", help="The money: whether the books are whole.")
 merchants.command(merchant_keys)
 for _part in (
-    *(config, merchants, operators, audit, books, cli_webhooks.dead_letters, cli_routing.routing),
-    *(cli_reconciliation.settlements, cli_days.reconciliation),
+    *(config, merchants, cli_operators.operators, cli_audit.audit, books, cli_webhooks.dead_letters, cli_routing.routing),
+    *(cli_reconciliation.settlements, cli_days.reconciliation, cli_acts.ops),
 ):
     app.command(_part)
-for _command in (cli_webhooks.listen, cli_webhooks.trigger):
+for _command in (cli_webhooks.listen, cli_webhooks.trigger, cli_console.console):
     app.command(_command)
 
 
@@ -130,6 +124,7 @@ async def up(
     *,
     port: Annotated[int | None, Parameter(validator=validators.Number(gte=0, lte=65535))] = None,
     data_dir: Path = DEFAULT_DATA_DIR,
+    console: Annotated[bool, Parameter(negative="")] = False,
     traffic: Annotated[float | None, Parameter(validator=validators.Number(gt=0, lte=1000))] = None,
     seed: int = 0,
 ) -> None:
@@ -143,6 +138,8 @@ async def up(
         Where the API listens; 0 takes a free port. [default: http.port, 8080]
     data_dir
         Where everything is kept.
+    console
+        Open the operators' console on it, in this terminal. Its end is the end of everything; the log goes to the data folder meanwhile.
     traffic
         Make this many demo payments a second.
     seed
@@ -151,8 +148,14 @@ async def up(
     from payorch import local, telemetry
     from payorch.system import SystemClock
 
-    telemetry.configure(SystemClock())
-    await local.up(local.Wishes(data_dir=data_dir, port=port, traffic=traffic, seed=seed), say=tell)
+    wishes = local.Wishes(data_dir=data_dir, port=port, console=console, traffic=traffic, seed=seed)
+    if console:
+        with cli_console.screen_kept_clean(data_dir) as (descriptor, say_later):
+            telemetry.configure(SystemClock(), descriptor=descriptor)
+            await local.up(wishes, say=say_later)
+    else:
+        telemetry.configure(SystemClock())
+        await local.up(wishes, say=tell)
 
 
 @app.command
@@ -322,7 +325,7 @@ async def merchants_add(name: str, *, mode: Mode = "test", data_dir: DataDir = N
 
     async with local.registrar(data_dir, command="merchants add") as registrar:
         granted = await registrar.add_merchant(name, KeyMode(mode))
-    _show_granted(granted, "merchant", "key", {}, json)
+    show_granted(granted, "merchant", "key", {}, json)
 
 
 @merchants.command(name="list")
@@ -348,7 +351,7 @@ async def merchant_keys_add(merchant_id: str, *, mode: Mode = "test", data_dir: 
 
     async with local.registrar(data_dir, command="merchants keys add") as registrar:
         granted = await registrar.add_merchant_key(merchant_id, KeyMode(mode))
-    _show_granted(granted, "merchant", "key", {}, json)
+    show_granted(granted, "merchant", "key", {}, json)
 
 
 @merchant_keys.command(name="list")
@@ -376,74 +379,7 @@ async def merchant_keys_revoke(lookup_id: str, *, data_dir: DataDir = None, json
     show({"merchant": key.merchant_id, "revoked": lookup_id}, json, lambda: f"{lookup_id} of {key.merchant_id} is revoked")
 
 
-@operators.command(name="add")
-async def operators_add(
-    name: str,
-    *,
-    role: Annotated[Literal["viewer", "operator", "approver", "admin"], Parameter(help="what it may do")],
-    person: Annotated[str | None, Parameter(help="whose account it is: four eyes are two people [default: NAME]")] = None,
-    mode: Mode = "test",
-    data_dir: DataDir = None,
-    json: Json = False,
-) -> None:
-    """Add an operator. Its token is shown once, now."""
-    from payorch import local
-    from payorch.domain.roles import Role
-    from payorch.keys import KeyMode
-
-    async with local.registrar(data_dir, command="operators add") as registrar:
-        granted = await registrar.add_operator(name, person or name, Role(role), KeyMode(mode))
-    _show_granted(granted, "operator", "token", {"role": role}, json)
-
-
-@operators.command(name="list")
-async def operators_list(*, data_dir: DataDir = None, json: Json = False) -> None:
-    """List all operators, oldest first, with the roles of their live tokens."""
-    from payorch import local
-    from payorch.store import identities
-    from payorch.system import SystemClock
-
-    now = SystemClock().now()
-
-    found: list[dict[str, Any]] = []
-    async with local.connection_to(data_dir) as connection:
-        for one in await identities.operators(connection):
-            roles = {token.role for token in await identities.operator_tokens(connection, one.id) if token.is_live(now)}
-            found.append({"id": one.id, "name": one.name, "person": one.person, "roles": sorted(roles)})
-    show(found, json, lambda: aligned((one["id"], one["name"], one["person"], " ".join(one["roles"]) or "(none)") for one in found))
-
-
-def _show_granted(granted: Granted, what: str, secret: str, more: Mapping[str, str], as_json: bool) -> None:
-    text = granted.key.text.reveal()
-    shown = {what: granted.id, "name": granted.name, **more, secret: text, "lookup_id": granted.key.lookup_id}
-    show(shown, as_json, lambda: f"{aligned(shown.items())}\n\nThe {secret} is shown this once and kept nowhere. Keep it safe.")
-
-
-# --- the journal ------------------------------------------------------------------------------------------------------------------------
-
-
-@audit.command(name="verify")
-async def audit_verify(*, data_dir: DataDir = None, json: Json = False) -> None:
-    """Compute the journal's hash chain anew from its first record. Fails where a record was changed, removed, added or cut off."""
-    from payorch import local
-    from payorch.store import audit as chain
-
-    async with local.connection_to(data_dir) as connection:
-        verdict = await chain.verify(connection)
-    shown = {
-        "whole": verdict.whole,
-        "records": verdict.records,
-        "head_position": verdict.head_position,
-        "head_hash": verdict.head_hash.hex(),
-        "fault": verdict.fault and verdict.fault.value,
-        "position": verdict.position,
-        "detail": verdict.detail,
-    }
-    show(shown, json, lambda: f"{verdict.records} records are good; head {verdict.head_position} {verdict.head_hash.hex()}")
-    if not verdict.whole:
-        raise CommandFailed(
-            f"the journal is damaged at position {verdict.position}: {verdict.fault and verdict.fault.value}. {verdict.detail}"
-        )
+# --- money --------------------------------------------------------------------------------------------------------------------------------
 
 
 @books.command(name="check")

@@ -18,7 +18,8 @@ from cyclopts import App, Parameter, validators
 from payorch.terminal import DEFAULT_DATA_DIR, CalledWrongly, CommandFailed, DataDir, Json, as_text, hint, say, show
 
 if TYPE_CHECKING:
-    from payorch.dead_letter_desk import Desk, Verdict
+    from payorch.dead_letter_desk import Desk
+    from payorch.dead_letter_outlook import Verdict
     from payorch.merchant_client import Platform
 
 PAGE: Final = 20
@@ -92,6 +93,7 @@ async def dead_letters_list(
     """List dead letters, newest first."""
     from payorch import dead_letter_desk as desk
     from payorch import local
+    from payorch.api.operations import dead_letter_views as views
     from payorch.store import dead_letters as stored
     from payorch.store.items import DeadLetterKind, DeadLetterState
     from payorch.system import SystemClock
@@ -110,9 +112,9 @@ async def dead_letters_list(
     async with local.connection_to(data_dir) as connection:
         if group:
             groups = await stored.groups(connection, what, limit=limit)
-            return show([desk.group_data(one) for one in groups], json, lambda: desk.group_table(groups, now) if groups else none)
+            return show([views.group_data(one) for one in groups], json, lambda: desk.group_table(groups, now) if groups else none)
         found, cursor = await stored.find(connection, what, limit=limit, after=after)
-    shown = {"data": [desk.data(one) for one in found], "next_cursor": cursor}
+    shown = {"data": [views.data(one) for one in found], "next_cursor": cursor}
     show(shown, json, lambda: desk.table(found, now) if found else none)
     if cursor is not None and not json:
         hint(f"there are more: --after {cursor}, or --limit")
@@ -124,13 +126,14 @@ async def dead_letters_show(letter_id: Letter, *, data_dir: DataDir = None, json
     """Show everything of one dead letter, with its contents as far as people may see them."""
     from payorch import dead_letter_desk as desk
     from payorch import local
+    from payorch.api.operations import dead_letter_views as views
     from payorch.store import dead_letters as stored
 
     async with local.connection_to(data_dir) as connection:
         letter = await stored.load(connection, letter_id)
     if letter is None:
         raise CommandFailed(f"there is no dead letter {letter_id}; `payorch dead-letters list` shows them")
-    show(desk.whole_data(letter), json, lambda: desk.whole(letter))
+    show(views.whole_data(letter), json, lambda: desk.whole(letter))
 
 
 @dead_letters.command(name="replay")

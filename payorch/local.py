@@ -9,6 +9,8 @@
     ├── postgres/           the embedded server's
     └── simulators.json, simulators.lock, simulators.log, *.ledger.sqlite3    the simulated PSPs', who run as a process of their own
 
+Beside it, in `<data folder>-anchors`, the journal's anchors.
+
 PostgreSQL and the simulators outlive a `kill -9` of this process, and the next `up` finds them again. Not for production. Not here: what a
 platform consists of (`payorch.app`), a database server (`payorch.store.embedded`), a simulator (`payorch.simulators`).
 """
@@ -22,6 +24,7 @@ import importlib
 import json
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -67,10 +70,13 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What `payorch up` was asked for. `port`: None takes the configured one, 0 any free one. `traffic`: payments a second."""
+    """What `payorch up` was asked for. `port`: None takes the configured one, 0 any free one. `traffic`: payments a second. `console`: in
+    this terminal, and its end is the end of all.
+    """
 
     data_dir: Path
     port: int | None = None
+    console: bool = False
     traffic: float | None = None
     seed: int = 0
 
@@ -141,12 +147,15 @@ class LocalStack:
         known = read_credentials(wishes.data_dir)
         webhook_secrets = {name: known.get("webhook_secrets", {}).get(name) or self._webhook_secret(name) for name in self._urls}
         overrides = {
+            "environment.name": "local",
+            "environment.kind": "sim",
             "http.port": port,
             "database_url": self._cluster.conninfo(),
             "migration_database_url": self._cluster.conninfo(role=embedded.OWNER_ROLE),
             "secret_key": secret_key,
             "deliveries.local": True,  # a developer's endpoints are on his own machine
             "reconciliation.drop_folder": str(self._drop_folder(outside)),
+            "audit.anchor_folder": outside.audit.anchor_folder or str(anchors_beside(wishes.data_dir)),
             **connector_overrides(
                 outside, simulated_connectors(outside), self._urls, webhook_secrets, (wishes.data_dir / ANCHOR).absolute()
             ),
@@ -213,6 +222,7 @@ class LocalStack:
                 entropy=self._entropy,
                 actor="payorch up",
                 cause="demo access",
+                tokens=access.TokenRules(days=settings.operators.token_days, idle_days=settings.operators.token_idle_days),
             )
             merchant_key = str(known.get("merchant_key", ""))
             if not await registrar.opens(merchant_key):
@@ -230,15 +240,24 @@ class LocalStack:
     async def _serve(self, settings: Settings) -> None:
         from payorch import app
 
+        closed = trio.Event()
         async with trio.open_nursery() as nursery:
 
             def ready(url: str) -> None:
                 self._say(banner(settings, url, self._wishes.data_dir, self._urls))
                 if self._wishes.traffic:
                     nursery.start_soon(self._trade, url, self._wishes.traffic)
+                if self._wishes.console:
+                    nursery.start_soon(self._show_console, closed)
 
-            await app.serve(settings, on_ready=ready, reread=self._reread)
+            await app.serve(settings, on_ready=ready, reread=self._reread, stop=closed)
             nursery.cancel_scope.cancel()
+
+    async def _show_console(self, closed: trio.Event) -> None:
+        """The console has the terminal. It finds its platform by the data folder, as `payorch console` does: no token is an argument."""
+        data_dir = str(self._wishes.data_dir.absolute())
+        await trio.run_process([sys.executable, "-m", "payorch", "console", "--data-dir", data_dir], stdin=None, check=False)
+        closed.set()
 
     async def _trade(self, url: str, per_second: float) -> None:
         from payorch.traffic import Shop
@@ -288,6 +307,12 @@ async def _import_platform() -> None:
     await trio.to_thread.run_sync(importlib.import_module, "payorch.app")
 
 
+def anchors_beside(data_dir: Path) -> Path:
+    """Where a local stack's anchors are kept: not in its data folder, so that they do not go with it."""
+    folder = data_dir.absolute()
+    return folder.with_name(f"{folder.name}-anchors")
+
+
 def is_there(data_dir: Path) -> bool:
     """Whether `payorch up` has made a local stack in that folder."""
     return (data_dir / "secret.key").exists()
@@ -311,6 +336,8 @@ async def reachable(data_dir: Path | None) -> AsyncIterator[Settings]:
         if settings.secret_key is None:
             ours["secret_key"] = (data_dir / "secret.key").read_text().strip()
         # Whoever looks at the local stack's payments from outside is to expect the fees that its platform expects.
+        if not settings.audit.anchor_folder:
+            ours["audit.anchor_folder"] = str(anchors_beside(data_dir))
         ours |= fee_overrides(settings, simulated_in(data_dir))
         yield load(overrides=ours, overrides_from=f"--data-dir {data_dir}")
     finally:
@@ -344,6 +371,7 @@ async def registrar(data_dir: Path | None, *, command: str) -> AsyncIterator[acc
             entropy=SystemEntropy(clock),
             actor=f"cli:{getpass.getuser()}",
             cause=f"payorch {command}",
+            tokens=access.TokenRules(days=settings.operators.token_days, idle_days=settings.operators.token_idle_days),
         )
 
 

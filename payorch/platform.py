@@ -10,6 +10,9 @@
     ├── endpoints        one actor for each merchant's endpoint that something is due to (dynamic)
     ├── notifier         finds those endpoints
     ├── reconciler       has payments weigh what settlement reports book, takes reports from a folder, ends the day
+    ├── watch            reads the journal's end for all who watch
+    ├── operations       carries out what operators have asked for
+    ├── auditor          walks the journal's chain, anchors it outside the database, notes when tokens were used
     └── api              the HTTP application; the listening socket belongs to the root and outlives it
 
 Not here: any decision, any SQL, any HTTP.
@@ -29,6 +32,7 @@ import trio
 from quart_trio import QuartTrio
 
 from actors.actor import Actor
+from actors.admission import CallKind
 from actors.connector import ConnectorActor, Execute
 from actors.directory import Directory
 from actors.journal import JournalWriter, Write
@@ -53,7 +57,9 @@ from payorch.domain.outcome import Evidence
 from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
-from payorch.operations.reconciliation_edge import ReconciliationEdge
+from payorch.operations.acts_edge import OPERATIONS
+from payorch.operations.composition import Operations, Reach
+from payorch.operations.vitals import Vitals
 from payorch.ports import Clock, Entropy, Process
 from payorch.ports import Network as NetworkPort
 from payorch.reconciling import RECONCILER, Reconciliation
@@ -162,6 +168,7 @@ class Platform:
             *(settings, self._connectors), clock=ports.clock, unavailable=self._circuits.unavailable,
             read=self.read, write=self.write, reread=reread,
         )  # fmt: skip
+        self._vitals = Vitals(tuple(self._connectors), clock=ports.clock, slo_ms=settings.traffic.authorize_slo_ms)
         self._office = self._make_office()
         self._payments = DynamicSupervisor(
             name="payments",
@@ -196,6 +203,7 @@ class Platform:
             mailbox_capacity=settings.actors.payment_mailbox_capacity,
             shutdown_seconds=settings.actors.shutdown_seconds,
         )
+        self.operations = self._make_operations(master)
         self.asgi = self._make_api()
         self.root = self._make_tree()
         self._writer: Ref[Write] = self.root.ref("journal")
@@ -248,8 +256,8 @@ class Platform:
             strategy=Strategy.REST_FOR_ONE,
             children=[
                 *(journal, self._make_connectors(), self._routes.child(), self._payments, recovery),
-                *(*self._webhooks.children(self.directory), self._reconciliation.child()),
-                *([api] if self._door is not None else []),
+                *(*self._webhooks.children(self.directory), self._reconciliation.child(), self.operations.carrier()),
+                *([*self.operations.watchers(), api] if self._door is not None else []),
             ],
             intensity=actors.restart_intensity,
             period_seconds=actors.restart_period_seconds,
@@ -371,6 +379,7 @@ class Platform:
         result: Result = await self._writer.ask(lambda reply: Write(item=item, reply_to=reply), within_seconds=_APPEND_WITHIN_SECONDS)
         self._routes.written(item, result)
         self._webhooks.written(item, result)
+        self.operations.written()
         return result
 
     async def read(self, query: Callable[Concatenate[Connection, P], Awaitable[T]], *arguments: P.args, **named: P.kwargs) -> T:
@@ -418,12 +427,37 @@ class Platform:
                 find_dispute=lambda dispute_id: self.read(dispute_reads.find_dispute, dispute_id),
                 list_disputes=lambda merchant_id, **which: self.read(dispute_reads.list_disputes, merchant_id, **which),
             ),
-            ReconciliationEdge(
-                *(self._settings, registry.CONNECTORS), clock=self._ports.clock, entropy=self._ports.entropy, read=self.read,
-                write=self.write, lease=self._store.pool.lease, plan=lambda: self._routes.router.plan, wake=self._reconciliation.wake,
-            ).surroundings(),
+            self.operations.surroundings(),
             http_class=LeanHTTPConnection,
         )  # fmt: skip
+
+    def _make_operations(self, master: keys.Secret) -> Operations:
+        return Operations(
+            self._settings,
+            known=registry.CONNECTORS,
+            connectors=self._connectors,
+            live=self._live,
+            circuits=self._circuits,
+            routes=self._routes,
+            office=self._office,
+            directory=self.directory,
+            vitals=self._vitals,
+            master=master,
+            clock=self._ports.clock,
+            entropy=self._ports.entropy,
+            reach=Reach(
+                read=self.read,
+                write=self.write,
+                lease=self._store.pool.lease,
+                tell=self._tell,
+                ref=lambda name: self.root.ref(name),
+                head=lambda: self._journal.statistics().position,
+                mailboxes=self._waiting_messages,
+                resend=self._webhooks.store.resend,
+                plan=lambda: self._routes.router.plan,
+                wake=self._reconciliation.wake,
+            ),
+        )
 
     def _return_url(self, payment_id: str, attempt_id: str) -> str:
         return return_url(self._settings.http.public_url, payment_id, attempt_id, self._return_key)
@@ -456,8 +490,11 @@ class Platform:
         metrics.payments_live.set_function(lambda: self._payments.statistics().children)
         metrics.journal_position.set_function(lambda: self._journal.statistics().position)
         metrics.database_available.set_function(lambda: float(self._journal.statistics().available))
-        for name in ("journal", INBOX, NOTIFIER, RECONCILER, *self._connectors):
+        for name in ("journal", INBOX, NOTIFIER, RECONCILER, OPERATIONS, *self._connectors):
             metrics.mailbox_depth.labels(name).set_function(partial(self._depth_of, name))
+
+    def _waiting_messages(self) -> int:
+        return sum(self.root.ref(name).statistics().depth for name in ("journal", INBOX, NOTIFIER, RECONCILER, *self._connectors))
 
     def _depth_of(self, name: str) -> float:
         return self.root.ref(name).statistics().depth
@@ -468,16 +505,20 @@ class Platform:
             raise Fenced("another process has taken the journal over")
 
     async def _take_census(self) -> None:
-        self._metrics.payments_unknown.set(await self.read(reads.count_in, State.OUTCOME_UNKNOWN))
+        unknown = await self.read(reads.count_in, State.OUTCOME_UNKNOWN)
+        self._metrics.payments_unknown.set(unknown)
+        self._vitals.unknown(unknown)
         await self._webhooks.take_census()
 
     def _authorized(self, payment: Payment, seconds: float, psp_seconds: float) -> None:
         connector = payment.attempts[-1].connector if payment.attempts else "none"
         platform_seconds = max(0.0, seconds - psp_seconds)
         self._metrics.authorized(connector, payment.state.value.lower(), platform_seconds=platform_seconds, psp_seconds=psp_seconds)
+        self._vitals.authorized(payment, platform_seconds, psp_seconds)
 
-    def _observe(self, connector: str, evidence: Evidence) -> None:
+    def _observe(self, connector: str, kind: CallKind, payment_id: str, evidence: Evidence) -> None:
         self._metrics.psp_call(connector, evidence)
+        self._vitals.called(connector, kind, payment_id, evidence)
 
     def _tell(self, name: str, message: object) -> None:
         """Tells that actor, where it can be told. What it was for stands in rows, or is looked for when it is up again."""

@@ -16,12 +16,12 @@ import msgspec
 from msgspec.structs import replace
 
 from payorch.domain import identifiers
-from payorch.domain.explanations import Action, Case, Decision, approve, propose, reject, unlinkable
-from payorch.domain.matching import Candidate, Policy
-from payorch.domain.money import Money
+from payorch.domain.explanations import Action, Case, Decision, approve, propose, reject, together
+from payorch.domain.matching import Policy
 from payorch.domain.reconciliation import UNEXPLAINED, Refusal, movement_status
 from payorch.domain.settlement import FindingKind, FindingState, SettlementState
 from payorch.ports import Clock, Entropy
+from payorch.reconciliation_linking import chosen_for, fitting
 from payorch.store import (
     entries,
     reconciliation_closing,
@@ -33,9 +33,9 @@ from payorch.store import (
 from payorch.store.driver import Connection
 from payorch.store.entries import Change
 from payorch.store.items import Entry, Result
-from payorch.store.reconciliation_closing import By, Closing
+from payorch.store.reconciliation_closing import BY_ITSELF, By, Closing
 from payorch.store.reconciliation_items import DayState, FindingRow
-from payorch.store.reconciliation_links import StoredLine, StoredMovement
+from payorch.store.reconciliation_links import StoredMovement
 
 _NAMES: Final = {
     FindingState.REVIEWED: "FindingReviewed",
@@ -122,13 +122,47 @@ class Desk:
             decision = propose(Action.LINK, case, person=self._who.person, reason=reason, version=version)
             if isinstance(decision, Refusal):
                 return decision, target
-            chosen = await self._chosen(finding, to)
-            if isinstance(chosen, Refusal):
-                return chosen, target
-            _, movement = chosen
-            return decision, replace(target, payment=movement.payment_id, subject=movement.subject_id, sequence=movement.sequence)
+            return await self._aimed(finding, decision, target, to)
 
         return await self._decide(finding_id, Action.LINK.value, judge)
+
+    async def _aimed(self, finding: FindingRow, decision: Decision, target: Target, to: str) -> tuple[Decision | Refusal, Target]:
+        """With the movement that is meant."""
+        chosen = await chosen_for(self._connection, finding, to)
+        if isinstance(chosen, Refusal):
+            return chosen, target
+        _, movement = chosen
+        return decision, replace(target, payment=movement.payment_id, subject=movement.subject_id, sequence=movement.sequence)
+
+    async def together(
+        self,
+        action: Action,
+        finding_id: str,
+        *,
+        agreed_by: Worker | None,
+        alone: bool,
+        reason: str,
+        to: str | None = None,
+        version: int | None = None,
+    ) -> Done:
+        """What this worker has asked for and `agreed_by` agreed with, in one go: both stand in the finding. alone: with the glass broken.
+
+        to: for a link, as of `link`.
+        """
+        second = None if agreed_by is None else agreed_by.person
+
+        async def judge(finding: FindingRow, case: Case) -> tuple[Decision | Refusal, Target]:
+            tolerance = self._policy.tolerance(finding.connector, finding.amount_currency)
+            decision = together(
+                *(action, case), asked_by=self._who.person, agreed_by=second, alone=alone, reason=reason, version=version,
+                tolerance=tolerance,
+            )  # fmt: skip
+            target = Target(reason=reason.strip())
+            if to is None or isinstance(decision, Refusal):
+                return decision, target
+            return await self._aimed(finding, decision, target, to)
+
+        return await self._decide(finding_id, action.value, judge, agreed_by=agreed_by)
 
     async def approve(self, finding_id: str, *, version: int | None = None) -> Done:
         """Agree with what another person has asked for."""
@@ -146,21 +180,25 @@ class Desk:
 
         return await self._decide(finding_id, "reject", judge)
 
-    async def _decide(self, finding_id: str, asked: str, judge: _Judge) -> Done:
+    async def _decide(self, finding_id: str, asked: str, judge: _Judge, *, agreed_by: Worker | None = None) -> Done:
         async with self._connection.transaction():
             await reconciliation_lock.take(self._connection)
             finding = await reconciliation_findings.load(self._connection, finding_id)
             if finding is None:
                 refusal = Refusal(code="not_found", why="there is no such finding; `payorch reconciliation findings` shows them")
                 return await self._refused(refusal, asked, {"finding": finding_id})
-            decision, target = await judge(finding, case_of(finding))
+            decision, target = await judge(finding, reconciliation_findings.case_of(finding))
             if isinstance(decision, Decision) and decision.state is FindingState.LINKED:
                 decision = await self._linked(finding, target) or decision
             if isinstance(decision, Refusal):
                 return await self._refused(decision, asked, {"finding": finding_id}, finding)
-            after = _after(finding, decision, target, self._clock.now())
-            await self._stand(after)
+            now = self._clock.now()
+            after = _after(finding, decision, target, now)
             detail = {"action": decision.action.value, "person": decision.person, "reason": target.reason}
+            if agreed_by is not None and decision.person == agreed_by.person:
+                after = _asked_for(after, decision.action, target, self._who.person, now)
+                detail |= {"asked_by": self._who.person, "approved_by": agreed_by.actor}
+            await self._stand(after)
             more = {"payment": target.payment, "subject": target.subject} if target.payment is not None else {}
             await self._write(reconciliation_findings.changed(after, _NAMES[decision.state], {**detail, **more}))
             return Done(changed=True, text=_told(decision), finding=after, code=after.state.value)
@@ -203,39 +241,12 @@ class Desk:
 
     # --- links
 
-    async def _chosen(self, finding: FindingRow, to: str) -> tuple[StoredLine, StoredMovement] | Refusal:
-        """The finding's line, and the movement that is meant by `to`."""
-        prefix = to.partition("_")[0]
-        payment_id = to if prefix == "pay" else await reconciliation_links.payment_of(self._connection, to)
-        movements = [] if payment_id is None else await reconciliation_links.movements_of(self._connection, payment_id)
-        meant = [one for one in movements if prefix == "pay" or one.subject_id == to]
-        if not meant:
-            return Refusal(code="not_linkable", why=f"no movement of money is known of {to}")
-        fits = [(one, await self._fitting(finding, one)) for one in meant]
-        fitting = [(found, one) for one, found in fits if not isinstance(found, Refusal)]
-        if len(fitting) > 1:
-            free = ", ".join(one.subject_id for _, one in fitting)
-            return Refusal(code="ambiguous", why=f"{to} has several movements that it could be: name one of {free}")
-        if not fitting:
-            refused = [found for _, found in fits if isinstance(found, Refusal)]
-            return refused[0]
-        return fitting[0]
-
-    async def _fitting(self, finding: FindingRow, movement: StoredMovement) -> StoredLine | Refusal:
-        """The finding's line, where it can be said to be that movement."""
-        line = None
-        if finding.batch_id is not None and finding.line is not None:
-            line = await reconciliation_links.line(self._connection, finding.batch_id, finding.line)
-        if line is None:
-            return Refusal(code="not_linkable", why="the finding is about no line of a report that could be linked")
-        return unlinkable(line.row, _candidate(movement, line.row.booked_on), connector=line.connector) or line
-
     async def _linked(self, finding: FindingRow, target: Target) -> Refusal | None:
         """Carries a link out. What has changed since it was asked for may forbid it by now."""
         assert target.payment is not None, "a link was asked for with its movement"
         movements = await reconciliation_links.movements_of(self._connection, target.payment)
         movement = next(one for one in movements if (one.sequence, one.subject_id) == (target.sequence, target.subject))
-        line = await self._fitting(finding, movement)
+        line = await fitting(self._connection, finding, movement)
         if isinstance(line, Refusal):
             return line
         await reconciliation_links.linked(self._connection, line, movement, SettlementState.MANUALLY_REVIEWED)
@@ -262,9 +273,9 @@ class Desk:
         """Closes what can be closed now, and says of the rest what is left."""
         return await reconciliation_closing.close_due_days(self._connection, self._zones, self._by(), window_days=window_days)
 
-    async def close(self, on: date, connector: str, currency: str) -> Closing:
+    async def close(self, on: date, connector: str, currency: str, *, reason: str = BY_ITSELF) -> Closing:
         """Closes that day, or says why not; what was refused is on record."""
-        closing = await reconciliation_closing.close(self._connection, on, connector, currency, self._zones, self._by())
+        closing = await reconciliation_closing.close(self._connection, on, connector, currency, self._zones, self._by(), reason=reason)
         if not closing.closed:
             subject = {"day": on.isoformat(), "connector": connector, "currency": currency}
             await self._refused(Refusal(code="not_closed", why=closing.why), Action.CLOSE_DAY.value, subject)
@@ -307,19 +318,6 @@ class Desk:
         return await entries.visit(self._connection, entry)
 
 
-def case_of(finding: FindingRow) -> Case:
-    """A finding as far as people's work goes."""
-    difference = None if finding.difference is None else Money(finding.difference, finding.amount_currency)
-    return Case(
-        kind=finding.kind,
-        state=finding.state,
-        version=finding.version,
-        difference=difference,
-        proposed_action=None if finding.proposed_action is None else Action(finding.proposed_action),
-        proposed_by=finding.proposed_by,
-    )
-
-
 def _asked(finding: FindingRow) -> Target:
     """What the first person asked for."""
     return Target(reason="") if finding.proposed_detail is None else msgspec.json.decode(finding.proposed_detail, type=Target)
@@ -353,25 +351,15 @@ def _after(finding: FindingRow, decision: Decision, target: Target, at: datetime
     )
 
 
+def _asked_for(finding: FindingRow, action: Action, target: Target, person: str, at: datetime) -> FindingRow:
+    """With who asked for it: the database holds that it was another than who agreed."""
+    return replace(finding, proposed_action=action.value, proposed_detail=msgspec.json.encode(target), proposed_by=person, proposed_at=at)
+
+
 def _link(decision: Decision, target: Target) -> dict[str, str | int | None]:
     if decision.state is not FindingState.LINKED:
         return {}
     return {"payment_id": target.payment, "subject_id": target.subject, "sequence": target.sequence}
-
-
-def _candidate(movement: StoredMovement, day: date) -> Candidate:
-    """What is in no report is still to be matched, whatever was said about its being missing."""
-    return Candidate(
-        payment_id=movement.payment_id,
-        subject_id=movement.subject_id,
-        connector=movement.connector,
-        kind=movement.kind,
-        amount=movement.amount,
-        day=day,
-        state="",
-        sequence=movement.sequence,
-        settlement=movement.settlement if movement.batch_id is not None else SettlementState.PENDING,
-    )
 
 
 def _told(decision: Decision) -> str:

@@ -17,9 +17,9 @@ from payorch.domain.explanations import Action, actions_for
 from payorch.domain.money import Money, MoneyError
 from payorch.domain.reconciliation import Bucket, may_close
 from payorch.domain.settlement import FindingState
-from payorch.reconciliation_desk import case_of
 from payorch.store.reconciliation import Piece
 from payorch.store.reconciliation_closing import Closing
+from payorch.store.reconciliation_findings import case_of
 from payorch.store.reconciliation_items import FindingRow
 from payorch.store.reconciliation_sums import Day, Days, Stray
 from payorch.wording import aligned, printable, shortened

@@ -90,7 +90,9 @@ class Read(Protocol):
 
 @final
 class Routes:
-    """Routing in one process. reread: the settings as they are written now; raises SettingsInvalid. None where nothing can be read anew."""
+    """Routing in one process. in_force: the settings whose rules it goes by. reread: the settings as they are written now; raises
+    SettingsInvalid. None where nothing can be read anew.
+    """
 
     def __init__(
         self,
@@ -103,7 +105,7 @@ class Routes:
         write: Callable[[Entry], Awaitable[Result]],
         reread: Callable[[], Settings] | None,
     ) -> None:
-        self._settings = settings
+        self._settings = self.in_force = settings
         self._connectors = connectors
         self._clock = clock
         self._read = read
@@ -196,10 +198,19 @@ class Routes:
         if last is None or msgspec.json.decode(last.body)["version"] != self.router.plan.version:
             await self._tell(LOADED, _encode(self._loaded(self._settings, before=None)), actor="system", cause="start")
 
+    def written_now(self) -> Settings:
+        """The settings as they are written now. Raises SettingsInvalid."""
+        return self._settings if self._reread is None else self._reread()
+
+    def doubts(self, settings: Settings) -> tuple[str, ...]:
+        """What its rules say and cannot mean."""
+        methods = {method for connector in self._connectors.values() for method in connector.manifest.methods}
+        return tuple(routing_doubts(settings, methods))
+
     async def reload(self, wish: Reload) -> None:
         """New rules, if those that are written are valid; a record of the journal in either case."""
         try:
-            settings = self._settings if self._reread is None else self._reread()
+            settings = self.written_now()
             plan = settings.routing.plan(self._connectors)
         except SettingsInvalid as invalid:
             log.warning("routing.reload_refused", actor=wish.actor, faults=invalid.faults, version=self.router.plan.version)
@@ -207,7 +218,7 @@ class Routes:
             return await self._tell(REFUSED, _encode(refused), actor=wish.actor, cause=wish.cause)
         loaded = self._loaded(settings, before=self.router.plan.version)
         await self._tell(LOADED, _encode(loaded), actor=wish.actor, cause=wish.cause)
-        self.router.plan = plan
+        self.router.plan, self.in_force = plan, settings
         self.router.success.limits = settings.routing.history.success_limits()
         log.info("routing.reloaded", actor=wish.actor, before=loaded.before, version=loaded.version, doubts=loaded.doubts)
         return None
@@ -215,12 +226,11 @@ class Routes:
     def _loaded(self, settings: Settings, *, before: str | None) -> LoadedRules:
         routing: RoutingSettings = settings.routing
         book = routing.book()
-        methods = {method for connector in self._connectors.values() for method in connector.manifest.methods}
         return LoadedRules(
             version=book.version,
             before=before,
             rules=len(book.rules),
-            doubts=tuple(routing_doubts(settings, methods)),
+            doubts=self.doubts(settings),
             book=msgspec.Raw(_encode(book)),
         )
 

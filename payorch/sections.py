@@ -11,13 +11,16 @@ import json
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from payorch.domain.act_records import Terms
 from payorch.domain.matching import Policy, Tolerance
+from payorch.domain.money import EXPONENTS
 
 
 def listed(value: object) -> object:
@@ -59,6 +62,13 @@ def _time_zone(name: str) -> str:
     except (KeyError, OSError, ValueError) as error:
         raise ValueError('must be the name of a time zone, as in "Europe/Amsterdam" or "UTC"') from error
     return name
+
+
+def _currencies(amounts: Mapping[str, int]) -> Mapping[str, int]:
+    unknown = sorted(set(amounts) - set(EXPONENTS))
+    if unknown:
+        raise ValueError(f"must be ISO 4217 codes of currencies: {', '.join(unknown)}")
+    return MappingProxyType(dict(amounts))
 
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -150,6 +160,12 @@ class PaymentSettings(Section):
     completions_per_attempt: Amount
 
 
+class ApprovalSettings(Section):
+    """What one person may do alone: see `payorch.domain.operating.people`. alone_up_to: currency -> minor units; none of one not there."""
+
+    alone_up_to: Annotated[Mapping[str, Annotated[int, Field(ge=0)]], AfterValidator(_currencies)]
+
+
 class ActorSettings(Section):
     """Mailboxes and supervision."""
 
@@ -168,6 +184,23 @@ class ActorSettings(Section):
     circuit_retry_seconds: Seconds
     payment_retry_seconds: Seconds
     token_margin_seconds: Seconds
+
+
+class TrafficSettings(Section):
+    """What operators see of the traffic, and for how long they may turn it away: see `payorch.operations.circuits`."""
+
+    authorize_slo_ms: Amount
+    forced_least_seconds: WholeSeconds
+    forced_longest_seconds: WholeSeconds
+    drain_longest_seconds: WholeSeconds
+    forecast_decisions: int = Field(ge=0, le=5_000)
+    simulation_limit: int = Field(ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Self:
+        if self.forced_least_seconds > min(self.forced_longest_seconds, self.drain_longest_seconds):
+            raise ValueError("forced_least_seconds is above the longest that circuits may be forced or connectors be drained")
+        return self
 
 
 class InboxSettings(Section):
@@ -307,3 +340,69 @@ class ReconciliationSettings(Section):
             for one in self.tolerances
         }
         return Policy(tolerances=tolerances, suggest_days=self.suggest_days)
+
+
+class EnvironmentSettings(Section):
+    """Which platform this is, as its operators see it on every screen. kind: whether its money is real."""
+
+    name: str = Field(min_length=1, max_length=40)
+    kind: Literal["sim", "test", "live"]
+
+
+class StreamSettings(Section):
+    """What operators watch live: see `payorch.operations.tail` and `payorch.api.operations.stream`."""
+
+    streams_limit: Amount
+    heartbeat_seconds: Seconds
+    token_check_seconds: Seconds
+    waiting_limit: Amount
+    behind_limit: Amount
+    gather_seconds: Seconds
+    sweep_seconds: Seconds
+    retry_seconds: Seconds
+    shutdown_seconds: Seconds
+
+
+class OperationsSettings(Section):
+    """What operators see and do: see `payorch.operations`."""
+
+    page_limit: int = Field(ge=1, le=1000)
+    page_default: int = Field(ge=1, le=1000)
+    plan_expires_seconds: Seconds
+    decision_within_seconds: Seconds
+    review_within_seconds: Seconds
+    acts_at_once: Amount
+    sweep_seconds: Seconds
+    retry_seconds: Seconds
+    tries: Amount
+    keep_plans_seconds: Seconds
+    housekeeping_seconds: Seconds
+    housekeeping_limit: Amount
+    replay_patience_seconds: Seconds
+    mailbox_capacity: Amount
+
+    def terms(self) -> Terms:
+        """How long plans and proposals hold, as the domain takes it."""
+        return Terms(
+            plan_seconds=self.plan_expires_seconds,
+            decision_seconds=self.decision_within_seconds,
+            review_seconds=self.review_within_seconds,
+        )
+
+
+class AuditSettings(Section):
+    """Anchors of the journal, and how often its chain is walked. `anchor_folder`: empty for none. `verify_seconds`: 0 for never."""
+
+    anchor_folder: str = ""
+    anchor_seconds: Seconds
+    anchor_records: Amount
+    verify_seconds: float = Field(ge=0, allow_inf_nan=False)
+    verify_whole_seconds: Seconds
+    mailbox_capacity: Amount
+
+
+class OperatorSettings(Section):
+    """Operators' tokens: how long a new one lives, and after how long without use one is locked."""
+
+    token_days: int = Field(ge=1, le=3650)
+    token_idle_days: int = Field(ge=1, le=3650)

@@ -33,15 +33,22 @@ from payorch.keys import SHORTEST_PEPPER_BYTES, Secret
 from payorch.routing_settings import Place, RoutingSettings, contradictions, doubts, names_at
 from payorch.sections import (
     ActorSettings,
+    ApprovalSettings,
+    AuditSettings,
     ConnectorSettings,
     DatabaseSettings,
     DeliverySettings,
+    EnvironmentSettings,
     HttpSettings,
     InboxSettings,
     JournalSettings,
+    OperationsSettings,
+    OperatorSettings,
     PaymentSettings,
     ReconciliationSettings,
     Section,
+    StreamSettings,
+    TrafficSettings,
 )
 
 REMOVED: Final = "(set, not shown)"
@@ -74,10 +81,17 @@ class Settings(Section):
     database: DatabaseSettings
     journal: JournalSettings
     payments: PaymentSettings
+    approvals: ApprovalSettings
     actors: ActorSettings
     inbox: InboxSettings
     deliveries: DeliverySettings
     reconciliation: ReconciliationSettings
+    environment: EnvironmentSettings
+    audit: AuditSettings
+    operators: OperatorSettings
+    stream: StreamSettings
+    operations: OperationsSettings
+    traffic: TrafficSettings
     connectors: Annotated[Mapping[str, ConnectorSettings], AfterValidator(MappingProxyType)]
     routing: RoutingSettings
     database_url: SecretStr | None = None
@@ -153,6 +167,11 @@ def origins(settings: Settings) -> Mapping[str, Origin]:
 def routing_doubts(settings: Settings, methods: Collection[str]) -> list[str]:
     """What the rules of routing say and cannot mean, each with its place. `methods`: those that any connector offers."""
     return [_told_of_routing(settings._read, place, text) for place, text in doubts(settings.routing, methods)]
+
+
+def routing_as_written(settings: Settings) -> dict[str, Any]:
+    """The section of routing as TOML and variables have it, before it was checked: what changes can be laid over."""
+    return dict(configuration.nested({key: one for key, one in settings._read.items() if key[0] == "routing"}, []).get("routing", {}))
 
 
 def ignored_variables(settings: Settings) -> tuple[str, ...]:

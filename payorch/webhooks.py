@@ -370,17 +370,17 @@ class WebhookStore:
             if not isinstance(await self._write(entry), Conflict):
                 return
 
-    async def resend(self, item: Entry | Delivery) -> Result:
-        """Writes what the edge has to say about endpoints and deliveries. A delivery that had died lives again, and its letter says so."""
+    async def resend(self, item: Entry | Delivery, *, by: str | None = None, cause: str | None = None) -> Result:
+        """Writes what the edge, or an operator, says about endpoints and deliveries. One that had died lives again; its letter says so."""
         if isinstance(item, Entry):
             return await self._write(item)
         letter = await self._read(dead_letters.load, dead_letter_of(item))
         if letter is None or letter.state is not DeadLetterState.OPEN:
             return await self._write(item)
-        sequence = await self._read(entries.next_sequence, letter.id)
-        by = f"merchant:{item.merchant_id}"
-        change = dead_letters.replayed(letter, at=self._clock.now(), by=by, reason="sent again by its merchant")
-        return await self._write(entries.entry_of(change, sequence=sequence, at=self._clock.now(), actor=by, cause=item.event_id))
+        sequence, at = await self._read(entries.next_sequence, letter.id), self._clock.now()
+        actor, whose = by or f"merchant:{item.merchant_id}", "its merchant" if by is None else "an operator"
+        change = dead_letters.replayed(letter, at=at, by=actor, reason=f"sent again by {whose}")
+        return await self._write(entries.entry_of(change, sequence=sequence, at=at, actor=actor, cause=cause or item.event_id))
 
     async def _write_entry(self, entry: Entry) -> Result:
         return await self._write(entry)

@@ -54,8 +54,14 @@ MAY_IMPORT_EVERYTHING: Final = (
     "payorch.cli_webhooks",
     "payorch.cli_routing",
     "payorch.cli_desk",
+    "payorch.cli_place",
+    "payorch.cli_ops",
+    "payorch.cli_acts",
+    "payorch.cli_console",
     "payorch.cli_findings",
     "payorch.cli_days",
+    "payorch.cli_audit",
+    "payorch.cli_operators",
     "payorch.cli_reconciliation",
     "payorch.local",
     "payorch.__main__",
@@ -82,13 +88,13 @@ BANNED_CALLS: Final = {
 
 LARGEST_MODULE_LINES: Final = 420
 LARGER_FOR_A_REASON: Final = {
-    "payorch/cli.py": 490,  # one function for each command, and nothing else
+    "payorch/cli.py": 430,  # one function for each command, and nothing else
     "payorch/door.py": 680,  # one subject, the edge; splitting it would part the connection from its deadlines
     "payorch/store/embedded.py": 580,
     "payorch/simulators.py": 480,
-    "payorch/platform.py": 530,  # the tree, and what each of its parts is given
+    "payorch/platform.py": 570,  # the tree, and what each of its parts is given
     "payorch/store/journal.py": 480,  # what a commit is and what its lost answer means are one subject
-    "actors/transaction.py": 520,  # its messages stand on top of it
+    "actors/transaction.py": 560,  # its messages stand on top of it
     "payorch/domain/payment.py": 440,  # one file owns the machine
 }
 

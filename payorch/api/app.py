@@ -26,21 +26,13 @@ from payorch.api.health import HealthApi
 from payorch.api.hot import HotRoute, Short
 from payorch.api.merchant import Handler, MerchantApi
 from payorch.api.notices import PATH, ROUTE, NoticeApi, NoticeSurroundings
-from payorch.api.operations.operators import OperatorDoor
-from payorch.api.operations.reconciliation import UPLOAD_PATH, UPLOAD_ROUTE, ReconciliationApi, ReconciliationSurroundings
-from payorch.api.operations.uploads import Upload, UploadRoute
+from payorch.api.operations.rooms import OperatorSurroundings, operator_rooms
+from payorch.api.operations.uploads import UploadRoute
 from payorch.api.problems import Code, Problem
 from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import ApiSurroundings
 
-__all__ = [
-    "ApiSurroundings",
-    "DeliverySurroundings",
-    "DisputeSurroundings",
-    "NoticeSurroundings",
-    "ReconciliationSurroundings",
-    "make_app",
-]
+__all__ = ["ApiSurroundings", "DeliverySurroundings", "DisputeSurroundings", "NoticeSurroundings", "OperatorSurroundings", "make_app"]
 
 _CODES: Final[Mapping[int, Code]] = {
     HTTPStatus.NOT_FOUND: Code.NOT_FOUND,
@@ -57,7 +49,7 @@ def make_app(
     notices: NoticeSurroundings,
     deliveries: DeliverySurroundings,
     disputes: DisputeSurroundings,
-    reconciliation: ReconciliationSurroundings,
+    operators: OperatorSurroundings,
     *,
     http_class: type[TrioASGIHTTPConnection] = TrioASGIHTTPConnection,
 ) -> QuartTrio:
@@ -77,22 +69,14 @@ def make_app(
     )
     merchants, psps, frame = MerchantApi(around), NoticeApi(notices), Frame(around)
     turns = Turns()
-    operators = OperatorDoor(
-        find=reconciliation.find_token,
-        write=reconciliation.write,
-        identifier=around.identifier,
-        pepper=around.pepper,
-        clock=around.clock,
-        log=around.log,
-    )
-    reconciliations = ReconciliationApi(reconciliation, operators, http=around.http, clock=around.clock)
+    rooms = operator_rooms(around, operators)
     for part in (
         *(merchants, psps, HealthApi(around), DisputeApi(around, disputes, merchants.merchant)),
         EndpointApi(around, deliveries, merchants.merchant, turns),
         EventApi(around, deliveries, merchants.merchant, turns),
-        reconciliations,
     ):
         _add(app, part.routes())
+    _add(app, rooms.routes)
     _put_into(frame, app)
     path = CREATE.partition(" ")[2]
     create = Short(
@@ -109,14 +93,7 @@ def make_app(
         most_bytes=notices.body_limit_bytes,
         within_seconds=notices.body_deadline_seconds,
     )
-    report = Upload(
-        path=UPLOAD_PATH,
-        route=UPLOAD_ROUTE,
-        run=reconciliations.uploaded,
-        most_bytes=reconciliation.report_limit_bytes,
-        silence_seconds=reconciliation.silence_seconds,
-    )
-    app.asgi_app = HotRoute(UploadRoute(app.asgi_app, report, frame), (create, receive), frame)  # type: ignore[method-assign, assignment]  # Quart's way
+    app.asgi_app = HotRoute(UploadRoute(app.asgi_app, rooms.report, frame), (create, receive), frame)  # type: ignore[method-assign, assignment]  # Quart's way
     return app
 
 

@@ -201,8 +201,10 @@ def connectors_of(enabled: Mapping[str, Offering], known: Iterable[Offering]) ->
     return Connectors(options={name: connector.check_options for name, connector in enabled.items()}, methods=methods)
 
 
-def read_json(body: bytes, *, max_bytes: int, max_depth: int) -> JsonObject:
-    """The object in `body`, free of card data and control characters. Raises Refusal."""
+def read_json(body: bytes, *, max_bytes: int, max_depth: int, lines: frozenset[str] = frozenset()) -> JsonObject:
+    """The object in `body`, free of card data and control characters. lines: names of its members that are texts of several lines; in those
+    line breaks and tabs are none. Raises Refusal.
+    """
     try:
         value = strict_json.parse(body, max_depth=max_depth, max_bytes=max_bytes)
     except BodyTooLarge:
@@ -214,7 +216,7 @@ def read_json(body: bytes, *, max_bytes: int, max_depth: int) -> JsonObject:
         raise Refusal(Code.CARD_DATA_REFUSED, errors=[FieldError(pointer=one, detail=_why_card_data(one)) for one in found])
     if not _surely_without_controls(body):
         controls: list[FieldError] = []
-        _find_controls(value, "", controls)
+        _find_controls({name: _one_line(member) if name in lines else member for name, member in value.items()}, "", controls)
         if controls:
             raise InvalidBody(controls)
     return value
@@ -305,6 +307,10 @@ def _why_card_data(pointer: str) -> str:
 def _surely_without_controls(body: bytes) -> bool:
     """Nearly every body: in strict JSON, C0 needs an escape, C1 is not ASCII, and DEL is seen as it is."""
     return b"\\" not in body and b"\x7f" not in body and body.isascii()
+
+
+def _one_line(value: strict_json.JsonValue) -> strict_json.JsonValue:
+    return value.replace("\r\n", " ").replace("\n", " ").replace("\t", " ") if isinstance(value, str) else value
 
 
 def _find_controls(value: strict_json.JsonValue, pointer: str, found: list[FieldError]) -> None:

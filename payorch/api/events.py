@@ -15,7 +15,6 @@ from typing import Final, final
 
 import msgspec
 import trio
-from msgspec.structs import replace
 from quart import Response, request
 
 from payorch.api.answering import OUT_OF_REACH
@@ -25,12 +24,13 @@ from payorch.api.present import View, rfc3339
 from payorch.api.problems import FieldError
 from payorch.api.reading import Reader, identifier, is_identifier, json_response, object_of, paging, query_of, whole_body
 from payorch.api.refusal import InvalidBody, not_found
+from payorch.api.resending import due_again, wants
 from payorch.api.strict_json import JsonObject
 from payorch.api.surroundings import ApiSurroundings
-from payorch.api.webhook_bodies import EVERYTHING, resend_from, resend_range_from
+from payorch.api.webhook_bodies import resend_from, resend_range_from
 from payorch.domain.announcements import EVENT_TYPES
 from payorch.store.delivery_reads import EventRow
-from payorch.store.items import Appended, Delivery, DeliveryState, Endpoint, EndpointState
+from payorch.store.items import Appended, Delivery, Endpoint, EndpointState
 
 WRITES_AT_ONCE: Final = 64
 """Deliveries on their way to the journal at once, of one call: a quarter of a batch, so that payments' steps have the rest."""
@@ -117,7 +117,7 @@ class EventApi:
         if len(found) > most:
             detail = f"More than {most} events were made in that time, and one call sends at most so many again. Take a shorter time."
             raise InvalidBody([FieldError(pointer="/to", detail=detail)])
-        return await self._scheduled(merchant_id, [one for one in found if _wants(body.types, one.type)], only=body.endpoint)
+        return await self._scheduled(merchant_id, [one for one in found if wants(body.types, one.type)], only=body.endpoint)
 
     async def _object(self, *, empty: bool) -> JsonObject:
         return await object_of(request.scope["headers"], whole_body, self._around.http, empty=empty)
@@ -126,7 +126,7 @@ class EventApi:
         async with self._turns.of(merchant_id):  # so that none is scheduled for an endpoint that is being deleted
             targets = _targets(await self._deliveries.endpoints(merchant_id), only)
             known = await self._deliveries.deliveries_of([one.event_id for one in events]) if events else {}
-            due = _due(events, targets, known, self._around.clock.now())
+            due = due_again(events, targets, known, self._around.clock.now())
             await self._write(due)
         view: View = {"scheduled": len(due), "deliveries": [{"event": one.event_id, "endpoint": one.endpoint_id} for one in due]}
         return _json(view, HTTPStatus.ACCEPTED)
@@ -165,36 +165,6 @@ def _targets(endpoints: Sequence[Endpoint], only: str | None) -> list[Endpoint]:
     there = any(one.id == only for one in endpoints)
     detail = "This endpoint is disabled: enable it first." if there else "There is no webhook endpoint of yours with this id."
     raise InvalidBody([FieldError(pointer="/endpoint", detail=detail)])
-
-
-def _due(
-    events: Sequence[EventRow], endpoints: Sequence[Endpoint], known: Mapping[str, Sequence[Delivery]], now: datetime
-) -> list[Delivery]:
-    """A delivery of each event to each endpoint that wants its type, due now and as if never tried; what is known of the last try stays."""
-    due: list[Delivery] = []
-    for event in events:
-        before = {one.endpoint_id: one for one in known.get(event.event_id, ())}
-        for endpoint in endpoints:
-            if _wants(endpoint.events, event.type):
-                row = before.get(endpoint.id) or _first(event, endpoint, now)
-                due.append(replace(row, state=DeliveryState.PENDING, attempts=0, next_attempt_at=now))
-    return due
-
-
-def _first(event: EventRow, endpoint: Endpoint, now: datetime) -> Delivery:
-    return Delivery(
-        payment_id=event.payment_id,
-        event_id=event.event_id,
-        endpoint_id=endpoint.id,
-        merchant_id=event.merchant_id,
-        type=event.type,
-        state=DeliveryState.PENDING,
-        created_at=now,
-    )
-
-
-def _wants(types: Sequence[str], type: str) -> bool:
-    return type in types or EVERYTHING in types
 
 
 def _view(event: EventRow, deliveries: Sequence[Delivery]) -> View:

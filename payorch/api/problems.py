@@ -42,6 +42,7 @@ class Code(StrEnum):
     SIGNATURE_REFUSED = "signature_refused"
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
+    SAME_PERSON = "same_person"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     REQUEST_TIMEOUT = "request_timeout"
@@ -49,6 +50,10 @@ class Code(StrEnum):
     OPERATION_NOT_ALLOWED = "operation_not_allowed"
     CAPABILITY_NOT_SUPPORTED = "capability_not_supported"
     ENDPOINT_LIMIT_REACHED = "endpoint_limit_reached"
+    STREAM_GAP = "stream_gap"
+    ACTION_OPEN = "action_open"
+    PLAN_EXPIRED = "plan_expired"
+    PLAN_CHANGED = "plan_changed"
     PAYLOAD_TOO_LARGE = "payload_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
@@ -123,6 +128,12 @@ CATALOGUE: Final[Mapping[Code, Kind]] = {
         detail="The key is valid, but not for this call: it is of another kind or has too small a role. Nothing was "
         "executed and no money moved. Use another key.",
     ),
+    Code.SAME_PERSON: Kind(
+        status=HTTPStatus.FORBIDDEN,
+        title="Another person has to do this",
+        detail="This takes the eyes of two persons, and yours have been on it already, whatever account or token you use. Nothing was done "
+        "and no money moved. Ask somebody else.",
+    ),
     Code.NOT_FOUND: Kind(
         status=HTTPStatus.NOT_FOUND,
         title="There is no such object",
@@ -153,7 +164,7 @@ CATALOGUE: Final[Mapping[Code, Kind]] = {
     ),
     Code.OPERATION_NOT_ALLOWED: Kind(
         status=HTTPStatus.CONFLICT,
-        title="The payment's state does not allow this",
+        title="The present state does not allow this",
         detail="The payment is in a state in which this operation is not possible. It was not executed and moved no "
         "money. `allowed` lists what is possible now; read the payment before you go on.",
     ),
@@ -169,6 +180,30 @@ CATALOGUE: Final[Mapping[Code, Kind]] = {
         title="There are as many webhook endpoints as there may be",
         detail="You have as many webhook endpoints as one merchant may have. None was added and no money moved. Delete one that you no "
         "longer use, or let one take more types of events.",
+    ),
+    Code.STREAM_GAP: Kind(
+        status=HTTPStatus.GONE,
+        title="The stream cannot be taken up there",
+        detail="The position is ahead of the journal or too far behind it. Nothing was executed and no money moved. Take a new snapshot, "
+        "and the stream from its cursor on.",
+    ),
+    Code.ACTION_OPEN: Kind(
+        status=HTTPStatus.CONFLICT,
+        title="The same has been asked for already",
+        detail="The same action upon the same subject waits for a second person, or is being carried out. This one was not taken and no "
+        "money moved. Look at the open one.",
+    ),
+    Code.PLAN_EXPIRED: Kind(
+        status=HTTPStatus.GONE,
+        title="The plan does not hold any more",
+        detail="The time for acting upon this plan, or for deciding about it, is over. Nothing was done and no money moved. Make the plan "
+        "anew and look at it.",
+    ),
+    Code.PLAN_CHANGED: Kind(
+        status=HTTPStatus.PRECONDITION_FAILED,
+        title="The plan comes out differently now",
+        detail="What the plan is about has changed since it was made. Nothing was done and no money moved. Look at the new plan, which is "
+        "in `plan` where it could be made, and ask for that one if it is still what you want.",
     ),
     Code.PAYLOAD_TOO_LARGE: Kind(
         status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -319,13 +354,15 @@ def problem(
     money_moved: MoneyMoved | None = None,
     retry_after_seconds: int | None = None,
     allowed: Sequence[str] | None = None,
+    extra: Mapping[str, JsonValue] | None = None,
 ) -> Problem:
     """The problem of this code, after the catalogue; `detail` and `money_moved` replace the catalogue's where the
     caller knows more.
 
     `retry_after_seconds` (whole, at least 1) is required where the catalogue says that the answer waits, and
     possible elsewhere. `allowed` is required for `operation_not_allowed` (operations, an extra member) and
-    `method_not_allowed` (methods, the Allow header), and for nothing else. Breaking these is a bug: ValueError.
+    `method_not_allowed` (methods, the Allow header), and for nothing else. Breaking these is a bug: ValueError. `extra`: members of
+    this one answer, beyond those of the contract.
     """
     kind = CATALOGUE[code]
     if (allowed is not None) != (code in (Code.OPERATION_NOT_ALLOWED, Code.METHOD_NOT_ALLOWED)):
@@ -341,7 +378,7 @@ def problem(
         retryable=kind.retryable,
         money_moved=money_moved or kind.money_moved,
         errors=tuple(errors),
-        extra={"allowed": list(allowed)} if allowed is not None and code is Code.OPERATION_NOT_ALLOWED else {},
+        extra={**(extra or {}), **({"allowed": list(allowed)} if allowed is not None and code is Code.OPERATION_NOT_ALLOWED else {})},
         headers=_headers(code, allowed or (), retry_after_seconds),
     )
 

@@ -88,14 +88,14 @@ async def whole_body() -> bytes:
     return await request.get_data(cache=True, as_text=False, parse_form_data=False)
 
 
-async def object_of(headers: Headers, body: Body, http: HttpLimits, *, empty: bool) -> JsonObject:
-    """The JSON object in a body. `empty`: no body is as good as an empty object. Raises Refusal."""
+async def object_of(headers: Headers, body: Body, http: HttpLimits, *, empty: bool, lines: frozenset[str] = frozenset()) -> JsonObject:
+    """The JSON object in a body. `empty`: no body is as good as an empty object. lines: as of `read_json`. Raises Refusal."""
     data = await body()
     if not data and empty:
         return {}
     if not is_json(headers):
         raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE)
-    return read_json(data, max_bytes=http.body_limit_bytes, max_depth=http.json_depth_limit)
+    return read_json(data, max_bytes=http.body_limit_bytes, max_depth=http.json_depth_limit, lines=lines)
 
 
 def json_response(body: bytes, status: int = 200) -> Response:

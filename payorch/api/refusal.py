@@ -5,11 +5,12 @@ Not here: the codes and their statuses (`problems`), nor declines, which are pay
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 
 from payorch.api.problems import Code, FieldError, MoneyMoved, Problem, problem
+from payorch.api.strict_json import JsonValue
 
 # Enough to correct a body in one go, and no more: a body of a thousand unknown fields must not be answered with a thousand errors.
 MOST_ERRORS = 20
@@ -27,6 +28,7 @@ class Refusal(Exception):
         money_moved: MoneyMoved | None = None,
         retry_after_seconds: int | None = None,
         allowed: Sequence[str] | None = None,
+        extra: Mapping[str, JsonValue] | None = None,
     ) -> None:
         super().__init__(code)
         self.code = code
@@ -35,6 +37,7 @@ class Refusal(Exception):
         self._money_moved = money_moved
         self._retry_after_seconds = retry_after_seconds
         self._allowed = allowed
+        self._extra = extra
 
     def problem(self, request_id: str) -> Problem:
         """The problem to answer with."""
@@ -46,6 +49,7 @@ class Refusal(Exception):
             money_moved=self._money_moved,
             retry_after_seconds=self._retry_after_seconds,
             allowed=self._allowed,
+            extra=self._extra,
         )
 
 

@@ -379,6 +379,13 @@ class FieldErrorShape(_Shape):
     detail: str
 
 
+class ObjectionShape(_Shape):
+    """Why it may not be done: a code for programs, and a sentence that says what to do instead."""
+
+    code: str
+    why: str
+
+
 class ProblemShape(BaseModel):
     """RFC 9457 problem details."""
 
@@ -392,6 +399,8 @@ class ProblemShape(BaseModel):
     retryable: bool = Field(description="The same request, unchanged and with the same Idempotency-Key, may succeed later.")
     money_moved: str = Field(description="What this request did: no, yes or unknown.")
     allowed: list[str] | None = Field(default=None, description="With operation_not_allowed: what is possible now.")
+    objections: list[ObjectionShape] | None = Field(default=None, description="With operation_not_allowed, of an operator's plan.")
+    plan: dict[str, JsonValue] | None = Field(default=None, description="With plan_changed: the plan made anew.")
 
 
 class PartShape(_Shape):

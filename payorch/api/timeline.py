@@ -14,24 +14,23 @@ from typing import Final
 import msgspec
 
 from payorch.api.present import View, failure_view, rfc3339
+from payorch.api.timeline_views import decision_view, evidence_view, moment_view, money_view, notice_view, word_of_a_dispute
 from payorch.domain import events as e
 from payorch.domain.disputes import Dispute, DisputeStage, DisputeStatus
 from payorch.domain.money import Money
-from payorch.domain.outcome import Absent, Declined, Evidence, Failure, NotExecuted, Unknown
-from payorch.domain.payment import Name, State
+from payorch.domain.outcome import Declined, Evidence, Failure, NotExecuted, Unknown
+from payorch.domain.payment import Name, OperationState, State
 from payorch.domain.records import Operation, OperationKind, Origin
-from payorch.domain.routing import Decision
 from payorch.store.inbox_reads import StoredNotice
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder().decode
 
 SENTENCES: Final[Mapping[Name, str]] = {
     Name.PAYMENT_CREATED: "The merchant asked for {amount}.",
     Name.CONFIRMED: "The payment was confirmed.",
     Name.ROUTED: "Connectors were chosen: {choice}.",
     Name.ATTEMPT_PREPARED: "An attempt for {amount} at {connector} was recorded, to be sent now.",
-    Name.MERCHANT_CANCELED: "The merchant canceled the payment before any money could move.",
+    Name.MERCHANT_CANCELED: "{asker} canceled the payment before any money could move.",
     Name.INTENT_EXPIRED: "The time in which the payment could be made is over.",
     Name.NO_ROUTE: "No connector could take the payment{because}.",
     Name.ROUTER_DECLINED: "The routing rules refused the payment{because}.",
@@ -94,14 +93,16 @@ SENTENCES: Final[Mapping[Name, str]] = {
     Name.LATE_SUCCESS: "{connector} reports a success after the payment had ended{because}; people have to look.",
     Name.SECOND_SUCCESS: "{connector} reports a second success{because}; people have to look.",
     Name.RESYNC_REQUESTED: "An operator asked for another look at the PSP{because}.",
-    Name.CORRECTION_APPROVED: "Two people corrected the payment on evidence{because}.",
-    Name.COMPENSATION_APPROVED: "Two people decided to give the money back{because}.",
-    Name.CANCEL_INTENT_RECORDED: "The merchant wants the payment ended; it will be as soon as its outcome is known.",
+    Name.REVIEW_REQUESTED: "People decide now, and do not wait for the end of the search{because}.",
+    Name.CORRECTION_APPROVED: "{people} corrected the payment on evidence{because}.",
+    Name.COMPENSATION_APPROVED: "{people} decided to give the money back{because}.",
+    Name.CANCEL_INTENT_RECORDED: "{asker} wants the payment ended; it will be as soon as its outcome is known.",
     Name.FENCE_PREPARED: "{connector} is to be told never to charge this any more, and to give back what it may have taken.",
     Name.EVIDENCE_RECORDED: "Noted from {connector}: {finding}.",
     Name.OPERATION_PENDING: "{connector} accepted the {operation} and will tell the result later.",
     Name.OPERATION_ADOPTED: "A {deed} at {connector} that was not asked for here was taken into the books.",
     Name.OPERATION_REVIEW_RAISED: "The {operation} at {connector} needs people to look{because}.",
+    Name.OPERATION_CORRECTED: "{people} found out what became of the {deed} at {connector}: it has {ended}{because}.",
     Name.REFUND_REQUESTED: "{who} asked for a refund of {amount} at {connector}; it was recorded, to be sent now.",
     Name.REFUND_PENDING: "{connector} accepted the refund and will tell the result later.",
     Name.REFUND_SUCCEEDED: "{connector} refunded {amount}{named}.",
@@ -114,7 +115,7 @@ SENTENCES: Final[Mapping[Name, str]] = {
     Name.DISPUTE_OPENED: "The shopper's bank {disputes} {amount} at {connector}{because}{standing}.",
     Name.DISPUTE_UPDATED: "The {dispute} {amount} at {connector} is {status} now{because}{standing}.",
 }
-"""event -> the sentence that tells it. Total over Name; the places to fill are the names in `_Teller._words`."""
+"""event -> the sentence that tells it. Total over Name; the places to fill are the names in `Teller._words`."""
 
 
 _WHO: Final = {
@@ -133,7 +134,7 @@ _DISPUTES: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Subject:
+class Subject:
     """What an event is about. `kind`: attempt, capture, void, refund or dispute."""
 
     id: str
@@ -143,10 +144,10 @@ class _Subject:
 
 
 @dataclass(slots=True)
-class _Teller:
+class Teller:
     """Goes through the events in order and remembers what later ones only name."""
 
-    subjects: dict[str, _Subject] = field(default_factory=dict)
+    subjects: dict[str, Subject] = field(default_factory=dict)
     amount: Money | None = None
     method: str = "card"
     state: State | None = None
@@ -157,6 +158,7 @@ class _Teller:
         evidence, failure = _evidence_of(event.data), _failure_of(event.data)
         reason = _reason_of(event.data)
         before, self.state = self.state, event.to
+        words = {**self._words(event.data, subject, failure, reason), **_words_of_people(event)}
         return {
             "sequence": sequence,
             "at": rfc3339(event.at),
@@ -165,16 +167,21 @@ class _Teller:
             "to": event.to,
             "actor": event.actor,
             "cause": event.cause,
-            "sentence": SENTENCES[event.name].format_map(self._words(event.data, subject, failure, reason)),
+            "sentence": SENTENCES[event.name].format_map(words),
             "reason": reason,
             "subject": _subject_view(subject) if subject is not None else None,
             "failure": failure_view(failure),
-            "evidence": _evidence_view(evidence) if evidence is not None else _word_of_a_dispute(event),
-            "routing": _decision_view(event.data.decision) if isinstance(event.data, e.Choice) else None,
-            "next_action_at": _moment(_next_action_at(event.data)),
+            "evidence": evidence_view(evidence) if evidence is not None else word_of_a_dispute(event),
+            "routing": decision_view(event.data.decision) if isinstance(event.data, e.Choice) else None,
+            "next_action_at": moment_view(_next_action_at(event.data)),
         }
 
-    def _meet(self, data: e.Data) -> _Subject | None:
+    def sentence(self, event: e.Event) -> str:
+        """The event in one sentence."""
+        subject = self._meet(event.data)
+        return SENTENCES[event.name].format_map(self._words(event.data, subject, _failure_of(event.data), _reason_of(event.data)))
+
+    def _meet(self, data: e.Data) -> Subject | None:
         match data:
             case e.Created(intent=intent):
                 self.amount = intent.amount
@@ -182,26 +189,26 @@ class _Teller:
             case e.Confirmation(method=method):
                 self.method = _method_word(method.type)
             case e.AttemptOpened(attempt=attempt):
-                subject = _Subject(id=attempt.id, kind="attempt", connector=attempt.connector, amount=attempt.amount)
+                subject = Subject(id=attempt.id, kind="attempt", connector=attempt.connector, amount=attempt.amount)
                 self.subjects[subject.id] = subject
                 return subject
             case e.OperationOpened(operation=operation) | e.Correction(operation=Operation() as operation):
                 parent = self.subjects.get(operation.attempt_id)
                 connector = parent.connector if parent is not None else ""
-                subject = _Subject(id=operation.id, kind=operation.kind.value, connector=connector, amount=operation.amount)
+                subject = Subject(id=operation.id, kind=operation.kind.value, connector=connector, amount=operation.amount)
                 self.subjects[subject.id] = subject
                 return subject
             case e.DisputeOpened(dispute=dispute) | e.DisputeChange(dispute=dispute):
                 parent = self.subjects.get(dispute.attempt_id)
                 connector = parent.connector if parent is not None else ""
-                subject = _Subject(id=dispute.id, kind="dispute", connector=connector, amount=dispute.amount)
+                subject = Subject(id=dispute.id, kind="dispute", connector=connector, amount=dispute.amount)
                 self.subjects[subject.id] = subject
                 return subject
             case _:
                 pass
         return self.subjects.get(_subject_id(data) or "")
 
-    def _words(self, data: e.Data, subject: _Subject | None, failure: Failure | None, reason: str | None) -> dict[str, str]:
+    def _words(self, data: e.Data, subject: Subject | None, failure: Failure | None, reason: str | None) -> dict[str, str]:
         """What the sentences may say."""
         evidence = _evidence_of(data)
         amount = subject.amount if subject is not None else self.amount
@@ -230,27 +237,26 @@ def timeline_json(payment_id: str, events: Iterable[e.Event], notices: Iterable[
 
     notices: what PSPs told about it, news or not. An event that a notice made happen has its id as `cause`.
     """
-    teller = _Teller()
-    entries = [teller.entry(sequence, event) for sequence, event in enumerate(events, start=1)]
-    told = [_notice_view(one) for one in notices]
+    entries = entries_of(events)
+    told = [notice_view(one) for one in notices]
     return _encode({"object": "timeline", "payment_id": payment_id, "data": entries, "notices": told})
 
 
-def _notice_view(notice: StoredNotice) -> View:
-    return {
-        "id": notice.id,
-        "connector": notice.connector,
-        "event": notice.identity,
-        "kind": notice.kind,
-        "occurred_at": _moment(notice.occurred_at),
-        "received_at": rfc3339(notice.received_at),
-        "state": notice.state,
-        "outcome": notice.outcome,
-        "settled_at": _moment(notice.settled_at),
-    }
+def entries_of(events: Iterable[e.Event]) -> list[View]:
+    """The events of a payment, from its first on, each as its entry."""
+    teller = Teller()
+    return [teller.entry(sequence, event) for sequence, event in enumerate(events, start=1)]
 
 
-def _deed(subject: _Subject | None) -> str:
+def _words_of_people(event: e.Event) -> dict[str, str]:
+    asker = _WHO[Origin.OPERATOR if event.actor.startswith("operator:") else Origin.MERCHANT]
+    if not isinstance(event.data, e.Correction):
+        return {"asker": asker}
+    ended = "failed" if event.data.operation is not None and event.data.operation.state is OperationState.FAILED else "succeeded"
+    return {"asker": asker, "people": "One person, with the glass broken," if event.data.alone else "Two people", "ended": ended}
+
+
+def _deed(subject: Subject | None) -> str:
     """An operation with its amount. A void has none: it gives back whatever is left."""
     if subject is None:
         return "operation"
@@ -264,9 +270,9 @@ def _standing(dispute: Dispute, *, opened: bool) -> str:
     return f"; it is {dispute.status} already" if opened else ""
 
 
-def _subject_view(subject: _Subject) -> View:
+def _subject_view(subject: Subject) -> View:
     # A void gives back whatever is left, and is recorded with an amount of zero.
-    amount = None if subject.kind == OperationKind.VOID else _money_view(subject.amount)
+    amount = None if subject.kind == OperationKind.VOID else money_view(subject.amount)
     return {"id": subject.id, "object": subject.kind, "connector": subject.connector, "amount": amount}
 
 
@@ -304,8 +310,8 @@ def _reason_of(data: e.Data) -> str | None:
             return operation.reason
         case e.Correction(reason=reason, evidence_reference=reference):
             return f"{reason} ({reference})"
-        case e.Discrepancy(detail=detail):
-            return detail
+        case e.Discrepancy(detail=reason) | e.ReviewWanted(reason=reason):
+            return reason
         case e.HoldSet(hold=hold):
             return hold.reason
         case e.DisputeOpened(dispute=dispute) | e.DisputeChange(dispute=dispute):
@@ -350,60 +356,3 @@ def _method_word(kind: str | None) -> str:
 
 def _major(money: Money) -> str:
     return f"{money.major()} {money.currency}"
-
-
-def _moment(at: datetime | None) -> str | None:
-    return rfc3339(at) if at is not None else None
-
-
-def _money_view(money: Money | None) -> View | None:
-    return {"amount": money.minor, "currency": money.currency} if money is not None else None
-
-
-def _evidence_view(evidence: Evidence) -> View:
-    return {
-        "source": evidence.source,
-        "finding": type(evidence.finding).__name__,
-        "at": rfc3339(evidence.at),
-        "psp_reference": evidence.psp_reference,
-        "our_reference": evidence.our_reference,
-        "psp_request_id": evidence.psp_request_id,
-        "latency_ms": evidence.latency_ms,
-        "amount": _money_view(evidence.amount),
-        "captured": _money_view(evidence.captured),
-        "refunded": _money_view(evidence.refunded),
-        "expires_at": _moment(evidence.expires_at),
-        "raw": _readable(evidence.raw),
-    }
-
-
-def _word_of_a_dispute(event: e.Event) -> View | None:
-    """What the PSP said of a dispute, in the form of evidence."""
-    data = event.data
-    if not isinstance(data, (e.DisputeOpened, e.DisputeChange)):
-        return None
-    dispute = data.dispute
-    said = Evidence(
-        source=data.source, finding=Absent(), at=dispute.told_at or event.at, psp_reference=dispute.psp_reference, amount=dispute.amount,
-        raw=data.raw,
-    )  # fmt: skip
-    return {**_evidence_view(said), "finding": "Dispute"}
-
-
-def _readable(raw: str | None) -> object:
-    """The PSP's answer as JSON where it is JSON, as text where it is not."""
-    if raw is None:
-        return None
-    try:
-        return _decode(raw)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return raw
-
-
-def _decision_view(decision: Decision) -> View:
-    return {
-        "order": decision.order,
-        "excluded": [{"connector": one.connector, "reason": one.reason} for one in decision.excluded],
-        "rule": decision.rule,
-        "version": decision.version,
-    }

@@ -25,6 +25,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from payorch.domain.money import Money
 from payorch.domain.roles import Role
@@ -157,11 +158,16 @@ class Wish(Struct, frozen=True, kw_only=True):
 
 
 class Effect(Struct, frozen=True, kw_only=True):
-    """One thing that would be different. what: one word (state, money, ledger, call, traffic, webhook, routing, day, finding)."""
+    """One thing that would be different. what: one word (state, money, ledger, call, traffic, webhook, routing, day, finding).
+
+    forecast: made of figures of the moment (calls a second, shares), which are others when the plan is made again. People are shown it and
+    no plan stands or falls with it.
+    """
 
     what: str
     before: str
     after: str
+    forecast: bool = False
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -211,6 +217,11 @@ class Draft(Struct, frozen=True, kw_only=True):
     def allowed(self) -> bool:
         """Whether it may be done."""
         return not self.objections
+
+    @property
+    def binding(self) -> Draft:
+        """The draft without forecasts: what is hashed, and what has to come out the same when it is made again."""
+        return replace(self, effects=tuple(one for one in self.effects if not one.forecast))
 
 
 class Act(Struct, frozen=True, kw_only=True):

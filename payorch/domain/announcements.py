@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from payorch.domain.events import Event, OperationChange, OperationOpened
+from payorch.domain.events import Correction, Event, OperationChange, OperationOpened
 from payorch.domain.payment import Name, OperationState, State
 from payorch.domain.records import Operation, OperationKind, Payment
 
@@ -59,7 +59,7 @@ def operation_of(event: Event, payment: Payment) -> Operation | None:
     match event.data:
         case OperationChange(operation_id=operation_id):
             return payment.operation(operation_id)
-        case OperationOpened(operation=operation):
-            return operation  # adopted from the PSP it is born with its result
+        case OperationOpened(operation=operation) | Correction(operation=Operation() as operation):
+            return operation  # adopted from the PSP, or found by people, it comes with its result
         case _:
             return None

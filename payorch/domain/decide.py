@@ -377,7 +377,8 @@ def refund(
 ) -> Operation:
     """Give back what was captured: all of the rest by default, or `minor` units. In-flight and unknown refunds count as given."""
     payment, desk = story.payment, story.desk
-    if payment.hold is not None or Command.REFUND not in LEGAL[payment.state] or payment.captured_minor == 0:
+    by_people = origin is Origin.OPERATOR and payment.state is State.MANUAL_REVIEW  # whose payment it is there
+    if payment.hold is not None or payment.captured_minor == 0 or not (by_people or Command.REFUND in LEGAL[payment.state]):
         _require(payment, Command.REFUND)
     attempt = captured_attempt(payment)
     rest = payment.refundable_minor
@@ -414,7 +415,6 @@ def _require(payment: Payment, command: Command) -> None:
         raise Refused("operation_not_allowed", "The payment is set aside for an operator's look; no operation is possible until then.")
     choice = ", ".join(options) or "nothing"
     if payment.cancel_requested and command is Command.CAPTURE:
-        raise Refused(
-            "operation_not_allowed", f"The payment is being taken back, so nothing of it is captured; it takes {choice}.", options
-        )
+        detail = f"The payment is being taken back, so nothing of it is captured; it takes {choice}."
+        raise Refused("operation_not_allowed", detail, options)
     raise Refused("operation_not_allowed", f"A payment in {payment.state} does not take {command}; it takes {choice}.", options)

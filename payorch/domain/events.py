@@ -142,7 +142,11 @@ class DisputeChange(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Correction(Struct, frozen=True, kw_only=True, gc=False):
-    """What two different people decided, on which evidence. `attempt_state` is what they found the attempt to be."""
+    """What two different people decided, on which evidence. `attempt_state` is what they found the attempt to be.
+
+    others: what they found further attempts to be. operation, operations: as they are from now on; one that is new and has a call is to be
+    sent. alone: the glass was broken, one person decided and another looks at it afterwards; `approver` is the same person then.
+    """
 
     requester: str
     approver: str
@@ -151,15 +155,25 @@ class Correction(Struct, frozen=True, kw_only=True, gc=False):
     attempt_id: str | None = None
     attempt_state: AttemptState | None = None
     operation: Operation | None = None
+    others: Mapping[str, AttemptState] = {}
+    operations: tuple[Operation, ...] = ()
+    alone: bool = False
+
+
+class ReviewWanted(Struct, frozen=True, kw_only=True, gc=False):
+    """Two people do not wait for the end of the search: they decide, on what they have seen elsewhere."""
+
+    reason: str
 
 
 class Resync(Struct, frozen=True, kw_only=True, gc=False):
-    """An operator asks for another look; the subject gets a fresh, small search."""
+    """An operator asks for another look; the subject gets a fresh, small search, of `budget_seconds` (None: as long as any search)."""
 
     attempt_id: str | None
     operation_id: str | None
     reason: str
     next_action_at: datetime
+    budget_seconds: int | None = None
 
 
 Data: TypeAlias = (
@@ -180,6 +194,7 @@ Data: TypeAlias = (
     | DisputeOpened
     | DisputeChange
     | Correction
+    | ReviewWanted
     | Resync
 )
 
@@ -213,6 +228,8 @@ _OTHER: Final[Mapping[Name, tuple[type[Data], ...]]] = {
     Name.OPERATION_ADOPTED: (OperationOpened,),
     Name.COMPENSATION_APPROVED: (Correction,),
     Name.CORRECTION_APPROVED: (Correction,),
+    Name.OPERATION_CORRECTED: (Correction,),
+    Name.REVIEW_REQUESTED: (ReviewWanted,),
     Name.RESYNC_REQUESTED: (Resync,),
     Name.CANCEL_INTENT_RECORDED: (CancelIntent,),
     Name.DISCREPANCY_RAISED: (Discrepancy,),

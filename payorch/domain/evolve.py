@@ -44,6 +44,7 @@ _CANCELLATION: Final = {
     Name.VOID_SUCCEEDED: CancellationReason.VOIDED,
     Name.RESOLVED_VOIDED: CancellationReason.VOIDED,
     Name.FENCED_ABSENT: CancellationReason.FENCED,
+    Name.CORRECTION_APPROVED: CancellationReason.VOIDED,
 }
 
 
@@ -169,7 +170,7 @@ def _apply(payment: Payment, event: e.Event) -> Payment:
             return _correct(payment, correction, event)
         case e.Resync() as resync:
             return _resync(payment, resync, event)
-        case e.Discrepancy():
+        case e.Discrepancy() | e.ReviewWanted():
             return payment
         case e.Created():
             raise IllegalTransition("a payment is created once")
@@ -286,25 +287,27 @@ def _change_operation(payment: Payment, change: e.OperationChange, event: e.Even
 def _correct(payment: Payment, correction: e.Correction, event: e.Event) -> Payment:
     """People may find an attempt to be anything: their word replaces the search, so the attempt's own table does not bind them."""
     if correction.attempt_id is not None and correction.attempt_state is not None:
-        attempt = payment.attempt(correction.attempt_id)
-        state = correction.attempt_state
-        look = event.at if state is AttemptState.AUTHORIZED else None  # a hold is asked about, whoever found it
-        held_since = _held_since(attempt, state, event)
-        changed = replace(attempt, state=state, updated_at=event.at, next_action_at=look, pursuit=None, action=None, held_since=held_since)
-        payment = _with_attempt(payment, changed)
-    if correction.operation is not None:
-        known = payment.find_operation(correction.operation.id) is not None
-        payment = (
-            _with_operation(payment, correction.operation)
-            if known
-            else replace(payment, operations=(*payment.operations, correction.operation))
-        )
+        payment = _found_to_be(payment, correction.attempt_id, correction.attempt_state, event)
+    for attempt_id, state in correction.others.items():
+        payment = _found_to_be(payment, attempt_id, state, event)
+    for operation in (*((correction.operation,) if correction.operation is not None else ()), *correction.operations):
+        known = payment.find_operation(operation.id) is not None
+        more = () if known else (operation,)
+        payment = _with_operation(payment, operation) if known else replace(payment, operations=(*payment.operations, *more))
     return payment
+
+
+def _found_to_be(payment: Payment, attempt_id: str, state: AttemptState, event: e.Event) -> Payment:
+    attempt = payment.attempt(attempt_id)
+    look = event.at if state is AttemptState.AUTHORIZED else None  # a hold is asked about, whoever found it
+    held_since = _held_since(attempt, state, event)
+    changed = replace(attempt, state=state, updated_at=event.at, next_action_at=look, pursuit=None, action=None, held_since=held_since)
+    return _with_attempt(payment, changed)
 
 
 def _resync(payment: Payment, resync: e.Resync, event: e.Event) -> Payment:
     """A new search, as if the outcome had just been lost: the subject, and whatever review froze while it was open, is unknown again."""
-    pursuit, look = Pursuit(since=event.at), resync.next_action_at
+    pursuit, look = Pursuit(since=event.at, budget_seconds=resync.budget_seconds), resync.next_action_at
     for attempt in payment.attempts:
         was_open = attempt.state in OPEN_ATTEMPT
         if attempt.id == resync.attempt_id or was_open:

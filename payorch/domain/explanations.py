@@ -21,6 +21,7 @@ from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from payorch.domain.differences import named
 from payorch.domain.matching import EXACT, Candidate, Tolerance
@@ -143,6 +144,39 @@ def approve(case: Case, *, person: str, version: int | None = None) -> Decision 
     if person == case.proposed_by:
         return Refusal(code="same_person", why=f"{person} asked for it, so that another person has to agree")
     return _done(case.proposed_action, case, person, None)
+
+
+def together(
+    action: Action,
+    case: Case,
+    *,
+    asked_by: str,
+    agreed_by: str | None,
+    alone: bool,
+    reason: str,
+    version: int | None = None,
+    tolerance: Tolerance = EXACT,
+) -> Decision | Refusal:
+    """What follows when all whom it takes have said so already, elsewhere: done at once, by the person who agreed where there is one.
+
+    alone: one person does what takes two, with the glass broken; another looks at it afterwards.
+    """
+    asked = propose(action, case, person=asked_by, reason=reason, version=version, tolerance=tolerance)
+    if isinstance(asked, Refusal) or not asked.needs_second:
+        return asked
+    if agreed_by is not None:
+        waiting = replace(case, state=FindingState.PROPOSED, proposed_action=action, proposed_by=asked_by)
+        return approve(waiting, person=agreed_by)
+    if alone:
+        return _done(action, case, asked_by, reason)
+    return Refusal(code="second_person_missing", why=f"{action.value} takes two persons here, and nobody but {asked_by} has agreed")
+
+
+def people_for(action: Action, case: Case, *, tolerance: Tolerance = EXACT) -> int:
+    """How many it takes, also where it may not be done now. Where nobody knows how much is accepted: two."""
+    if action is Action.ACCEPT and case.difference is None:
+        return 2
+    return 2 if _takes_two(action, case, tolerance) else 1
 
 
 def reject(case: Case, *, person: str, reason: str, version: int | None = None) -> Decision | Refusal:

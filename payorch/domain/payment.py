@@ -111,6 +111,7 @@ class Name(StrEnum):
     UNEXPECTED_PROVIDER_STATE = "UnexpectedProviderState"
     LATE_SUCCESS = "LateSuccess"
     SECOND_SUCCESS = "SecondSuccess"
+    REVIEW_REQUESTED = "ReviewRequested"
     RESYNC_REQUESTED = "ResyncRequested"
     CORRECTION_APPROVED = "CorrectionApproved"
     COMPENSATION_APPROVED = "CompensationApproved"
@@ -123,6 +124,7 @@ class Name(StrEnum):
     OPERATION_PENDING = "OperationPending"
     OPERATION_ADOPTED = "OperationAdopted"
     OPERATION_REVIEW_RAISED = "OperationReviewRaised"
+    OPERATION_CORRECTED = "OperationCorrected"
     REFUND_REQUESTED = "RefundRequested"
     REFUND_PENDING = "RefundPending"
     REFUND_SUCCEEDED = "RefundSucceeded"
@@ -214,6 +216,7 @@ _ROWS: Final[dict[State, Row]] = {
         RESOLVED_ABSENT_NO_RETRY="FAILED CANCELED",
         SYNC_BUDGET_EXHAUSTED="MANUAL_REVIEW",
         INTEGRITY_MISMATCH="MANUAL_REVIEW",
+        REVIEW_REQUESTED="MANUAL_REVIEW",
     ),
     State.AUTHORIZED: _row(
         CAPTURE_REQUESTED="CAPTURING",

@@ -238,6 +238,7 @@ def search_on(
         replayed=before.replayed if early else replayed,
         early=before.early + (early and (replayed or (evidence.source is Source.FENCE and not kept_back))),
         stored=before.stored or evidence.repeats_error,
+        budget_seconds=before.budget_seconds,
     )
     timer = subject.next_action_at if early else desk.look_at(looks_seconds, 0) if goes_on else None
     look = timer or desk.look_at(looks_seconds, pursuit.steps)

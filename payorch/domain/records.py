@@ -61,6 +61,7 @@ class Pursuit(Struct, frozen=True, kw_only=True, gc=False):
     schedule. replayed: the last of them was a replay, so that it is a lookup's turn. early: replays and sendings before their time, because
     the PSP answered again: they take no step, and there is a bound. stored: the PSP has said that it keeps a server error under the
     subject's key, which it gives to every replay for as long as the key lives: only a lookup can tell what became of the call.
+    budget_seconds: how long the search may take, where an operator asked for a short one; None: as long as any.
     """
 
     since: datetime
@@ -70,6 +71,7 @@ class Pursuit(Struct, frozen=True, kw_only=True, gc=False):
     replayed: bool = False
     early: int = 0
     stored: bool = False
+    budget_seconds: int | None = None
 
 
 class Fence(Struct, frozen=True, kw_only=True, gc=False):

@@ -73,6 +73,42 @@ def decide_again(stored: Stored, plan: Plan, manifests: Mapping[str, Manifest]) 
     return route(_asked(stored), plan, manifests, estimates=basis.estimates, unavailable=basis.unavailable)
 
 
+class Detour(Struct, frozen=True, kw_only=True):
+    """Where payments would have gone without a connector. decisions: those looked at; first: of them, those that tried it first; to: of
+    these, who would have been first instead -> payments.
+    """
+
+    decisions: int
+    first: int
+    to: Mapping[str, int]
+
+
+@final
+class Detours:
+    """Adds up where the payments of some decisions would have gone without that connector, under this plan."""
+
+    def __init__(self, connector: str, plan: Plan, manifests: Mapping[str, Manifest]) -> None:
+        self._connector = connector
+        self._plan = plan
+        self._manifests = manifests
+        self._decisions = 0
+        self._to: Counter[str] = Counter()
+
+    def add(self, stored: Stored) -> None:
+        """One more payment."""
+        self._decisions += 1
+        basis = stored.decision.basis
+        if basis is None or _first(stored.decision) != self._connector:
+            return
+        without = {**basis.unavailable, self._connector: "left out"}
+        again = route(_asked(stored), self._plan, self._manifests, estimates=basis.estimates, unavailable=without)
+        self._to[_first(again)] += 1
+
+    def detour(self) -> Detour:
+        """What was found."""
+        return Detour(decisions=self._decisions, first=sum(self._to.values()), to=dict(self._to.most_common()))
+
+
 def _asked(stored: Stored) -> Asked:
     basis = stored.decision.basis
     assert basis is not None, "only what can be replayed is asked about again"

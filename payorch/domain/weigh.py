@@ -389,7 +389,7 @@ def _look_again(story: Story, attempt: Attempt, evidence: Evidence) -> None:
                 )  # fmt: skip
             looks = limits.pending_looks_seconds
         case State.OUTCOME_UNKNOWN:
-            if age >= limits.unknown_budget_seconds:
+            if age >= (before.budget_seconds or limits.unknown_budget_seconds):
                 return story.attempt(
                     Name.SYNC_BUDGET_EXHAUSTED, attempt, attempt.state, to=State.MANUAL_REVIEW, evidence=evidence,
                     reason="the PSP could not be made to say what became of it in the time that the search has",

@@ -396,7 +396,7 @@ def _look_again(story: Story, operation: Operation, evidence: Evidence) -> None:
             name, operation, OperationState.UNKNOWN, to=State.OUTCOME_UNKNOWN if decides else None,
             evidence=evidence, next_action_at=desk.at, pursuit=search_anew(operation, evidence, desk),
         )  # fmt: skip
-    if operation.state is OperationState.UNKNOWN and age >= limits.unknown_budget_seconds:
+    if operation.state is OperationState.UNKNOWN and age >= (before.budget_seconds or limits.unknown_budget_seconds):
         why = "the PSP could not be made to say what became of it in the time that the search has"
         name = Name.SYNC_BUDGET_EXHAUSTED if decides else Name.OPERATION_REVIEW_RAISED
         return story.operation(

@@ -12,7 +12,11 @@ from typing import Any, Protocol, TypeAlias
 from payorch.domain.acts import Act, Draft, Performed, Wish
 
 Progress: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[None]]
-"""Makes durable how far a long act has come. After a crash `perform` is called again with what was written last."""
+"""Makes durable how far a long act has come. After a crash `perform` is called again with what was written last. Raises Halted."""
+
+
+class Halted(Exception):
+    """Raised by `Progress` where somebody has stopped the act: let it through, and do no further step."""
 
 
 class Planner(Protocol):

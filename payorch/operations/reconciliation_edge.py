@@ -90,6 +90,7 @@ class ReconciliationEdge:
             zones=zones(self._settings, self._connectors),
             report_limit_bytes=self._settings.reconciliation.report_limit_bytes,
             silence_seconds=SILENCE_SECONDS,
+            policy=self._settings.reconciliation.policy(),
         )
 
     async def _import(self, connector: str, pieces: Pieces, *, name: str, by: str, cause: str) -> ReportView:

@@ -5,11 +5,13 @@ stream, stream id, sequence, name, time in milliseconds since 1970, actor, cause
 columns exactly, so anybody with a copy of the journal can compute the chain again.
 
 What it shows: any record changed, removed, put in, moved, or cut off the end. What it cannot show by itself: a chain that somebody with
-every right computed anew from some point on. Against that helps the last hash, kept in a place that this somebody does not reach.
+every right computed anew from some point on. Against that helps the last hash, kept in a place that this somebody does not reach: an anchor
+(`payorch.operations.anchors`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -17,14 +19,16 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import psycopg
-from psycopg.types.numeric import Int8
+from psycopg.types.numeric import Int4, Int8
 
 from payorch.store import rows
 from payorch.store.driver import Connection
+from payorch.store.query import all_rows
 
 GENESIS: Final = bytes(32)
 """The hash before the first record."""
 
+_NO_STREAM: Final = UUID(int=0)
 PAGE_ROWS: Final = 5_000
 """Records in memory at a time: a few megabytes, and one round trip per page is nothing beside its hashing."""
 
@@ -37,6 +41,8 @@ class Fault(StrEnum):
     ALTERED = "altered"  # a record does not match its hash: changed, moved, or put in the place of another
     CUT = "cut"  # records at the end are not there
     HEAD_DIFFERS = "head_differs"  # all records fit, and the head says another hash
+    REWRITTEN = "rewritten"  # all records fit, and an anchor says that another was there: somebody computed the chain anew
+    ANCHORS_DAMAGED = "anchors_damaged"  # the file of anchors itself was changed, or is signed with another key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +96,79 @@ async def verify(connection: Connection, *, page_rows: int = PAGE_ROWS) -> Verdi
                     return verdict
             after = _Place(page[-1][0], page[-1][2], page[-1][3])
         return walk.end()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """How far a walk has come: everything up to here was found good. The next step begins here, whenever."""
+
+    position: int = 0
+    stream_id: UUID = _NO_STREAM
+    sequence: int = 0
+    hash: bytes = GENESIS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A part of a walk. ended: it has reached the head; then, or where something is wrong, the verdict holds."""
+
+    mark: Mark
+    verdict: Verdict
+    ended: bool
+
+
+async def advance(connection: Connection, mark: Mark, *, page_rows: int) -> Step:
+    """Walks on from that mark by so many records: for a platform that goes along the chain while it works. One statement, one moment.
+
+    A head before the mark is a fault: what was there when the mark was made is not any more.
+    """
+    async with psycopg.AsyncRawCursor(connection) as cursor:
+        await cursor.execute(_STEP, [Int8(mark.position), mark.stream_id, Int4(mark.sequence), Int8(page_rows)], binary=True)
+        rows_ = await cursor.fetchall()
+    if not rows_:
+        nothing = Verdict(records=0, head_position=0, head_hash=GENESIS, fault=Fault.CUT, position=1, detail="the journal has no head")
+        return Step(mark=mark, verdict=nothing, ended=True)
+    walk = _Walk(rows_[0][0], bytes(rows_[0][1]))
+    walk.position, walk.hash = mark.position, mark.hash
+    if walk.head_position < mark.position:
+        detail = f"it ended at {mark.position} or behind when it was last looked at, and now its head says {walk.head_position}"
+        return Step(mark=mark, verdict=walk.verdict(Fault.CUT, walk.head_position + 1, detail), ended=True)
+    page = [row[2:] for row in rows_ if row[2] is not None]
+    for row in page:
+        if (verdict := walk.step(row)) is not None:
+            return Step(mark=mark, verdict=verdict, ended=True)
+    if page:
+        mark = Mark(position=page[-1][0], stream_id=page[-1][2], sequence=page[-1][3], hash=walk.hash)
+    ended = len(page) < page_rows
+    return Step(mark=mark, verdict=walk.end() if ended else walk.verdict(), ended=ended)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The journal's end as it says itself. epoch: which process's hand it is in."""
+
+    position: int
+    hash: bytes
+    epoch: int
+
+
+async def head(connection: Connection) -> Head | None:
+    """The journal's end; None where it has lost even that."""
+    rows_ = await all_rows(connection, "SELECT position, hash, epoch FROM payorch.journal_head", [])
+    return Head(position=rows_[0][0], hash=bytes(rows_[0][1]), epoch=rows_[0][2]) if rows_ else None
+
+
+async def hashes_at(connection: Connection, positions: Sequence[int]) -> dict[int, bytes]:
+    """The hashes of the records at these positions, of those that are there. Give it a page."""
+    asked = [Int8(one) for one in positions]
+    rows_ = await all_rows(connection, "SELECT position, hash FROM payorch.journal WHERE position = ANY($1::bigint[])", [asked])
+    return {row[0]: bytes(row[1]) for row in rows_}
+
+
+async def identity(connection: Connection) -> str:
+    """What tells this database from every other one, also from a copy in another server, and stays when its rows are changed."""
+    rows_ = await all_rows(connection, _IDENTITY, [])
+    return f"{int(rows_[0][0]) & ((1 << 64) - 1):016x}-{rows_[0][1]}"
 
 
 class _Place(NamedTuple):
@@ -149,6 +228,15 @@ _PAGE: Final = """
 SELECT position, stream, stream_id, sequence, name, at, actor, cause, body::text, hash
 FROM payorch.journal WHERE (position, stream_id, sequence) > ($1, $2, $3)
 AND position >= $1 ORDER BY position, stream_id, sequence LIMIT $4
+"""
+
+
+_STEP: Final = f"""
+SELECT head.position, head.hash, page.* FROM payorch.journal_head AS head LEFT JOIN LATERAL ({_PAGE}) AS page ON true
+ORDER BY page.position, page.stream_id, page.sequence
+"""
+_IDENTITY: Final = """
+SELECT (SELECT system_identifier FROM pg_control_system()), (SELECT oid::bigint FROM pg_database WHERE datname = current_database())
 """
 
 

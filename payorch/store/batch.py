@@ -14,12 +14,14 @@ from msgspec import Struct
 from psycopg.types.numeric import Int8
 
 from payorch.domain import events
+from payorch.domain.act_records import ActRecord, Plan
 from payorch.domain.disputes import Dispute
 from payorch.domain.identifiers import bytes_of
 from payorch.domain.payment import AttemptState, Name
 from payorch.domain.records import Attempt, Fence, Operation, OperationKind, Payment
 from payorch.store import audit, rows, tables
-from payorch.store.entry_rows import arrival, entry_row, erasures, notice
+from payorch.store.act_rows import plan_row
+from payorch.store.entry_rows import arrival, entry_row, erasures, notice, touched
 from payorch.store.items import (
     PAYMENT_STREAM,
     STREAMS,
@@ -32,7 +34,9 @@ from payorch.store.items import (
     Erasure,
     Item,
     NoticeMark,
+    OperatorTokenUsed,
     OutboxRow,
+    PlansForgotten,
     is_exclusive,
 )
 from payorch.store.movement_rows import movement
@@ -104,24 +108,13 @@ def encode(item: Item) -> Encoded:
             id = bytes_of(item.id)
             named = frozenset({(item.connector, item.identity)})  # of two in one statement the second must meet the first
             return Encoded(records=(), rows=((tables.INBOX, arrival(item)),), touches=named, arrival=UUID(bytes=id))
-        case NoticeMark() | Delivery():
-            table, row = entry_row(item)
-            return Encoded(records=(), rows=((table, row),), touches=_touched(item))
+        case NoticeMark() | Delivery() | OperatorTokenUsed() | Plan() | ActRecord() | PlansForgotten():
+            table, row = plan_row(item) if isinstance(item, Plan | PlansForgotten) else entry_row(item)
+            return Encoded(records=(), rows=((table, row),), touches=touched(item))
         case Erasure():
             return Encoded(records=(), rows=erasures(item), touches=frozenset({Erasure}))
         case _ as never:
             assert_never(never)
-
-
-def _touched(row: object) -> frozenset[Hashable]:
-    """What a row of an entry or a mark must have to itself within a statement. Rows of streams are covered by their stream."""
-    match row:
-        case NoticeMark():
-            return frozenset({uuid(bytes_of(row.notice_id))})
-        case Delivery():
-            return frozenset({(row.event_id, row.endpoint_id)})
-        case _:
-            return frozenset()
 
 
 def link(items: Sequence[Encoded], head: Head) -> Batch:
@@ -135,12 +128,12 @@ def link(items: Sequence[Encoded], head: Head) -> Batch:
         if item.answer is not None:
             by_table.setdefault(tables.ANSWERS, []).append(item.answer)
             answering.append(number)
-    touched = tuple(sorted(by_table, key=lambda table: table.rank))
+    tables_touched = tuple(sorted(by_table, key=lambda table: table.rank))
     parameters: list[Any] = [Int8(head.position), head.hash, Int8(head.epoch), Int8(end.position), end.hash]
-    for table in touched:
+    for table in tables_touched:
         parameters += table.arrays(by_table[table])
     return Batch(
-        statement=tables.statement(touched),
+        statement=tables.statement(tables_touched),
         parameters=parameters,
         head=end,
         positions=tuple(positions),
@@ -171,13 +164,13 @@ def apart(items: Sequence[Encoded], limit: int) -> tuple[list[int], list[int]]:
 
     Order is kept among items that touch the same thing.
     """
-    touched: set[Hashable] = set()
+    taken: set[Hashable] = set()
     now: list[int] = []
     later: list[int] = []
     for number, item in enumerate(items):
-        fits = len(now) < limit and touched.isdisjoint(item.touches)
+        fits = len(now) < limit and taken.isdisjoint(item.touches)
         (now if fits else later).append(number)
-        touched |= item.touches
+        taken |= item.touches
     return now, later
 
 
@@ -194,7 +187,7 @@ def _append(item: Append) -> Encoded:
         touches.add((merchant_id, claim.key))
     if item.notice is not None:
         made.append((tables.NOTICES, notice(item.notice)))
-        touches |= _touched(item.notice)
+        touches |= touched(item.notice)
     answer_row = None if answer is None or answered_claim else _answer(answer)
     if answer is not None and answer_row is not None:
         touches.add((answer_row[0], answer.key))
@@ -272,7 +265,7 @@ def _entry(item: Entry) -> Encoded:
     what = (words(item.stream), stream_id, integer(item.sequence), words(item.name))
     by_whom = (words(item.actor), words(item.cause), raw(item.body))
     record = _record(stream_id, item.sequence, what, rows.milliseconds(item.at), by_whom)
-    touches = frozenset({stream_id}).union(*[_touched(row) for row in item.rows])
+    touches = frozenset({stream_id}).union(*[touched(row) for row in item.rows])
     return Encoded(records=(record,), rows=tuple([entry_row(row) for row in item.rows]), touches=touches)
 
 

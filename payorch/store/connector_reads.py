@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from psycopg.types.numeric import Int8
@@ -19,8 +19,8 @@ from payorch.domain.events import AttemptChange, OperationChange, UnreadableEven
 from payorch.domain.identifiers import uuid_of
 from payorch.domain.outcome import Evidence, Source
 from payorch.store.driver import Connection
-from payorch.store.items import CONNECTOR_STREAM
-from payorch.store.query import all_rows
+from payorch.store.items import CONNECTOR_STREAM, DrainRow
+from payorch.store.query import all_rows, utc
 from payorch.store.reads import JournalRow
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,6 +34,33 @@ class RecentCall:
 
     subject_id: str
     evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What waits at one connector. unknown: payments with something of unknown outcome. oldest_notice_at: of those still to be applied."""
+
+    dead_letters: int
+    unknown: int
+    oldest_notice_at: datetime | None
+
+
+async def standing(connection: Connection, connectors: Sequence[str]) -> dict[str, Standing]:
+    """What waits at each of these connectors."""
+    rows = await all_rows(
+        connection,
+        "SELECT c.name,"
+        " (SELECT count(*) FROM payorch.dead_letters AS d WHERE d.state = 'open' AND d.origin = c.name),"
+        " (SELECT count(*) FROM (SELECT a.payment_id FROM payorch.attempts AS a WHERE a.connector = c.name AND a.state = 'UNKNOWN'"
+        " UNION SELECT o.payment_id FROM payorch.operations AS o"
+        " JOIN payorch.attempts AS a ON a.payment_id = o.payment_id AND a.id = o.attempt_id"
+        " WHERE o.state IN ('UNKNOWN', 'REQUESTED') AND o.state = 'UNKNOWN' AND a.connector = c.name) AS open),"
+        " (SELECT min(i.received_at) FROM payorch.inbox AS i"
+        " WHERE i.next_try_at IS NOT NULL AND i.state = 'received' AND i.connector = c.name)"
+        " FROM unnest($1::text[]) AS c (name)",
+        [list(connectors)],
+    )
+    return {row[0]: Standing(dead_letters=row[1], unknown=row[2], oldest_notice_at=utc(row[3])) for row in rows}
 
 
 async def unresolved_at(
@@ -100,6 +127,40 @@ async def connector_events(connection: Connection, connector: str, *, limit: int
         " WHERE stream_id = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3",
         [uuid_of(stream_id), before or _ANY_SEQUENCE, Int8(limit)],
     )
+    return _records(stream_id, rows)
+
+
+async def caused_by(connection: Connection, connector: str, cause: str) -> list[JournalRow]:
+    """What that act did to that connector, newest first."""
+    stream_id = identifiers.of_name("con", connector)
+    rows = await all_rows(
+        connection,
+        "SELECT position, sequence, name, at, actor, cause, body::text FROM payorch.journal"
+        " WHERE stream_id = $1 AND cause = $2 ORDER BY sequence DESC",
+        [uuid_of(stream_id), cause],
+    )
+    return _records(stream_id, rows)
+
+
+async def drains(connection: Connection) -> list[DrainRow]:
+    """The last word about each connector that was ever drained, also where it is over."""
+    rows = await all_rows(connection, "SELECT connector, until, reason, by, cause, changed_at FROM payorch.drains ORDER BY connector", [])
+    return [DrainRow(connector=row[0], until=utc(row[1]), reason=row[2], by=row[3], cause=row[4], changed_at=utc(row[5])) for row in rows]
+
+
+async def last_record(connection: Connection, connector: str, names: Sequence[str]) -> JournalRow | None:
+    """The newest record of that connector with one of these names."""
+    stream_id = identifiers.of_name("con", connector)
+    rows = await all_rows(
+        connection,
+        "SELECT position, sequence, name, at, actor, cause, body::text FROM payorch.journal"
+        " WHERE stream_id = $1 AND name = ANY($2::text[]) ORDER BY sequence DESC LIMIT 1",
+        [uuid_of(stream_id), list(names)],
+    )
+    return next(iter(_records(stream_id, rows)), None)
+
+
+def _records(stream_id: str, rows: Sequence[tuple[Any, ...]]) -> list[JournalRow]:
     return [
         JournalRow(
             position=row[0],

@@ -23,6 +23,7 @@ from psycopg.types.numeric import Int8
 
 from payorch.domain import identifiers
 from payorch.domain.identifiers import uuid_of
+from payorch.domain.money import Money
 from payorch.domain.settlement import BadRow
 from payorch.store.driver import Connection
 from payorch.store.entries import Change
@@ -73,6 +74,7 @@ class Group:
     origin: str
     reason_class: str
     letters: int
+    open: int
     first_failed_at: datetime
     last_failed_at: datetime
     example: str
@@ -95,14 +97,15 @@ async def find(connection: Connection, what: Filter, *, limit: int, after: str |
 
 
 async def groups(connection: Connection, what: Filter, *, limit: int) -> list[Group]:
-    """Dead letters by fingerprint, the largest group first."""
+    """Dead letters by fingerprint: where most of them are open first, then the largest."""
     where, parameters = _where(what)
     condition = f"WHERE {' AND '.join(where)}" if where else ""
     rows = await all_rows(
         connection,
         "SELECT fingerprint, min(kind), min(origin), min(reason_class), count(*), min(first_failed_at), max(last_failed_at),"
-        f" (array_agg(id ORDER BY id DESC))[1] FROM payorch.dead_letters {condition}"
-        f" GROUP BY fingerprint ORDER BY count(*) DESC, fingerprint LIMIT ${len(parameters) + 1}",
+        " (array_agg(id ORDER BY id DESC))[1], count(*) FILTER (WHERE state = 'open') AS waiting"
+        f" FROM payorch.dead_letters {condition}"
+        f" GROUP BY fingerprint ORDER BY waiting DESC, count(*) DESC, fingerprint LIMIT ${len(parameters) + 1}",
         [*parameters, Int8(limit)],
     )
     return [
@@ -112,6 +115,7 @@ async def groups(connection: Connection, what: Filter, *, limit: int) -> list[Gr
             origin=row[2],
             reason_class=row[3],
             letters=row[4],
+            open=row[8],
             first_failed_at=utc(row[5]),
             last_failed_at=utc(row[6]),
             example=identifiers.text("dlq", row[7]),
@@ -124,6 +128,24 @@ async def load(connection: Connection, dead_letter_id: str) -> DeadLetter | None
     """That dead letter; None where there is none."""
     rows = await all_rows(connection, f"SELECT {_COLUMNS} FROM payorch.dead_letters WHERE id = $1", [uuid_of(dead_letter_id)])
     return _letter(rows[0]) if rows else None
+
+
+async def load_many(connection: Connection, dead_letter_ids: Sequence[str]) -> list[DeadLetter]:
+    """Those of these dead letters that there are, oldest first."""
+    ids = [uuid_of(one) for one in dead_letter_ids]
+    rows = await all_rows(connection, f"SELECT {_COLUMNS} FROM payorch.dead_letters WHERE id = ANY($1::uuid[]) ORDER BY id", [ids])
+    return [_letter(row) for row in rows]
+
+
+async def money_of(connection: Connection, payment_ids: Sequence[str]) -> list[Money]:
+    """What these payments are of, summed up by currency."""
+    ids = [uuid_of(one) for one in payment_ids]
+    rows = await all_rows(
+        connection,
+        "SELECT currency, sum(amount)::bigint FROM payorch.payments WHERE id = ANY($1::uuid[]) GROUP BY currency ORDER BY currency",
+        [ids],
+    )
+    return [Money(row[1], row[0]) for row in rows]
 
 
 async def count_open(connection: Connection) -> dict[str, int]:
@@ -173,14 +195,21 @@ def replayed(letter: DeadLetter, *, at: datetime, by: str, reason: str | None = 
             dead = subject.delivery
             again = msgspec.structs.replace(dead, state=DeliveryState.PENDING, attempts=0, next_attempt_at=at)
         case DeadLetterKind.SETTLEMENT_ROW:
-            raise NoOtherLife(
-                "a line of a report cannot be read again, since the report is not kept: correct the report and import it, or review the"
-                " line's finding with a reason; then discard this letter"
-            )
+            require_another_life(letter)
+            raise AssertionError("a line of a report has no other life")
         case _ as never:
             assert_never(never)
     changed = msgspec.structs.replace(letter, state=DeadLetterState.REPLAYED, resolved_at=at, resolved_by=by, resolution=reason)
     return _change("DeadLetterReplayed", changed, again)
+
+
+def require_another_life(letter: DeadLetter) -> None:
+    """Raises NoOtherLife where what died is of a kind that cannot be tried again."""
+    if letter.kind is DeadLetterKind.SETTLEMENT_ROW:
+        raise NoOtherLife(
+            "a line of a report cannot be read again, since the report is not kept: correct the report and import it, or review the"
+            " line's finding with a reason; then discard this letter"
+        )
 
 
 def discarded(letter: DeadLetter, *, at: datetime, by: str, reason: str) -> Change:

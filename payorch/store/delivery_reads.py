@@ -143,6 +143,12 @@ async def event(connection: Connection, merchant_id: str, event_id: str) -> Even
     return _event(rows[0]) if rows else None
 
 
+async def event_of_anybody(connection: Connection, event_id: str) -> EventRow | None:
+    """That event, whichever merchant's it is; None where there is none. For operators only."""
+    rows = await all_rows(connection, f"SELECT {_EVENT} FROM payorch.outbox WHERE event_id = $1", [uuid_of(event_id)])
+    return _event(rows[0]) if rows else None
+
+
 async def deliveries_of(connection: Connection, event_ids: Sequence[str]) -> dict[str, list[Delivery]]:
     """The deliveries of these events, by event; give it a page."""
     rows = await all_rows(
@@ -155,6 +161,16 @@ async def deliveries_of(connection: Connection, event_ids: Sequence[str]) -> dic
         delivery = _delivery(row)
         found.setdefault(delivery.event_id, []).append(delivery)
     return found
+
+
+async def deliveries_about(connection: Connection, payment_id: str, *, limit: int) -> list[Delivery]:
+    """The deliveries of a payment's events, oldest first."""
+    rows = await all_rows(
+        connection,
+        f"SELECT {_DELIVERY} FROM payorch.deliveries AS d WHERE d.payment_id = $1 ORDER BY d.event_id, d.endpoint_id LIMIT $2",
+        [uuid_of(payment_id), Int8(limit)],
+    )
+    return [_delivery(row) for row in rows]
 
 
 _ENDPOINT: Final = """

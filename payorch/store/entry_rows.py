@@ -1,19 +1,23 @@
 """The rows of everything that is no payment, as the statement takes them: identities, notices, endpoints, deliveries, dead letters,
 findings and days of reconciliation.
 
-Pure. Not here: payments and their children (`batch`), which rows an item has (`items`).
+Pure. Not here: payments and their children (`batch`), plans and acts (`act_rows`), which rows an item has (`items`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import assert_never
 
+from payorch.domain.act_records import ActRecord, Plan
 from payorch.domain.identifiers import bytes_of
 from payorch.store import tables
+from payorch.store.act_rows import act_row
 from payorch.store.items import (
     Arrival,
     DeadLetter,
     Delivery,
+    DrainRow,
     Endpoint,
     EntryRow,
     Erasure,
@@ -25,6 +29,8 @@ from payorch.store.items import (
     OperatorRow,
     OperatorTokenRevoked,
     OperatorTokenRow,
+    OperatorTokenUsed,
+    PlansForgotten,
 )
 from payorch.store.reconciliation_items import DayRow, FindingRow
 from payorch.store.rows import NULL, Row, Table, bigint, date_of, integer, learned_words, moment, raw, uuid, words
@@ -51,6 +57,8 @@ def entry_row(row: EntryRow) -> tuple[Table, Row]:
             return tables.REVOKED_MERCHANT_KEYS, (words(row.lookup_id), moment(row.at))
         case OperatorTokenRevoked():
             return tables.REVOKED_OPERATOR_TOKENS, (words(row.lookup_id), moment(row.at))
+        case OperatorTokenUsed():
+            return tables.USED_OPERATOR_TOKENS, (words(row.lookup_id), moment(row.at))
         case Endpoint():
             return tables.ENDPOINTS, _endpoint(row)
         case Delivery():
@@ -63,8 +71,30 @@ def entry_row(row: EntryRow) -> tuple[Table, Row]:
             return tables.FINDINGS, _finding(row)
         case DayRow():
             return tables.DAYS, _day(row)
+        case ActRecord():
+            return act_row(row)
+        case DrainRow():
+            why = (words(row.reason), words(row.by), words(row.cause))
+            return tables.DRAINS, (words(row.connector), moment(row.until), *why, moment(row.changed_at))
         case _ as never:
             assert_never(never)
+
+
+def touched(row: object) -> frozenset[Hashable]:
+    """What a row of an entry or a mark must have to itself within a statement. Rows of streams are covered by their stream."""
+    match row:
+        case NoticeMark():
+            return frozenset({uuid(bytes_of(row.notice_id))})
+        case OperatorTokenUsed():
+            return frozenset({row.lookup_id})
+        case Plan() | ActRecord():
+            return frozenset({uuid(bytes_of(row.id))})
+        case PlansForgotten():
+            return frozenset({PlansForgotten})
+        case Delivery():
+            return frozenset({(row.event_id, row.endpoint_id)})
+        case _:
+            return frozenset()
 
 
 def arrival(item: Arrival) -> Row:

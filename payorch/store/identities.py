@@ -6,7 +6,7 @@ A change is built here and written by `entries`. Of a key only the digest and th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from payorch.domain import identifiers
@@ -21,6 +21,7 @@ from payorch.store.items import (
     OperatorRow,
     OperatorTokenRevoked,
     OperatorTokenRow,
+    OperatorTokenUsed,
 )
 from payorch.store.query import all_rows
 
@@ -62,10 +63,15 @@ class OperatorToken:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    used_at: datetime | None = None
 
     def is_live(self, now: datetime) -> bool:
         """Neither revoked nor expired at that moment."""
         return _is_live(self.revoked_at, self.expires_at, now)
+
+    def is_idle(self, now: datetime, allowed: timedelta) -> bool:
+        """Whether nobody has used it for longer than that: then it is locked until an admin unlocks it."""
+        return now - (self.used_at or self.created_at) > allowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +118,12 @@ def operator_token_revoked(operator_id: str, lookup_id: str, at: datetime) -> Ch
     return Change(stream="operator", stream_id=operator_id, name="OperatorTokenRevoked", rows=(row,), detail={"lookup_id": lookup_id})
 
 
+def operator_token_unlocked(operator_id: str, lookup_id: str, at: datetime) -> Change:
+    """A token that nobody had used for long counts as used from now."""
+    row = OperatorTokenUsed(lookup_id=lookup_id, at=at)
+    return Change(stream="operator", stream_id=operator_id, name="OperatorTokenUnlocked", rows=(row,), detail={"lookup_id": lookup_id})
+
+
 async def merchants(connection: Connection) -> list[Merchant]:
     """All merchants, oldest first."""
     found = await all_rows(connection, "SELECT id, name, created_at FROM payorch.merchants ORDER BY id", [])
@@ -152,7 +164,7 @@ async def operator_tokens(connection: Connection, operator_id: str) -> list[Oper
 
 _MERCHANT_KEYS: Final = "SELECT lookup_id, merchant_id, digest, mode, created_at, expires_at, revoked_at FROM payorch.merchant_keys"
 _OPERATOR_TOKENS: Final = (
-    "SELECT lookup_id, operator_id, name, person, digest, role, t.created_at, expires_at, revoked_at"
+    "SELECT lookup_id, operator_id, name, person, digest, role, t.created_at, expires_at, revoked_at, used_at"
     " FROM payorch.operator_tokens AS t JOIN payorch.operators AS o ON o.id = t.operator_id"
 )
 
@@ -180,6 +192,7 @@ def _operator_token(row: tuple[Any, ...]) -> OperatorToken:
         created_at=row[6].astimezone(UTC),
         expires_at=_utc(row[7]),
         revoked_at=_utc(row[8]),
+        used_at=_utc(row[9]),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from payorch.domain.act_records import ActRecord, Plan
 from payorch.domain.disputes import Dispute
 from payorch.domain.events import Event
 from payorch.domain.movements import Movement
@@ -199,6 +200,13 @@ class Erasure(Struct, frozen=True, kw_only=True, gc=False):
     limit: int
 
 
+class PlansForgotten(Struct, frozen=True, kw_only=True, gc=False):
+    """Forget plans that held until before that moment. At most `limit`. What was acted upon stands with the act."""
+
+    before: datetime
+    limit: int
+
+
 class Append(Struct, frozen=True, kw_only=True, gc=False):
     """One payment's step: its events, with everything that follows from them.
 
@@ -265,8 +273,28 @@ class OperatorTokenRevoked(Struct, frozen=True, kw_only=True, gc=False):
     at: datetime
 
 
+class DrainRow(Struct, frozen=True, kw_only=True, gc=False):
+    """The last word on whether a connector takes new payments: none until then. Ended early, `until` is the moment of that."""
+
+    connector: str
+    until: datetime
+    reason: str
+    by: str
+    cause: str
+    changed_at: datetime
+
+
+class OperatorTokenUsed(Struct, frozen=True, kw_only=True, gc=False):
+    """A token was used at that moment, or an admin says that it counts as such. An item of its own, or part of an entry."""
+
+    lookup_id: str
+    at: datetime
+
+
 IdentityRow: TypeAlias = MerchantRow | MerchantKeyRow | OperatorRow | OperatorTokenRow | MerchantKeyRevoked | OperatorTokenRevoked
-EntryRow: TypeAlias = IdentityRow | Endpoint | Delivery | NoticeMark | DeadLetter | FindingRow | DayRow
+EntryRow: TypeAlias = (
+    IdentityRow | OperatorTokenUsed | Endpoint | Delivery | NoticeMark | DeadLetter | FindingRow | DayRow | ActRecord | DrainRow
+)
 
 
 class Entry(Struct, frozen=True, kw_only=True, gc=False):
@@ -286,7 +314,10 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False):
     rows: tuple[EntryRow, ...] = ()
 
 
-Item: TypeAlias = Append | Answer | Entry | Arrival | NoticeMark | Delivery | Erasure
+Item: TypeAlias = (
+    Append | Answer | Entry | Arrival | NoticeMark | Delivery | Erasure | OperatorTokenUsed | Plan | ActRecord | PlansForgotten
+)
+"""A plan, and how far a running act has come, are rows without a record: what is decided is, and with it what was seen."""
 
 PAYMENT_STREAM = "payment"
 CONNECTOR_STREAM = "connector"
@@ -295,12 +326,13 @@ ENDPOINT_STREAM = "webhook_endpoint"
 ROUTING_STREAM = "routing"
 BATCH_STREAM = "batch"
 FINDING_STREAM = "finding"
+ACT_STREAM = "act"
 RECONCILIATION_STREAM = "reconciliation"
 STREAMS = {
     PAYMENT_STREAM: "pay",
     "merchant": "mer",
     "operator": "opr",
-    "act": "act",
+    ACT_STREAM: "act",
     "dispute": "dsp",
     DEAD_LETTER_STREAM: "dlq",
     ENDPOINT_STREAM: "whe",

@@ -384,10 +384,12 @@ def verdict(error: psycopg.Error) -> Result:
     """What the database's refusal means for the one item it was about. The server's detail is left out: it quotes the row."""
     if error.diag.constraint_name == "inbox_settled_once":
         return SettledBefore()
-    follows = error.diag.constraint_name == "payments_version_follows"
+    follows = error.diag.constraint_name in ("payments_version_follows", "acts_decided_once")
+    # The same wish twice at once, by one plan, one key or two people: whoever loses looks at what the other has asked for.
+    asked_before = isinstance(error, psycopg.errors.UniqueViolation) and error.diag.table_name == "acts"
     # A movement has its event's number, and which of the two rows the database sees first is its own affair.
     numbered = (error.diag.table_name or "").startswith(("journal", "movements"))
     sequence_taken = isinstance(error, psycopg.errors.UniqueViolation) and numbered
-    if follows or sequence_taken:
+    if follows or sequence_taken or asked_before:
         return Conflict()
     return Refused(error.diag.message_primary or type(error).__name__)

@@ -76,10 +76,11 @@ class PaymentRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What to search for; everything given must hold. `merchant_id` None is for operators only.
+    """What to search for; everything given must hold. `merchant_id` None is for operators only, and so are the last two.
 
     created_from is included, created_to is not; amounts are both included, in minor units. q: an identifier of the payment or of one of its
-    attempts or operations, a PSP's reference, or the beginning of the merchant's reference.
+    attempts or operations, a PSP's reference, or the beginning of the merchant's reference. merchants: of any of these. problem: only what
+    people should look at: an unknown outcome, a review, of the payment or of one of its operations, or held.
     """
 
     merchant_id: str | None
@@ -94,6 +95,8 @@ class Search:
     created_to: datetime | None = None
     held: bool | None = None
     q: str | None = None
+    merchants: tuple[str, ...] = ()
+    problem: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +132,12 @@ async def load_events(connection: Connection, payment_id: str) -> list[Recorded]
     return [Recorded(sequence=row[0], position=row[1], event=_event(row[2:])) for row in rows]
 
 
+async def caused(connection: Connection, payment_id: str, cause: str) -> bool:
+    """Whether the payment has an event of that cause: an act that has had its effect is not to have it twice."""
+    query = "SELECT FROM payorch.journal WHERE stream_id = $1 AND cause = $2 LIMIT 1"
+    return bool(await all_rows(connection, query, [uuid_of(payment_id), cause]))
+
+
 async def load_many(connection: Connection, payment_ids: Sequence[str]) -> dict[str, Payment]:
     """Those of the payments that exist, by id, in one round trip. Give it a page, not everything."""
     asked = {uuid_of(one): one for one in payment_ids}
@@ -158,11 +167,7 @@ async def search(connection: Connection, what: Search, *, limit: int, after: str
     The cursor is the last payment's identifier: pages stay stable while payments are made and changed. Raises MalformedIdentifier for a
     cursor that is none.
     """
-    conditions, parameters = _conditions(what)
-    if after is not None:
-        conditions.append(f"id < ${len(parameters) + 1}")
-        parameters.append(uuid_of(after))
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    where, parameters = conditions(what, after=after)
     rows = await all_rows(
         connection,
         f"SELECT {_PAYMENT_COLUMNS} FROM payorch.payments {where} ORDER BY id DESC LIMIT ${len(parameters) + 1}",
@@ -291,13 +296,19 @@ _COMPARISONS: Final[Mapping[str, str]] = {
 }
 
 
-def _conditions(what: Search) -> tuple[list[str], list[Any]]:
-    conditions: list[str] = []
+_PROBLEM: Final = (
+    "(state IN ('OUTCOME_UNKNOWN', 'MANUAL_REVIEW') OR held OR id IN (SELECT payment_id FROM payorch.operations WHERE in_review))"
+)
+
+
+def conditions(what: Search, *, after: str | None = None) -> tuple[str, list[Any]]:
+    """The WHERE clause of a search over `payorch.payments`, with its parameters; none where everything is searched for."""
+    some: list[str] = []
     parameters: list[Any] = []
 
     def also(condition: str, *values: Any) -> None:
         places = [f"${len(parameters) + n}" for n in range(1, len(values) + 1)]
-        conditions.append(condition.format(*places))
+        some.append(condition.format(*places))
         parameters.extend(values)
 
     if what.merchant_id is not None:
@@ -314,7 +325,13 @@ def _conditions(what: Search) -> tuple[list[str], list[Any]]:
         also("id < {0}", identifiers.earliest(what.created_to + _CLOCK_MARGIN))
     if what.q is not None:
         _any_of(what.q, also)
-    return conditions, parameters
+    if what.merchants:
+        also("merchant_id = ANY({0}::uuid[])", [uuid_of(one) for one in what.merchants])
+    if what.problem:
+        also(_PROBLEM)
+    if after is not None:
+        also("id < {0}", uuid_of(after))
+    return f"WHERE {' AND '.join(some)}" if some else "", parameters
 
 
 def _any_of(q: str, also: Any) -> None:

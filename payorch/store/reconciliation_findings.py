@@ -16,8 +16,10 @@ from msgspec.structs import replace
 from psycopg.types.numeric import Int8
 
 from payorch.domain import identifiers
+from payorch.domain.explanations import Action, Case
 from payorch.domain.identifiers import uuid_of
 from payorch.domain.matching import Candidate
+from payorch.domain.money import Money
 from payorch.domain.settlement import Finding, FindingKind, FindingState, SettlementRow
 from payorch.store.driver import Connection
 from payorch.store.entries import Change
@@ -146,6 +148,19 @@ def changed(finding: FindingRow, name: str, detail: Mapping[str, str | None]) ->
     """The record of a change, with the finding as it is afterwards. Its version must be the one after that which was read."""
     told = {"kind": finding.kind.value, "state": finding.state.value, "connector": finding.connector, "day": finding.day.isoformat()}
     return Change(stream=FINDING_STREAM, stream_id=finding.id, name=name, rows=(finding,), detail={**told, **detail})
+
+
+def case_of(finding: FindingRow) -> Case:
+    """A finding as far as people's work goes."""
+    difference = None if finding.difference is None else Money(finding.difference, finding.amount_currency)
+    return Case(
+        kind=finding.kind,
+        state=finding.state,
+        version=finding.version,
+        difference=difference,
+        proposed_action=None if finding.proposed_action is None else Action(finding.proposed_action),
+        proposed_by=finding.proposed_by,
+    )
 
 
 _SELECT: Final = f"""

@@ -97,6 +97,21 @@ async def decided(
     return _told([row[:6] for row in rows]), identifiers.text("pay", rows[0][6]) if more else None
 
 
+async def last_decided(connection: Connection, *, limit: int, before: str | None = None) -> tuple[list[Told], str | None]:
+    """As `decided`, of the payments made last, those made later first; each payment's events in order. Then where the next page goes on."""
+    rows = await all_rows(
+        connection,
+        "WITH page AS (SELECT id FROM payorch.payments WHERE id < $1 ORDER BY id DESC LIMIT $3)"
+        " SELECT j.stream_id, j.name, j.at, j.actor, j.cause, j.body::text,"
+        " (SELECT id FROM page ORDER BY id LIMIT 1), (SELECT count(*) FROM page)"
+        " FROM payorch.journal AS j WHERE j.stream_id IN (SELECT id FROM page) AND j.name = ANY($2::text[])"
+        " ORDER BY j.stream_id DESC, j.sequence",
+        [_LAST_UUID if before is None else uuid_of(before), _words({Name.ROUTED}), Int8(limit)],
+    )
+    more = bool(rows) and rows[0][7] == limit
+    return _told([row[:6] for row in rows]), identifiers.text("pay", rows[0][6]) if more else None
+
+
 async def rule_records(connection: Connection, *, after: int = 0) -> list[JournalRow]:
     """What happened to the rules, in order, after the record of that sequence."""
     rows = await all_rows(

@@ -284,6 +284,60 @@ DAYS: Final = Table(
     ),
 )  # fmt: skip
 
+USED_OPERATOR_TOKENS: Final = Table(
+    rank=41,
+    name="used_operator_tokens",
+    columns=_columns(lookup_id=Texts, used_at=Moments),
+    template=(
+        "UPDATE payorch.operator_tokens AS old SET used_at = new.used_at FROM {source}"
+        ' WHERE old.lookup_id = new.lookup_id COLLATE "C" AND (old.used_at IS NULL OR old.used_at < new.used_at)'
+    ),
+)
+PLANS: Final = Table(
+    rank=25,
+    name="plans",
+    columns=_columns(
+        id=Uuids, name=Texts, subject=Texts, parameters=Jsons, break_glass=Booleans, draft=Jsons, hash=Blobs, operator_id=Uuids,
+        operator_name=Texts, person=Texts, created_at=Moments, expires_at=Moments,
+    ),
+    template=_insert("plans"),
+)  # fmt: skip
+# Whoever changes an act has read it before. A version that does not follow the one that is there is refused by a trigger, and so is another
+# decision than the one that was made (0008_operations.sql).
+ACTS: Final = Table(
+    rank=26,
+    name="acts",
+    columns=_columns(
+        id=Uuids, reference=Texts, plan_id=Uuids, name=Texts, subject=Texts, parameters=Jsons, draft=Jsons, hash=Blobs, people=Integers,
+        break_glass=Booleans, state=Texts, version=Integers, reason=Texts, idempotency_key=Texts, requested_by=Uuids, requested_name=Texts,
+        requested_person=Texts, requested_at=Moments, expires_at=Moments, decided_by=Uuids, decided_name=Texts, decided_person=Texts,
+        decided_at=Moments, decision=Texts, decision_reason=Texts, progress=Jsons, result=Jsons, finished_at=Moments, halted_by=Uuids,
+        halted_name=Texts, halted_person=Texts, halted_at=Moments, halt_reason=Texts, review_due_at=Moments, reviewed_by=Uuids,
+        reviewed_name=Texts, reviewed_person=Texts, reviewed_at=Moments, review_note=Texts,
+    ),
+    template=_upsert(
+        "acts",
+        "id",
+        "state version decided_by decided_name decided_person decided_at decision decision_reason progress result finished_at halted_by"
+        " halted_name halted_person halted_at halt_reason reviewed_by reviewed_name reviewed_person reviewed_at review_note",
+    ),
+)  # fmt: skip
+FORGOTTEN_PLANS: Final = Table(
+    rank=27,
+    name="forgotten_plans",
+    columns=_columns(before=Moments, most=Integers),
+    template=(
+        "DELETE FROM payorch.plans USING {source} WHERE id IN (SELECT id FROM payorch.plans AS old WHERE old.expires_at < new.before"
+        " ORDER BY old.expires_at, old.id LIMIT new.most)"
+    ),
+)
+DRAINS: Final = Table(
+    rank=31,
+    name="drains",
+    columns=_columns(connector=Texts, until=Moments, reason=Texts, by=Texts, cause=Texts, changed_at=Moments),
+    template=_upsert("drains", "connector", "until reason by cause changed_at"),
+)
+
 # Each event becomes a delivery for each endpoint of its merchant that wants it, in the same statement: none is forgotten, and nobody has to
 # follow the events to find out.
 _FAN_OUT: Final = (

@@ -259,7 +259,7 @@ class ConnectorWorld:
             process=NoCrash(),
             token_margin_seconds=TOKEN_MARGIN_SECONDS,
             deliver=self._deliver,
-            observe=lambda name, evidence: None,
+            observe=lambda name, kind, payment_id, evidence: None,
             refused=lambda name, refused: self.refused.append(refused),
         )
         return self.actor

@@ -15,7 +15,7 @@ import msgspec
 from actors.mailbox import Reply
 from actors.messages import Cancel, Confirm, Create, Given, KeyTaken, Message, NoSuchPayment, ShopperReturned, Verdict
 from payorch.api.answering import Asker
-from payorch.api.app import ApiSurroundings, DisputeSurroundings, NoticeSurroundings, make_app
+from payorch.api.app import ApiSurroundings, DisputeSurroundings, NoticeSurroundings, OperatorSurroundings, make_app
 from payorch.api.contracts import Connectors
 from payorch.api.present import payment_json
 from payorch.domain import events as e
@@ -37,6 +37,13 @@ from payorch.store.inbox_reads import StoredNotice
 from payorch.store.items import Answer, Appended, Claim, Result
 from payorch.store.reads import PaymentRow, Recorded, Search, StoredClaim
 from payorch.telemetry import Metrics
+from tests.api.act_world import Acting
+from tests.api.audit_world import Auditing
+from tests.api.connector_world import Overseeing
+from tests.api.dead_letter_world import Letters
+from tests.api.live_world import Limits as LiveLimits
+from tests.api.live_world import Live
+from tests.api.operator_payments_world import AllPayments
 from tests.api.reconciliation_world import Reconciling
 from tests.api.webhook_world import Told
 
@@ -204,7 +211,9 @@ class World:
     directory: real actors in the place of `behave`. told: endpoints, events and deliveries.
     """
 
-    def __init__(self, *, connectors: Connectors | None = None, told: Told | None = None, **http: Any) -> None:
+    def __init__(
+        self, *, connectors: Connectors | None = None, told: Told | None = None, live_limits: LiveLimits | None = None, **http: Any
+    ) -> None:
         self.clock = FakeClock()
         self.log = FakeLog()
         self.metrics = Metrics.create()
@@ -229,8 +238,24 @@ class World:
         around = self._surroundings(http_settings(**http), connectors)
         disputes = DisputeSurroundings(find_dispute=self.find_dispute, list_disputes=self.list_disputes)
         self.reconciling = Reconciling(pepper=PEPPER, mint=new_key, new_id=new_id, at=START)
+        self.live = Live(self.reconciling.find_token, limits=live_limits or LiveLimits())
+        self.overseeing = Overseeing()
+        self.letters = Letters()
+        self.acting = Acting(clock=self.clock, new_id=new_id)
+        self.all_payments, self.auditing = AllPayments(self), Auditing()
+        operators = OperatorSurroundings(
+            live=self.live.surroundings(),
+            payments=self.all_payments.surroundings(),
+            connectors=self.overseeing.connector_surroundings(),
+            routing=self.overseeing.routing_surroundings(),
+            dead_letters=self.letters.surroundings(),
+            reconciliation=self.reconciling.surroundings(),
+            audit=self.auditing.surroundings(),
+            acts=self.acting.surroundings(),
+        )
         self.app = make_app(
-            *(around, self._notices(), self.told.surroundings(), disputes, self.reconciling.surroundings()), http_class=LeanHTTPConnection
+            *(around, self._notices(), self.told.surroundings(), disputes, operators),
+            http_class=LeanHTTPConnection,
         )
         self.client: Any = self.app.test_client(use_cookies=False)
 

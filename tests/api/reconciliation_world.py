@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from payorch.api.app import ReconciliationSurroundings
+from payorch.api.operations.reconciliation import ReconciliationSurroundings
 from payorch.api.operations.reconciliation_views import Report
 from payorch.api.operations.uploads import Pieces
 from payorch.domain.roles import Role
@@ -38,10 +38,10 @@ class Reconciling:
             zones={"psp_one": "UTC", "psp_two": "Europe/Amsterdam"}, report_limit_bytes=LIMIT_BYTES, silence_seconds=5.0,
         )  # fmt: skip
 
-    def operator(self, role: Role, name: str = "olga") -> MintedKey:
+    def operator(self, role: Role, name: str = "olga", *, person: str | None = None, operator_id: str | None = None) -> MintedKey:
         key: MintedKey = self._mint(KeyKind.OPERATOR)
         self.tokens[key.lookup_id] = OperatorToken(
-            lookup_id=key.lookup_id, operator_id=self._new_id("opr"), operator_name=name, person=name,
+            lookup_id=key.lookup_id, operator_id=operator_id or self._new_id("opr"), operator_name=name, person=person or name,
             digest=digest(key.text, self._pepper), role=role, created_at=self._at, expires_at=None, revoked_at=None,
         )  # fmt: skip
         return key

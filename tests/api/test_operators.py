@@ -34,8 +34,10 @@ class Gate:
         self.entries: list[Entry] = []
         self.obstacle: Exception | None = None
         self.hangs = False
+        self.used: list[str] = []
         self.door = OperatorDoor(
-            find=self.find, write=self.write, identifier=new_id, pepper=PEPPER, clock=self.clock, log=self.log
+            find=self.find, write=self.write, identifier=new_id, pepper=PEPPER, clock=self.clock, log=self.log,
+            idle=timedelta(days=30), used=self.used.append,
         )  # fmt: skip
 
     async def find(self, lookup_id: str) -> OperatorToken | None:
@@ -54,7 +56,7 @@ class Gate:
         self.tokens[key.lookup_id] = OperatorToken(
             lookup_id=key.lookup_id, operator_id=new_id("opr"), operator_name=name, person=f"{name} Person",
             digest=digest(key.text, PEPPER), role=role, created_at=START, expires_at=changes.get("expires_at"),
-            revoked_at=changes.get("revoked_at"),
+            revoked_at=changes.get("revoked_at"), used_at=changes.get("used_at"),
         )  # fmt: skip
         return key
 

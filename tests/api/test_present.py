@@ -24,6 +24,7 @@ from payorch.domain.money import Money
 from payorch.domain.outcome import Approved, ConnectorDetail, Declined, Evidence, Failure, NetworkDetail, Source
 from payorch.domain.payment import PUBLIC_STATUS, AttemptState, Name, OperationState, State
 from payorch.domain.records import Fence, Hold, Operation, OperationKind, Origin
+from payorch.domain.routing import Decision, Exclusion
 from payorch.domain.settlement import SettlementState
 from tests.api.merchant_world import START, Life, a_method, an_intent, funds_failure, new_id
 
@@ -301,7 +302,7 @@ def test_a_dispute_is_shown_with_its_payment_and_told_of() -> None:
 def test_there_is_a_sentence_for_every_event() -> None:
     assert set(SENTENCES) == set(Name)
     places = {"amount", "connector", "method", "operation", "because", "choice", "finding", "who", "named", "deed", "status"}
-    places |= {"disputes", "dispute", "standing"}
+    places |= {"disputes", "dispute", "standing", "people", "ended", "asker"}
     for sentence in SENTENCES.values():
         assert {name for _, name, _, _ in string.Formatter().parse(sentence) if name} <= places
         assert sentence.endswith(".")
@@ -321,6 +322,7 @@ def test_every_event_can_be_told(name: Name) -> None:
         e.HoldSet: e.HoldSet(hold=Hold(reason="poison", since=START, by="system")),
         e.HoldEnded: e.HoldEnded(reason="looked at"),
         e.Correction: e.Correction(requester="ann", approver="ben", reason="seen", evidence_reference="ticket 1", operation=operation),
+        e.ReviewWanted: e.ReviewWanted(reason="seen at the PSP"),
         e.Resync: e.Resync(attempt_id=None, operation_id=operation.id, reason="again", next_action_at=START),
         e.DisputeOpened: e.DisputeOpened(dispute=a_dispute(life)),
         e.DisputeChange: e.DisputeChange(dispute=replace(a_dispute(life), status=DisputeStatus.WON)),
@@ -338,6 +340,25 @@ def test_every_event_can_be_told(name: Name) -> None:
         sentence = msgspec.json.decode(raw)["data"][0]["sentence"]
         assert "{" not in sentence
         assert len(sentence) > 10
+
+
+@pytest.mark.parametrize(("alone", "said"), [(False, "Two people"), (True, "One person, with the glass broken,")])
+def test_what_people_found_out_says_how_many_they_were(alone: bool, said: str) -> None:
+    life = refunding()
+    refund = replace(life.payment.operations[-1], state=OperationState.FAILED)
+    found = e.Correction(requester="ann", approver="ben", reason="seen", evidence_reference="ticket 1", operation=refund, alone=alone)
+    life.tell(Name.OPERATION_CORRECTED, life.payment.state, found)
+    sentence = story(life)[-1]["sentence"]
+    assert sentence == f"{said} found out what became of the refund of 5.00 EUR at Stripe: it has failed: seen (ticket 1)."
+
+
+def test_merchants_are_not_told_an_operators_name_and_words() -> None:
+    excluded = Exclusion(connector="adyen", reason="draining until 2026-03-01 12:30Z by ana: their account manager asked for it")
+    decision = Decision(order=("stripe",), excluded=(excluded,), version="1")
+    event = e.Event(name=Name.ROUTED, to=State.ROUTING, at=START, actor="router", cause="x", data=e.Choice(decision=decision))
+    raw = timeline_json(new_id("pay"), [event])
+    assert b"ana" not in raw
+    assert b"it takes no new payments for a while" in raw
 
 
 def test_the_story_of_a_decline_reads_as_one() -> None:

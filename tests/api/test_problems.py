@@ -16,6 +16,8 @@ STATUSES = {
     "invalid_json": 400, "validation_failed": 400, "idempotency_key_missing": 400, "idempotency_key_invalid": 400,
     "signature_refused": 400, "unauthenticated": 401, "forbidden": 403, "not_found": 404, "method_not_allowed": 405, "request_timeout": 408,
     "idempotency_in_progress": 409, "operation_not_allowed": 409, "capability_not_supported": 409, "endpoint_limit_reached": 409,
+    "stream_gap": 410,
+    "same_person": 403, "action_open": 409, "plan_expired": 410, "plan_changed": 412,
     "payload_too_large": 413, "unsupported_media_type": 415, "idempotency_key_reused": 422, "amount_exceeds_capturable": 422,
     "amount_exceeds_refundable": 422, "card_data_refused": 422, "rate_limited": 429, "headers_too_large": 431,
     "internal_error": 500, "overloaded": 503, "unavailable": 503,

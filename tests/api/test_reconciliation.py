@@ -250,3 +250,35 @@ async def test_what_a_day_consists_of() -> None:
     assert world.reconciling.asked[1] == (asked, 1, None)
     refused(await look(world, f"{READS[2]}?cursor=nonsense"), 400, Code.VALIDATION_FAILED, "/cursor")
     refused(await look(world, f"{READS[2]}?status=not_due&currency=EURO"), 400, Code.VALIDATION_FAILED, "/status", "/currency")
+
+
+# --- what may be done -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_each_day_and_finding_says_what_may_be_done_to_it() -> None:
+    world = World()
+    closed = DayRow(day=DAY, connector="psp_one", currency="EUR", state=DayState.CLOSED, version=1, figures=b"{}", changed_at=START,
+                    changed_by="operator:olga", reason="all explained")  # fmt: skip
+    world.reconciling.days = [a_day(), a_day(finding=FindingState.REVIEWED), a_day(finding=FindingState.REVIEWED, left=closed)]
+    days = [one["actions"] for one in (await look(world, READS[0], Role.OPERATOR)).seen["data"]]
+    assert [[(one["action"], one["allowed"]) for one in some] for some in days] == [
+        [("settlement.close_day", False), ("settlement.reopen_day", False)],
+        [("settlement.close_day", True), ("settlement.reopen_day", False)],
+        [("settlement.close_day", False), ("settlement.reopen_day", False)],
+    ]
+    assert days[0][0]["subject"] == f"{DAY}/psp_one/EUR"
+    assert ("0.30 EUR" in days[0][0]["why_not"], days[2][0]["why_not"]) == (True, "it is closed already")
+    assert days[2][1]["why_not"] == "this takes the role approver, and you have the role operator"
+    finding = FindingRow(
+        id=new_id("fnd"), connector="psp_one", currency="EUR", day=DAY, kind=FindingKind.MISSING_HERE, state=FindingState.OPEN,
+        detail="nobody here knows of it", amount_currency="EUR", found_at=START, expected=0, actual=1000, difference=1000,
+    )  # fmt: skip
+    unreadable = msgspec.structs.replace(finding, kind=FindingKind.UNPARSEABLE, difference=None)
+    some = (finding, unreadable, msgspec.structs.replace(finding, state=FindingState.REVIEWED))
+    world.reconciling.pieces = [Piece(connector="psp_one", currency="EUR", status=SettlementState.MISMATCHED, findings=some)]
+    (piece,) = (await look(world, READS[2], Role.OPERATOR)).seen["data"]
+    names = ["settlement.review", "settlement.link", "settlement.accept", "settlement.psp_error"]
+    told = [[(one["action"], one["allowed"], one["people"]) for one in each["actions"]] for each in piece["findings"]]
+    assert told[0] == list(zip(names, [True] * 4, [1, 2, 2, 1], strict=True))
+    assert told[1] == list(zip(names, [True, False, False, True], [1, 2, 2, 1], strict=True))
+    assert [allowed for _, allowed, _ in told[2]] == [False] * 4

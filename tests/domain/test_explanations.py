@@ -17,8 +17,10 @@ from payorch.domain.explanations import (
     People,
     actions_for,
     approve,
+    people_for,
     propose,
     reject,
+    together,
     unlinkable,
 )
 from payorch.domain.matching import Candidate, Tolerance
@@ -246,3 +248,32 @@ def test_not_with_anything_else(candidate: Candidate, why: str) -> None:
     assert refusal is not None
     assert refusal.code == "not_linkable"
     assert why in refusal.why
+
+
+# --- agreed with elsewhere --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", FindingKind)
+@pytest.mark.parametrize("action", EXPLANATIONS)
+@pytest.mark.parametrize("difference", [None, eur(1), eur(2000)])
+@pytest.mark.parametrize("second", [None, ANA, BEN])
+def test_together_takes_as_many_as_the_table_says(kind: FindingKind, action: Action, difference: Money | None, second: str | None) -> None:
+    some, tolerance = case(kind, difference=difference), Tolerance(accept_minor=100)
+    answer = together(action, some, asked_by=ANA, agreed_by=second, alone=False, reason=WHY, tolerance=tolerance)
+    people = people_for(action, some, tolerance=tolerance)
+    if action not in actions_for(some):
+        assert isinstance(answer, Refusal)
+    elif people == 1:
+        assert (decided(answer).person, decided(answer).state) == (ANA, EXPLANATIONS[action].state)
+    elif second == BEN:
+        assert (decided(answer).person, decided(answer).state) == (BEN, EXPLANATIONS[action].state)
+    else:
+        assert refused(answer) == ("same_person" if second == ANA else "second_person_missing")
+
+
+def test_with_the_glass_broken_one_does_what_takes_two() -> None:
+    answer = together(Action.LINK, case(), asked_by=ANA, agreed_by=None, alone=True, reason=WHY)
+    assert (decided(answer).person, decided(answer).state, decided(answer).needs_second) == (ANA, FindingState.LINKED, False)
+    proposed = asked_for(Action.LINK, by=BEN)
+    waits = together(Action.LINK, proposed, asked_by=ANA, agreed_by=None, alone=True, reason=WHY)
+    assert refused(waits) == "awaits_second_person"

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from payorch.domain import decide, proof
+from payorch.domain import decide, operating, proof, resolving
 from payorch.domain.capability import Lookup
 from payorch.domain.compare import comparing
 from payorch.domain.completion import complete
@@ -35,7 +35,6 @@ from payorch.domain.events import (
     HoldEnded,
     HoldSet,
     OperationOpened,
-    Resync,
 )
 from payorch.domain.fencing import fence
 from payorch.domain.intent import CaptureMode
@@ -92,6 +91,7 @@ PROOFS: dict[Name, tuple[type[Finding], ...]] = {
     Name.RESOLVED_ABSENT_NO_RETRY: (Absent, Pending),  # Pending: of a completing call, see `_check_proof`
 }
 LIVES_PER_BLOCK = 100
+WORD = resolving.Word(requester="ann", approver="bob", reason="seen at the PSP", evidence="ticket 1")
 SAME_BYTES = (Source.RESPONSE, Source.REPLAY)
 
 Choose: TypeAlias = Callable[[Sequence[Any]], Any]
@@ -127,7 +127,7 @@ class Life:
         actions = (
             [self.success] * 6 + [self.answer] * 5 + [self.timer] * 5 + [self.ask] * 5 + [self.say] * 3 + [self.notice] * 4
             + [self.time] * 2 + [self.shopper] * 2 + [self.capture_or_void] * 3
-            + [self.restart, self.hold, self.release, self.release, self.second_look, self.correction]
+            + [self.restart, self.hold, self.release, self.release, self.second_look, self.correction, self.operator]
         )  # fmt: skip
         for _ in range(steps):
             self.choose(actions)()
@@ -298,26 +298,37 @@ class Life:
 
     def second_look(self) -> None:
         """An operator asks for another look at something that may be unknown."""
-        if self.payment.state is not State.MANUAL_REVIEW or self.payment.hold is not None:
-            return
-        movers = [one for one in open_subjects(self.payment) if isinstance(one, Attempt) or one.kind is not OperationKind.REFUND]
-        if movers:
-            subject = self.choose(movers)
-            attempt = subject.id if isinstance(subject, Attempt) else None
-            operation = subject.id if isinstance(subject, Operation) else None
-            resync = Resync(attempt_id=attempt, operation_id=operation, reason="again", next_action_at=self.world.at)
-            self._tell(Name.RESYNC_REQUESTED, resync, State.OUTCOME_UNKNOWN)
+        if self._operate(lambda story: operating.resync(story, "again")) and self.choose((True, False)):
+            for subject in operating.to_ask(self.payment, self.world.desk()):
+                self._weigh(subject, Evidence(source=Source.INQUIRY, finding=self.finding(), at=self.world.at))
 
     def correction(self) -> None:
-        """Two operators find that the one attempt holds money after all."""
-        alone = len(self.payment.attempts) == 1 and not self.payment.operations
-        if self.payment.state is not State.MANUAL_REVIEW or self.payment.hold is not None or not alone:
-            return
-        found = Correction(
-            requester="ann", approver="bob", reason="seen at the PSP", evidence_reference="ticket 1",
-            attempt_id=self.payment.attempts[0].id, attempt_state=AttemptState.AUTHORIZED,
-        )  # fmt: skip
-        self._tell(Name.CORRECTION_APPROVED, found, State.AUTHORIZED)
+        """Two operators find something to be true, of the payment or of one of its operations."""
+        to = self.choose((*resolving.TARGETS, *resolving.OPERATION_TARGETS))
+        attempts, operations = self.payment.attempts, self.payment.operations
+        subject = self.choose((None, None, *(one.id for one in attempts), *(one.id for one in operations)))
+        minor = self.choose(AMOUNTS)
+        self._operate(lambda story: resolving.resolve(story, to, WORD, subject=subject, minor=minor))
+
+    def operator(self) -> None:
+        """An operator moves money, or lets a payment go."""
+        minor = self.choose(AMOUNTS)
+        write: tuple[Callable[[Story], object], ...] = (
+            lambda story: operating.capture(story, minor, reason="asked by mail"),
+            lambda story: operating.void(story, reason="asked by mail"),
+            lambda story: operating.refund(story, minor, reason="asked by mail"),
+            lambda story: operating.release(story, "looked at"),
+        )
+        self._operate(self.choose(write))
+
+    def _operate(self, write: Callable[[Story], object]) -> bool:
+        story = Story(self.payment, self.world.desk("operator:ann", "act_1"))
+        try:
+            write(story)
+        except decide.Refused:
+            return False
+        self._keep(story)
+        return True
 
     def silence(self) -> None:
         """Everybody falls silent: within the search's time all is at rest, or people have it."""
@@ -516,7 +527,7 @@ class Life:
         for one in before.operations:
             now = after.operation(one.id)
             assert now.amount == one.amount
-            if one.state is OperationState.UNKNOWN and now.state is OperationState.FAILED:
+            if one.state is OperationState.UNKNOWN and now.state is OperationState.FAILED and not isinstance(event.data, Correction):
                 evidence = getattr(event.data, "evidence", None)
                 assert evidence is not None, "an unknown operation failed without evidence"
                 assert not isinstance(evidence.finding, Unknown)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from payorch.domain.intent import CaptureMode, Intent
 from payorch.domain.money import Money
-from payorch.domain.rerouting import NOBODY, Comparison, Simulation, Stored, decide_again
+from payorch.domain.rerouting import NOBODY, Comparison, Detours, Simulation, Stored, decide_again
 from payorch.domain.routing import Decision, Estimate, route
 from payorch.domain.rules import Fee, Plan, Rule, RuleBook, Weights, When, asked, draw_of, preferring
 from tests.domain.worlds import CARD, MANIFESTS, START
@@ -96,3 +96,19 @@ def test_a_changed_capability_is_told_apart_from_changed_rules() -> None:
     simulation.add(decided(1, strong=9900))
     comparison = simulation.comparison()
     assert (comparison.same_rules, comparison.differing) == (1, 1)
+
+
+def test_without_a_connector_its_payments_go_to_whom_routing_would_have_taken_then() -> None:
+    first, second = NAMES[:2]
+    detours = Detours(first, PLAN, MANIFESTS)
+    everything = [decided(1), decided(2), decided(3, ill=(second,)), decided(4, ill=(first,)), decided(5, ill=NAMES)]
+    for stored in everything:
+        detours.add(stored)
+    found = detours.detour()
+    assert (found.decisions, found.first) == (5, sum(stored.decision.order[:1] == (first,) for stored in everything))
+    assert sum(found.to.values()) == found.first
+    assert first not in found.to
+    assert found.to[second] == 2
+    old = Detours(first, PLAN, MANIFESTS)
+    old.add(replace(decided(1), decision=replace(decided(1).decision, basis=None)))
+    assert (old.detour().first, old.detour().to) == (0, {})

@@ -123,10 +123,12 @@ ADDITIONS = """
 CAPTURING CAPTURING CaptureSucceeded CaptureRejected CaptureNotSent
 VOIDING REQUIRES_ACTION VoidNotSent
 OUTCOME_UNKNOWN CANCELED ResolvedDeclined ResolvedAbsentNoRetry
+OUTCOME_UNKNOWN MANUAL_REVIEW ReviewRequested
 """
 # CAPTURING -> CAPTURING: "the state is left when the last one in flight ends".
 # VoidNotSent: closing a session can fail to be sent just as it can be refused.
 # -> CANCELED: the note beside OUTCOME_UNKNOWN -> FAILED, "with `cancel_requested`: CANCELED".
+# ReviewRequested: "5. Settlement report row (last, decisive). 6. People." who know better need not wait seven days for their turn.
 
 
 def rows(text: str) -> set[Edge]:

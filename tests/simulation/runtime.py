@@ -92,6 +92,8 @@ def settings_for(world: World, *, sweep_seconds: float) -> Settings:
             "reconciliation.sweep_seconds": BEHIND * sweep_seconds,
             "reconciliation.unmatched_seconds": 10 * BEHIND * sweep_seconds,
             "reconciliation.clock_seconds": 10 * BEHIND * sweep_seconds,
+            "operations.sweep_seconds": BEHIND * sweep_seconds,
+            "operations.housekeeping_seconds": 10 * BEHIND * sweep_seconds,
             "actors.restart_intensity": 1000,
         },
         overrides_from="the simulation",

@@ -13,12 +13,13 @@ from payorch.domain.identifiers import created_at, uuid_of
 from payorch.domain.outcome import Approved, ErrorClass, Evidence, Failure, NotExecuted, Source, Unknown
 from payorch.domain.payment import AttemptState, Name, OperationState, State
 from payorch.domain.records import Hold, Pursuit
-from payorch.store.connector_reads import connector_events, recent_calls, unresolved_at
+from payorch.store.connector_reads import Standing, connector_events, recent_calls, standing, unresolved_at
 from payorch.store.driver import Connection, Session
-from payorch.store.items import Appended, Conflict, Entry
+from payorch.store.items import Appended, Conflict, DeadLetterState, Entry, NoticeState
 from payorch.store.journal import Journal
 from tests.conftest import Database
 from tests.store.stories import START, Story, connected, journal_on, new_id
+from tests.store.test_webhooks import a_letter, a_notice, enter
 
 LOST = Unknown(failure=Failure(error_class=ErrorClass.UNKNOWN_OUTCOME, code="read_timeout", message="lost"))
 UNSENT = NotExecuted(failure=Failure(error_class=ErrorClass.NOT_SENT, code="connect", message="no"), sent=False)
@@ -152,3 +153,22 @@ async def test_a_connector_has_a_stream_of_its_own(journal: Journal, connection:
     assert [row.name for row in await connector_events(connection, "psp", limit=10, before=2)] == ["One"]
     assert await connector_events(connection, "psp_two", limit=10) == []
     assert new_id("con") != stream_id
+
+
+async def test_what_waits_at_each_connector(journal: Journal, connection: Connection) -> None:
+    for name in ("psp_one", "psp_one", "psp_two"):
+        await unknown_payment(journal, Story(connector=name))
+    await capturing_payment(journal, Story(), evidence(LOST, START), OperationState.UNKNOWN)
+    await capturing_payment(journal, Story(), evidence(UNSENT, START), OperationState.REQUESTED)
+    letters = [a_letter(), a_letter(origin="psp_two"), a_letter(state=DeadLetterState.DISCARDED, resolved_at=START, resolved_by="cli:ann")]
+    for letter in letters:
+        await enter(journal, "dead_letter", letter.id, 1, letter)
+    later, parked = START + timedelta(minutes=1), {"state": NoticeState.PARKED, "outcome": "x"}
+    for notice in (a_notice(at=later), a_notice("evt_2"), a_notice("evt_3", at=START - timedelta(hours=1), **parked)):
+        assert isinstance((await journal.write([notice]))[0], Appended)
+    found = await standing(connection, ["psp_one", "psp_two", "psp_three"])
+    assert found == {
+        "psp_one": Standing(dead_letters=1, unknown=3, oldest_notice_at=START),
+        "psp_two": Standing(dead_letters=1, unknown=1, oldest_notice_at=None),
+        "psp_three": Standing(dead_letters=0, unknown=0, oldest_notice_at=None),
+    }

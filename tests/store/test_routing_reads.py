@@ -92,6 +92,19 @@ async def test_decisions_come_by_pages_with_what_was_asked(journal: Journal, con
     assert {one.payment_id for one in part} == {story.payment_id for story in stories[1:3]}
 
 
+async def test_the_last_decisions_come_by_pages_the_latest_payment_first(journal: Journal, connection: Connection) -> None:
+    stories = [await written(journal, declined=False, minutes=number) for number in range(5)]
+    found: list[str] = []
+    before = None
+    for _ in range(10):
+        page, before = await routing_reads.last_decided(connection, limit=2, before=before)
+        found += [one.payment_id for one in page if one.event.name is Name.ROUTED]
+        assert [one.event.name for one in page][:3] == [Name.PAYMENT_CREATED, Name.CONFIRMED, Name.ROUTED]
+        if before is None:
+            break
+    assert found == [story.payment_id for story in reversed(stories)]
+
+
 async def test_records_of_the_rules_are_a_stream_of_their_own(journal: Journal, connection: Connection) -> None:
     assert await routing_reads.last_rules(connection, ("A",)) is None
     for sequence, name in enumerate("ABA", start=1):

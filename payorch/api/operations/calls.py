@@ -9,6 +9,12 @@ from typing import Final
 
 from payorch.api.calls import Call
 from payorch.api.operations import reconciliation
+from payorch.api.operations.acts_calls import ACT_CALLS
+from payorch.api.operations.audit_calls import AUDIT_CALLS
+from payorch.api.operations.connector_calls import CONNECTOR_CALLS
+from payorch.api.operations.dead_letter_calls import DEAD_LETTER_CALLS
+from payorch.api.operations.live_calls import LIVE_CALLS
+from payorch.api.operations.payment_calls import PAYMENT_CALLS
 from payorch.api.operations.reconciliation_shapes import DayList, ItemList, OneDay, ReportShape
 from payorch.api.problems import Code
 
@@ -18,6 +24,12 @@ _ANY_OPERATOR: Final = (
 )
 
 OPERATIONS_CALLS: Final = (
+    *PAYMENT_CALLS,
+    *AUDIT_CALLS,
+    *LIVE_CALLS,
+    *ACT_CALLS,
+    *CONNECTOR_CALLS,
+    *DEAD_LETTER_CALLS,
     Call(
         method="post",
         path="/ops/v1/settlements/{connector}",

@@ -4,6 +4,7 @@ A token is found by its lookup id and compared as a digest, on every request, so
 entry of the journal (`Refused`), which names the lookup id and never the token. Whoever keeps being refused is told to wait, and what he
 sends meanwhile is not recorded: guessing cannot fill the journal. The lock is for that and for nothing else. A token has 256 random bits,
 which nobody guesses, so a right one opens at any time, and nobody can lock an operator out by knowing his lookup id or sharing his address.
+A token that nobody has used for long is locked all the same, until an admin unlocks it: that is said only to whoever presents it whole.
 
 Not here: making and revoking tokens (`payorch.access`), what any call does, merchants (`auth`).
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, TypeAlias, final
 
 import msgspec
@@ -44,6 +46,12 @@ RECORDED_WITHIN_SECONDS: Final = 5.0
 
 _NOT_A_TOKEN: Final = "The token in the Authorization header is not one of this platform, or is revoked or expired."
 _A_MERCHANTS_KEY: Final = "This is a merchant's key, and this call takes an operator's token."
+_IDLE: Final = (
+    "This token has not been used for {days} days and is locked. An admin unlocks it (payorch operators tokens unlock {lookup_id}),"
+    " or gives you a new one. Nothing was executed."
+)
+USE_NOTED_SECONDS: Final = 3600.0
+"""A token's use is written down once in so long: it is asked for in days."""
 _TOO_OFTEN: Final = (
     "This token, or this address, has been refused too often. Nothing was executed. Come back after the time in Retry-After."
 )
@@ -81,6 +89,7 @@ class OperatorDoor:
     """Takes an operator's token for who it is.
 
     find: `identities.operator_token` over a lent connection. write: through the journal writer. identifier: a new id with that prefix.
+    idle: for how long a token may rest. used: hears of a token's use, once an hour for each; must not wait.
     """
 
     def __init__(
@@ -92,7 +101,12 @@ class OperatorDoor:
         pepper: bytes,
         clock: Clock,
         log: Log,
+        idle: timedelta,
+        used: Callable[[str], None],
     ) -> None:
+        self._idle = idle
+        self._used = used
+        self._noted: dict[str, float] = {}
         self._find = find
         self._write = write
         self._identifier = identifier
@@ -131,10 +145,27 @@ class OperatorDoor:
         if not found.is_live(self._clock.now()):
             refusal = Refusal(Code.UNAUTHENTICATED, detail=_NOT_A_TOKEN)
             raise await self._refused(knock, key.lookup_id, refusal, "revoked or expired", actor=who.actor)
+        if found.is_idle(self._clock.now(), self._idle):
+            refusal = Refusal(Code.UNAUTHENTICATED, detail=_IDLE.format(days=self._idle.days, lookup_id=key.lookup_id))
+            raise await self._refused(knock, key.lookup_id, refusal, "not used for too long", actor=who.actor)
+        self._note(found)
         if not who.role.may(least):
             refusal = Refusal(Code.FORBIDDEN, detail=f"This call takes the role {least}, and this token has the role {who.role}.")
             raise await self._refused(knock, key.lookup_id, refusal, f"{who.role} is not {least}", actor=who.actor)
         return who
+
+    def _note(self, token: OperatorToken) -> None:
+        """Has it written down that the token was used, where that was not done within the hour."""
+        now, at = trio.current_time(), self._clock.now()
+        if token.used_at is not None and (at - token.used_at).total_seconds() < USE_NOTED_SECONDS:
+            return
+        if now - self._noted.get(token.lookup_id, -USE_NOTED_SECONDS) < USE_NOTED_SECONDS:
+            return
+        self._noted.pop(token.lookup_id, None)
+        if len(self._noted) >= COUNTED_CALLERS:
+            del self._noted[next(iter(self._noted))]
+        self._noted[token.lookup_id] = now
+        self._used(token.lookup_id)
 
     async def _refused(self, knock: Knock, lookup_id: str | None, refusal: Refusal, reason: str, *, actor: str = "unknown") -> Refusal:
         """What is to be raised, when it is recorded."""

@@ -1,7 +1,7 @@
 """Reconciliation over HTTP, for operators: a settlement report comes in, and days are read, with what they consist of.
 
-Not here: who asks (`operators`), reading a report (`payorch.settlements`), explaining findings and closing days, which the command line
-does (`payorch.reconciliation_desk`).
+Not here: who asks (`operators`), reading a report (`payorch.settlements`), explaining findings and closing days, which are acts
+(`payorch.operations.settlements`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, Final, Protocol, final
+from zoneinfo import ZoneInfo
 
 import msgspec
 from quart import Response, request
@@ -18,11 +20,14 @@ from payorch.api.answering import Said
 from payorch.api.merchant import Handler
 from payorch.api.operations.operators import Knock, Operator, OperatorDoor
 from payorch.api.operations.reconciliation_views import Report, days_view, piece_view, report_view
+from payorch.api.operations.settlement_offers import day_offers, finding_offers
 from payorch.api.operations.uploads import Pieces
+from payorch.api.present import View
 from payorch.api.problems import Code, FieldError
 from payorch.api.reading import Reader, json_response, query_of, text, whole
 from payorch.api.refusal import Refusal, not_found
 from payorch.api.surroundings import HttpLimits
+from payorch.domain.matching import Policy
 from payorch.domain.money import EXPONENTS
 from payorch.domain.roles import Role
 from payorch.domain.settlement import NotAReport, SettlementState
@@ -30,7 +35,7 @@ from payorch.ports import Clock
 from payorch.store.identities import OperatorToken
 from payorch.store.items import Entry, Result
 from payorch.store.reconciliation import MalformedCursor, Of, Piece
-from payorch.store.reconciliation_sums import Days
+from payorch.store.reconciliation_sums import Day, Days
 
 UPLOAD_PATH: Final = "/ops/v1/settlements/"
 UPLOAD_ROUTE: Final = "/ops/v1/settlements/<connector>"
@@ -56,12 +61,16 @@ class ListDays(Protocol):
     def __call__(self, since: date, until: date, zones: Mapping[str, str]) -> Awaitable[Days]: ...
 
 
+NO_TOLERANCE: Final = Policy()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconciliationSurroundings:
     """What these calls are given, beside what the API has.
 
     find_token: `identities.operator_token` over a lent connection. write: through the journal writer. zones: connector -> the time zone in
     which its PSP counts days; those that are known, whether or not they are switched on. report_limit_bytes, silence_seconds: of a file.
+    policy: what one person may accept.
     """
 
     find_token: Callable[[str], Awaitable[OperatorToken | None]]
@@ -72,6 +81,7 @@ class ReconciliationSurroundings:
     zones: Mapping[str, str]
     report_limit_bytes: int
     silence_seconds: float
+    policy: Policy = NO_TOLERANCE
 
 
 def _day(text: str) -> date:
@@ -153,7 +163,7 @@ class ReconciliationApi:
 
     async def days(self) -> Response:
         """The days of a span, newest first, by connector and currency."""
-        await self._viewer()
+        who = await self._viewer()
         asked = self._asked(request.query_string, _DAYS_READERS)
         until = asked.get("to", self._clock.now().date())
         since = asked.get("from", until - timedelta(days=6))
@@ -161,19 +171,19 @@ class ReconciliationApi:
             wrong = f"From is not after to, and they are less than {MOST_DAYS} days apart."
             raise Refusal(Code.VALIDATION_FAILED, errors=[FieldError(pointer="/from", detail=wrong)])
         found = await self._around.days(since, until, self._zones(asked.get("connector")))
-        return _json(days_view(found))
+        return _json(days_view(found, partial(self._day_offers, who.role)))
 
     async def day(self, day: str) -> Response:
         """One day of all connectors and currencies that have anything on it."""
-        await self._viewer()
+        who = await self._viewer()
         on = self._on(day)
         asked = self._asked(request.query_string, _DAY_READERS)
         found = await self._around.days(on, on, self._zones(asked.get("connector")))
-        return _json({"day": on.isoformat(), **days_view(found)})
+        return _json({"day": on.isoformat(), **days_view(found, partial(self._day_offers, who.role))})
 
     async def items(self, day: str) -> Response:
         """A page of what a day consists of."""
-        await self._viewer()
+        who = await self._viewer()
         on = self._on(day)
         http = self._http
         asked = query_of(request.query_string, _ITEM_READERS, default=http.page_default, largest=http.page_limit)
@@ -188,9 +198,14 @@ class ReconciliationApi:
         except MalformedCursor:
             wrong = FieldError(pointer="/cursor", detail="This is the next_cursor of the page before.")
             raise Refusal(Code.VALIDATION_FAILED, errors=[wrong]) from None
-        return _json({"data": [piece_view(one) for one in found], "next_cursor": cursor})
+        offers = partial(finding_offers, who.role, self._around.policy)
+        return _json({"data": [piece_view(one, offers) for one in found], "next_cursor": cursor})
 
     # --- what they share
+
+    def _day_offers(self, role: Role, day: Day) -> list[View]:
+        zone = ZoneInfo(self._around.zones[day.figures.connector])
+        return day_offers(role, day, today=self._clock.now().astimezone(zone).date())
 
     async def _viewer(self) -> Operator:
         return await self._door.asked(Role.VIEWER)

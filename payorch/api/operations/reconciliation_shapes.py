@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from payorch.api.operations.dead_letter_shapes import OfferShape
 from payorch.api.shapes import MoneyShape
 from payorch.domain.explanations import Action
 from payorch.domain.settlement import FindingKind, FindingState, Key, RowKind, RowState, SettlementState
@@ -101,6 +102,7 @@ class DayShape(_Shape):
     changed_at: str | None = Field(description=f"When it was closed or opened again. {_MOMENT}")
     changed_by: str | None
     reason: str | None
+    actions: list[OfferShape]
 
 
 class StrayShape(_Shape):
@@ -182,6 +184,7 @@ class FindingShape(_Shape):
     resolved_by: str | None
     resolved_at: str | None = Field(description=_MOMENT)
     resolution: str | None
+    actions: list[OfferShape]
 
 
 class ItemShape(_Shape):

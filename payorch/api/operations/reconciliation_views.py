@@ -6,9 +6,10 @@ for the OpenAPI document (`reconciliation_shapes`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
@@ -19,6 +20,8 @@ from payorch.domain.settlement import Tie
 from payorch.store.reconciliation import Line, Piece, Unreported
 from payorch.store.reconciliation_items import FindingRow
 from payorch.store.reconciliation_sums import Day, Days
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +59,13 @@ def report_view(report: Report) -> View:
     }
 
 
-def days_view(found: Days) -> View:
-    """Days, and what belongs to a day and to no currency."""
+def days_view(found: Days, offers: Callable[[Day], list[View]] | None = None) -> View:
+    """Days, and what belongs to a day and to no currency. offers: what may be done to a day, where that is told."""
     strays = [
         {"day": one.day.isoformat(), "connector": one.connector, "findings": one.findings, "unexplained": one.unexplained}
         for one in found.strays
     ]
-    return {"data": [day_view(one) for one in found.days], "without_currency": strays}
+    return {"data": [day_view(one) | _offered(one, offers) for one in found.days], "without_currency": strays}
 
 
 def day_view(day: Day) -> View:
@@ -99,6 +102,10 @@ def day_view(day: Day) -> View:
     }
 
 
+def _offered(one: T, offers: Callable[[T], list[View]] | None) -> View:
+    return {} if offers is None else {"actions": offers(one)}
+
+
 def _bucket(bucket: Bucket) -> View:
     return {"count": bucket.count, "gross": money_view(bucket.gross), "balance": money_view(bucket.balance)}
 
@@ -114,8 +121,8 @@ def _findings(some: FindingSum) -> View:
     }
 
 
-def piece_view(piece: Piece) -> View:
-    """A line, a movement that is in no report, or a finding about neither."""
+def piece_view(piece: Piece, offers: Callable[[FindingRow], list[View]] | None = None) -> View:
+    """A line, a movement that is in no report, or a finding about neither. offers: what may be done to a finding, where that is told."""
     return {
         "object": "settlement_line" if piece.line is not None else "movement" if piece.movement is not None else "finding",
         "status": piece.status.value,
@@ -123,7 +130,7 @@ def piece_view(piece: Piece) -> View:
         "currency": piece.currency,
         "line": piece.line and _line(piece.line),
         "movement": piece.movement and _movement(piece.movement),
-        "findings": [finding_view(one) for one in piece.findings],
+        "findings": [finding_view(one) | _offered(one, offers) for one in piece.findings],
     }
 
 

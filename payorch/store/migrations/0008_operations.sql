@@ -10,6 +10,7 @@ CREATE TABLE plans (
     draft       json           NOT NULL,
     hash        bytea          NOT NULL CHECK (length(hash) = 32),  -- of what is wanted and of the draft
     operator_id uuid           NOT NULL REFERENCES operators,
+    operator_name text         NOT NULL,
     person      text           NOT NULL,
     created_at  timestamptz(3) NOT NULL,
     expires_at  timestamptz(3) NOT NULL CHECK (expires_at > created_at)
@@ -46,18 +47,28 @@ CREATE TABLE acts (
     progress         json,
     result           json,
     finished_at      timestamptz(3),
+    halted_by        uuid REFERENCES operators,  -- who wants it to stop, while it runs: it does after the step that it is in
+    halted_name      text,
+    halted_person    text,
+    halted_at        timestamptz(3),
+    halt_reason      text,
     review_due_at    timestamptz(3),
+    reviewed_by      uuid REFERENCES operators,
     reviewed_name    text,
     reviewed_person  text,
     reviewed_at      timestamptz(3),
     review_note      text,
     -- Four eyes. What takes two people is carried out only when a second has agreed, who is another person, whatever the program believes.
-    CONSTRAINT acts_four_eyes CHECK (decision IS DISTINCT FROM 'approved' OR decided_person <> requested_person),
+    -- Neither a second account of one person makes two of him, nor one account that was given to somebody else, nor another spelling.
+    CONSTRAINT acts_four_eyes CHECK (
+        decision IS DISTINCT FROM 'approved' OR lower(btrim(decided_person)) <> lower(btrim(requested_person)) AND decided_by <> requested_by),
     CONSTRAINT acts_second_person CHECK (
-        people = 1 OR break_glass OR state NOT IN ('approved', 'running', 'done', 'failed', 'halted') OR decision = 'approved'),
-    CONSTRAINT acts_decided_whole CHECK ((decision IS NULL) = (decided_person IS NULL)),
+        people = 1 OR break_glass OR state NOT IN ('approved', 'running', 'done', 'failed', 'halted')
+        OR decision IS NOT DISTINCT FROM 'approved'),  -- not `=`: a check that comes to NULL lets everything pass
+    CONSTRAINT acts_decided_whole CHECK ((decision IS NULL) = (decided_person IS NULL) AND (decision IS NULL) = (decided_by IS NULL)),
     -- What one person did alone with the glass broken, another looks at afterwards.
-    CONSTRAINT acts_reviewed CHECK (reviewed_person IS NULL OR reviewed_person <> requested_person),
+    CONSTRAINT acts_reviewed CHECK (reviewed_person IS NULL AND reviewed_by IS NULL
+        OR reviewed_person IS NOT NULL AND reviewed_by IS NOT NULL AND lower(btrim(reviewed_person)) <> lower(btrim(requested_person)) AND reviewed_by <> requested_by),
     CONSTRAINT acts_review_wanted CHECK (NOT break_glass OR review_due_at IS NOT NULL),
     CONSTRAINT acts_key UNIQUE (requested_by, idempotency_key)
 );
@@ -77,11 +88,24 @@ END $$;
 CREATE TRIGGER acts_decided_once BEFORE UPDATE ON acts FOR EACH ROW
     WHEN (OLD.decision IS NOT NULL AND (NEW.decision, NEW.decided_person) IS DISTINCT FROM (OLD.decision, OLD.decided_person)
         OR OLD.state IN ('done', 'refused', 'failed', 'halted', 'rejected', 'expired') AND NEW.state <> OLD.state
-        OR (NEW.requested_person, NEW.people, NEW.break_glass, NEW.hash, NEW.subject, NEW.name)
-            IS DISTINCT FROM (OLD.requested_person, OLD.people, OLD.break_glass, OLD.hash, OLD.subject, OLD.name)
+        OR OLD.reviewed_at IS NOT NULL AND (NEW.reviewed_by, NEW.reviewed_person) IS DISTINCT FROM (OLD.reviewed_by, OLD.reviewed_person)
+        OR (NEW.requested_by, NEW.requested_person, NEW.people, NEW.break_glass, NEW.hash, NEW.subject, NEW.name, NEW.parameters::text)
+            IS DISTINCT FROM
+            (OLD.requested_by, OLD.requested_person, OLD.people, OLD.break_glass, OLD.hash, OLD.subject, OLD.name, OLD.parameters::text)
         OR NEW.version <> OLD.version + 1)
     EXECUTE FUNCTION refuse_second_decision();
 ALTER TABLE acts ENABLE ALWAYS TRIGGER acts_decided_once;
+
+-- And none comes into being decided: what takes two people is there for a second one to look at before he can have agreed to it.
+CREATE FUNCTION refuse_decided_from_the_start() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'an act begins undecided: it is asked for first, and decided then'
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'acts_asked_first';
+END $$;
+CREATE TRIGGER acts_asked_first AFTER INSERT ON acts FOR EACH ROW
+    WHEN (NEW.decision IS NOT NULL OR NEW.reviewed_at IS NOT NULL OR NEW.version <> 1 OR NEW.state NOT IN ('proposed', 'approved'))
+    EXECUTE FUNCTION refuse_decided_from_the_start();
+ALTER TABLE acts ENABLE ALWAYS TRIGGER acts_asked_first;
 
 -- A payment whose truth about money people decide has an act behind it, in the same database: of two of them, or with the glass broken.
 CREATE FUNCTION refuse_lonely_correction() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -95,7 +119,7 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER journal_four_eyes AFTER INSERT ON journal FOR EACH ROW
-    WHEN (NEW.name IN ('CorrectionApproved', 'CompensationApproved')) EXECUTE FUNCTION refuse_lonely_correction();
+    WHEN (NEW.name IN ('CorrectionApproved', 'CompensationApproved', 'OperationCorrected')) EXECUTE FUNCTION refuse_lonely_correction();
 ALTER TABLE journal ENABLE ALWAYS TRIGGER journal_four_eyes;
 
 -- A connector that takes no new payments for a while, by an operator's word. One row each, the last word.
@@ -112,12 +136,17 @@ CREATE TABLE drains (
 CREATE INDEX journal_of_people ON journal (position)
     WHERE actor LIKE 'operator:%' OR actor LIKE 'cli:%' OR stream IN ('act', 'operator', 'merchant');
 
+-- What waits for people is counted every two seconds while anybody watches: by what waits, and not by all there is.
+CREATE INDEX payments_held ON payments (id) WHERE held;
+CREATE INDEX operations_in_review ON operations (payment_id) WHERE in_review;
+
 -- When a token was last used, to the hour, so that one that nobody uses any more can be locked.
 ALTER TABLE operator_tokens ADD COLUMN used_at timestamptz(3);
 
 GRANT SELECT, INSERT ON plans, acts, drains TO payorch_app;
 GRANT DELETE ON plans TO payorch_app;  -- plans that nobody acted upon
 GRANT UPDATE (state, version, decided_by, decided_name, decided_person, decided_at, decision, decision_reason, progress, result, finished_at,
-    reviewed_name, reviewed_person, reviewed_at, review_note) ON acts TO payorch_app;
+    halted_by, halted_name, halted_person, halted_at, halt_reason, reviewed_by, reviewed_name, reviewed_person, reviewed_at, review_note)
+    ON acts TO payorch_app;
 GRANT UPDATE (until, reason, by, cause, changed_at) ON drains TO payorch_app;
 GRANT UPDATE (used_at) ON operator_tokens TO payorch_app;
