@@ -23,10 +23,15 @@ if TYPE_CHECKING:
     from tui.app import Console
 
 _MENU: Final = (
-    Column("verb", "action", 30, lambda row: paint.line((row["verb"], "dim" if row["why_not"] else "strong"))),
+    Column("verb", "action", 44, lambda row: paint.line((row["verb"], "dim" if row["why_not"] else "strong"))),
     Column("people", "people", 10, lambda row: paint.line((row["people"], "warn" if "2" in row["people"] else "dim"))),
     Column("why", "why not", 20, lambda row: paint.line((row["why_not"] or "", "dim")), grow=True),
 )
+
+
+def _key(offer: Offer) -> str:
+    """What tells it from another of the menu: an action may be there for several subjects, as for each breaker of a connector."""
+    return f"{offer.action} {offer.subject}"
 
 
 class Acting:
@@ -45,8 +50,8 @@ class Acting:
         why = why_no_writes(console.gate())
         rows = [
             {
-                "key": offer.action,
-                "verb": offer.verb,
+                "key": _key(offer),
+                "verb": offer.verb if offer.subject == subject.id else f"{offer.verb}: {offer.subject}",
                 "people": f"{offer.people} people" if offer.people > 1 else "1 person" if offer.people else "",
                 "why_not": offer.why_not or why,
             }
@@ -54,7 +59,7 @@ class Acting:
         ]
         note = paint.line((why, "warn")) if why else paint.line(("enter makes a plan, which changes nothing", "dim"))
         chosen = await console.push_screen_wait(Choice(paint.line((f" {subject.title} ", "warn")), rows, _MENU, note))
-        offer = next((one for one in listed if one.action == chosen), None)
+        offer = next((one for one in listed if _key(one) == chosen), None)
         if offer is not None:
             await self.propose(offer, dict(subject.parameters))
 

@@ -9,8 +9,10 @@ from typing import Final
 
 from tui.screens.audit import AuditView
 from tui.screens.base import View
+from tui.screens.connector import ConnectorView
+from tui.screens.connectors import ConnectorsView
 from tui.screens.details import DetailView
-from tui.screens.lists import ApprovalsView, ConnectorsView, DeadLettersView, ReconciliationView
+from tui.screens.lists import ApprovalsView, DeadLettersView, ReconciliationView
 from tui.screens.overview import OverviewView
 from tui.screens.payment import PaymentView
 from tui.screens.payments import PaymentsView
@@ -24,7 +26,7 @@ SCREENS: Final[dict[str, type[View]]] = {
     "approvals": ApprovalsView,
     "audit": AuditView,
     "payment": PaymentView,
-    "connector": DetailView,
+    "connector": ConnectorView,
     "dead_letter": DetailView,
     "dead_letter_group": DetailView,
     "day": DetailView,
