@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from tui import paint
-from tui.acts import Offer, Parameter, Subject, offers, value_of, why_no_writes
+from tui.acts import SPANS, Offer, Parameter, Subject, offers, value_of, why_no_writes
 from tui.api import Answer, Problem
 from tui.problems import told
 from tui.widgets.modal import Choice, Question, Reading
@@ -95,7 +95,11 @@ class Acting:
 
     async def _ask(self, offer: Offer, parameter: Parameter) -> str | None:
         heading = paint.line((f" {offer.verb}: {parameter.name} ", "warn"))
-        about = parameter.about + ("" if parameter.required else "  (may be left out: esc)")
+        about = (
+            parameter.about
+            + ("  (seconds, or as 15m or 2h)" if parameter.name in SPANS else "")
+            + ("" if parameter.required else "  (may be left out: esc)")
+        )
         if parameter.choices:
             column = Column("key", "", 40, lambda row: paint.line(row["key"]), grow=True)
             rows = [{"key": choice} for choice in parameter.choices]

@@ -188,7 +188,7 @@ class ConnectorView(View):
 def _problem(tab: str) -> Any:
     """Whether `n` stops at a row of that table."""
     return {
-        "breakers": lambda row: said(row, "mode") not in ("closed", "forced_closed"),
+        "breakers": lambda row: said(row, "mode") != "closed",
         "errors": lambda row: said(row, "class") in ("UNKNOWN_OUTCOME", "INTEGRITY_CONFLICT"),
         "transitions": lambda row: said(row, "to") in listed.STOPPED,
         "decisions": lambda row: bool(row.get("excluded")),

@@ -30,8 +30,11 @@ from tui.views.table import said, table_of, whole
 from tui.widgets.modal import Choice
 from tui.widgets.vlist import Column, VList
 
-CONNECTORS_FROM: Final = 100
-"""Cells from which connectors stand beside what needs attention. Below that they are mode 3, and those that stand still need attention."""
+UPPER_LEAST: Final = 9
+"""Rows for what needs attention: seven, their header, and the title. With more of them it takes up to half of what the tiles leave."""
+TILE_ROWS: Final = 8
+WHOLE_FROM: Final = 30
+"""Rows of the screen from which there is room for the whole sentence of the row under the cursor."""
 _KINDS: Final = (
     Column("key", "kind", 24, lambda row: paint.line((said(row, "key").replace("_", " "), "strong"))),
     Column("count", "", 10, lambda row: paint.line((said(row, "count"), "dim")), align="right"),
@@ -63,6 +66,7 @@ class OverviewView(View):
     BINDINGS: ClassVar[list[BindingType]] = view_keys(*OWN_KEYS)
     DEFAULT_CSS = """
     OverviewView .upper { height: 9; }
+    OverviewView #whole { height: auto; max-height: 2; padding: 0 1; background: $surface; }
     OverviewView #attention-pane { width: 1fr; height: 1fr; }
     OverviewView #connectors-pane { display: none; width: 44; height: 1fr; }
     OverviewView.-three #connectors-pane { width: 66; }
@@ -85,6 +89,7 @@ class OverviewView(View):
             with Vertical(id="connectors-pane", classes="pane"):
                 yield Words(id="connectors-title", classes="title")
                 yield VList(connectors.PANE, key=connectors.key, problem=connectors.is_problem, id="connectors")
+        yield Words(id="whole", hides=True)
         yield Words(id="live-title", classes="title")
         yield VList(live.COLUMNS, key=live.key, problem=live.is_problem, across=live.across, id="live")
 
@@ -125,8 +130,18 @@ class OverviewView(View):
         beside = self.query_one("#connectors", VList)
         beside.empty = paint.line(("no connector is switched on", "dim"))
         beside.show(connectors.rows(state.connectors.values(), moment.now, slo))
+        wanted = max(len(attention.rows), len(beside.rows)) + 2
+        self.query_one(".upper").styles.height = max(UPPER_LEAST, min(wanted, (self.size.height - TILE_ROWS) // 2))
+        self.say_whole()
         self._title("attention", "Needs attention", paint.line(("severity, then money at risk, then age", "dim")))
         self._title("connectors", "Connectors", paint.line((moment.as_of or "3 shows all of them", "dim")))
+
+    def say_whole(self) -> None:
+        """The sentence of the row under the cursor, where its column cuts it."""
+        attention = self.query_one("#attention", VList)
+        room = self.size.height >= WHOLE_FROM and attention.current is not None and attention.size.width > 0
+        lines = seen.whole_sentence(attention.current, attention.size.width, self.tile_room) if room else []
+        self.query_one("#whole", Words).say(*lines)
 
     def show_live(self) -> None:
         """The live list; it follows while the cursor is on its first row."""
@@ -180,6 +195,7 @@ class OverviewView(View):
         return Place("connector", said(row, "name")) if "circuits" in row else live.place_of(row)
 
     def moved(self, row: Mapping[str, Any] | None) -> None:
+        self.say_whole()
         self.say_live()
 
     def subject(self) -> Subject | None:

@@ -47,7 +47,7 @@ def mode(value: object, until: object, now: datetime) -> Line:
         return paint.state(None)
     remains = left(until, now)
     name = str(value).replace("_", " ")
-    tone = paint.state_tone(value)
+    tone: Tone = "warn" if value == "forced_closed" else paint.state_tone(value)  # it is well by somebody's word only
     return paint.line((f"{paint.glyph(tone)} {name}", tone), (f" {remains}" if remains else "", "dim"))
 
 
@@ -74,7 +74,7 @@ def key(row: Data) -> str:
 
 def is_problem(row: Data) -> bool:
     """Whether a person should look at it: it is not closed, or something of it is unknown."""
-    return said(row, "state") not in ("closed", "forced_closed", "") or bool(row.get("unknown"))
+    return said(row, "state") not in ("closed", "") or bool(row.get("unknown"))
 
 
 def _name(row: Data) -> Line:
@@ -125,9 +125,9 @@ def _of(part: object, most: object) -> Line:
 
 PANE: Final = (
     Column("name", "connector", 9, _name, grow=True),
-    Column("state", "breaker", 15, _breaker),
+    Column("state", "breaker", 18, _breaker),
     Column("ok", "ok%", 6, ok_percent, align="right"),
-    Column("p50", "p50", 5, _milliseconds("p50_ms"), align="right", least=54),
+    Column("p50", "p50", 5, _milliseconds("p50_ms"), align="right", least=56),
     Column("p99", "p99", 6, _milliseconds("p99_ms"), align="right"),
     Column("rps", "rps", 4, per_second, align="right", least=46),
     Column("share", "share", 13, _share, least=66),
@@ -135,7 +135,7 @@ PANE: Final = (
 """Beside what needs attention."""
 LIST: Final = (
     Column("name", "connector", 11, _name, grow=True, sort=key),
-    Column("state", "breaker", 16, _breaker, sort=lambda row: said(row, "state")),
+    Column("state", "breaker", 18, _breaker, sort=lambda row: said(row, "state")),
     Column("ok", "ok%", 6, ok_percent, align="right", sort=lambda row: number(row, "ok_percent")),
     Column("p50", "p50 ms", 6, _milliseconds("p50_ms"), align="right", least=72, sort=lambda row: whole(row, "latency", "p50_ms")),
     Column("p90", "p90 ms", 6, _milliseconds("p90_ms"), align="right", least=96, sort=lambda row: whole(row, "latency", "p90_ms")),

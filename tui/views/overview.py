@@ -14,9 +14,9 @@ from typing import Any, Final
 from tui import paint, places
 from tui.paint import Line, Piece, Tone
 from tui.places import Place
-from tui.views.table import Data, number, rows_of, said, table_of, whole
+from tui.views.table import Data, number, rows_of, said, table_of, whole, wrapped
 from tui.widgets.minichart import PERCENT, Scale, chart
-from tui.widgets.rows import Column
+from tui.widgets.rows import Column, widths
 
 RATE_BAD_POINTS: Final = -2.0
 """Against the last hour. Card approval rates wander by a point from one five minutes to the next; two are noticed by merchants."""
@@ -191,7 +191,7 @@ def _title(tile: Tile, moment: Moment, cells: int) -> Line:
     """The name of the tile, and the age of what is in it on the right."""
     age = moment.as_of or ("" if moment.age is None else paint.span(moment.age))
     room = cells - len(age) - 1
-    if room < len(tile.title):
+    if room < len(tile.title) and not moment.as_of:  # what is old says so, even where its name is cut
         return paint.fit(paint.line((tile.title, "key")), cells)
     return (*paint.fit(paint.line((tile.title, "key")), room), Piece(" "), Piece(age, "warn" if moment.as_of else "dim"))
 
@@ -264,6 +264,13 @@ ATTENTION: Final = (
     Column("at_risk", "at risk", 16, _risk, align="right"),
     Column("age", "age", 6, _drawn("age"), align="right"),
 )
+
+
+def whole_sentence(row: Data | None, list_cells: int, cells: int) -> list[Line]:
+    """What that row says, in lines of at most `cells`; nothing where its column in a list of `list_cells` has room for it."""
+    sentence = paint.line((said(row, "what"), "dim"))
+    room = next(have for column, have in widths(ATTENTION, list_cells) if column.grow)
+    return [] if paint.width(sentence) <= room else wrapped(sentence, max(20, cells), 2)
 
 
 def is_urgent(row: Data) -> bool:
