@@ -16,6 +16,7 @@ from textual import events
 from textual.app import App
 from textual.binding import BindingType
 from textual.screen import ModalScreen, Screen
+from textual.worker import WorkerFailed
 
 from tui import export, keys, paint, places, store
 from tui.acting import Acting
@@ -71,8 +72,12 @@ class Console(App[None]):
         ascii_only: bool = False,
         folder: Path | None = None,
         at: Place | None = None,
+        ticking: bool = True,
     ) -> None:
+        """folder: where exports go. at: the first place. ticking: False where somebody else calls `turn` (tests, pictures)."""
         paint.Glyphs.ascii = ascii_only
+        self.started_at: Final = at or Place("overview")
+        self.DEFAULT_MODE = places.root(self.started_at)  # type: ignore[misc]  # the first screen is the only one that is built
         super().__init__()
         self.set_class(ascii_only, "-ascii")
         for one in THEMES.values():
@@ -86,8 +91,8 @@ class Console(App[None]):
         self.acting: Final = Acting(self)
         self.commands: Final[list[str]] = []
         self.history: Final = History()
-        self.started_at: Final = at or Place("overview")
         self.crashed: BaseException | None = None
+        self._ticking: Final = ticking
         self._waiting: list[Message] = []
         self._heard_at: float | None = None
         self._lost_at: float = 0.0
@@ -140,7 +145,8 @@ class Console(App[None]):
 
     def on_mount(self) -> None:
         self.run_worker(self.source.run(self.hear), group="link", exit_on_error=True)
-        self.set_interval(TURN_SECONDS, self.turn)
+        if self._ticking:
+            self.set_interval(TURN_SECONDS, self.turn)
         self.open(self.started_at)
 
     def hear(self, message: Message) -> None:
@@ -213,7 +219,7 @@ class Console(App[None]):
         self.act(self._go(place))
 
     async def _go(self, place: Place) -> None:
-        root = places.DETAILS.get(place.screen, place.screen)
+        root = places.root(place)
         if self.current_mode != root:
             await self.switch_mode(root)
         if place.screen == root:
@@ -378,7 +384,7 @@ class Console(App[None]):
 
     def _handle_exception(self, error: Exception) -> None:
         """A crash: a redacted report is written, the terminal is restored, and the path is printed by `tui.start`."""
-        self.crashed = self.crashed or error
+        self.crashed = self.crashed or (error.error if isinstance(error, WorkerFailed) else error)
         super()._handle_exception(error)
 
     def _fatal_error(self) -> None:

@@ -63,7 +63,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 OWN: Final[dict[str, str]] = {
     "replay": "a recording instead of this: :replay FILE",
     "live": "back from a recording",
-    "theme": "dark, light, contrast or ansi",
+    "theme": "dark, light, high-contrast or ansi-16",
     "q": "says how to quit",
 }
 """Commands of the console itself."""
@@ -71,6 +71,11 @@ OWN: Final[dict[str, str]] = {
 
 class NoSuchPlace(ValueError):
     """A command that leads nowhere; the text says what there is instead."""
+
+
+def root(where: Place) -> str:
+    """The mode that it belongs to."""
+    return DETAILS.get(where.screen, where.screen)
 
 
 def place(text: str) -> Place:

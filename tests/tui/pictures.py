@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from textual import events
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from tests.tui.world import FakeSource, snapshot
@@ -27,31 +29,46 @@ from tui.messages import Link, Message, Snapshot
 SIZES: Final = ((140, 40), (100, 30), (80, 24), (60, 18))
 FOLDER: Final = Path(__file__).parent / "snapshots"
 NOW: Final = datetime(2026, 10, 16, 14, 33, 10, tzinfo=UTC)
+ROUNDS: Final = 30
+"""Turns of the loop that a key, a worker and a new dialog take together, and more."""
+_CHARACTERS: Final = {"space": " ", "colon": ":", "slash": "/", "question_mark": "?"}
 RENEW: Final = "PAYORCH_RENEW_SNAPSHOTS"
 
 Pages = Mapping[tuple[str, str], Any]
 Then = Callable[[Console, Pilot[None]], Awaitable[None]]
 
 
-async def settle(console: Console, pilot: Pilot[None], turns: int = 3) -> None:
-    """Everything that is under way comes to its end: workers, messages, paint."""
+async def settle(console: Console, pilot: Pilot[None], turns: int = 2) -> None:
+    """What is under way comes to its end: questions to the source, messages, paint. Counted in turns of the loop, not in time."""
     for _ in range(turns):
-        await pilot.pause()
+        for _ in range(ROUNDS):
+            await asyncio.sleep(0)
+        await pilot._wait_for_screen()
         console.turn()
-        console.clock.forward(1.0) if isinstance(console.clock, StandingClock) and False else None
-        await pilot.pause()
+        while any(worker.is_running for worker in console.workers if worker.group in ("load", "pages")):  # noqa: ASYNC110 - not in time
+            await asyncio.sleep(0)
+        await pilot._wait_for_screen()
+        console.screen._on_timer_update()  # paints what is due
+
+
+async def press(console: Console, pilot: Pilot[None], *keys: str) -> None:
+    """Presses these keys, one after the other, and waits for what each does. Names are Textual's; a character stands for itself."""
+    for key in keys:
+        name = _character_to_key(key) if len(key) == 1 else key
+        event = events.Key(name, key if len(key) == 1 else _CHARACTERS.get(key))
+        event.set_sender(console)
+        console.post_message(event)
+        await settle(console, pilot)
 
 
 async def shown(
     source: FakeSource, *, size: tuple[int, int], at: str = "overview", keys: Sequence[str] = (), then: Then | None = None, **options: Any
 ) -> str:
     """The grid of a console that was opened at that place, after those keys."""
-    console = Console(source, StandingClock(NOW), at=places.place(at), **options)
+    console = Console(source, StandingClock(NOW), at=places.place(at), ticking=False, **options)
     async with console.run_test(size=size, notifications=False) as pilot:
         await settle(console, pilot)
-        for key in keys:
-            await pilot.press(key)
-            await settle(console, pilot)
+        await press(console, pilot, *keys)
         if then is not None:
             await then(console, pilot)
             await settle(console, pilot)

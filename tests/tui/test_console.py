@@ -12,7 +12,7 @@ from textual.binding import Binding
 from textual.pilot import Pilot
 from textual.widgets import Button
 
-from tests.tui.pictures import NOW, settle
+from tests.tui.pictures import NOW, press, settle
 from tests.tui.test_screens import PAGES
 from tests.tui.world import FakeSource, event, snapshot
 from tui import keys, paint
@@ -65,7 +65,7 @@ def on(
     """Runs the scenario on a console."""
 
     async def whole() -> None:
-        console = Console(source or FakeSource(PAGES, LIVE), StandingClock(NOW), at=Place(at), folder=folder)
+        console = Console(source or FakeSource(PAGES, LIVE), StandingClock(NOW), at=Place(at), folder=folder, ticking=False)
         async with console.run_test(size=size) as pilot:
             await settle(console, pilot)
             await scenario(console, pilot)
@@ -73,21 +73,8 @@ def on(
     asyncio.run(whole())
 
 
-async def press(console: Console, pilot: Pilot[None], *pressed: str) -> None:
-    for key in pressed:
-        await pilot.press(key)
-        await settle(console, pilot, turns=2)
-
-
-async def type_text(console: Console, pilot: Pilot[None], text: str) -> None:
-    console.screen.query(Typed).last().focus()
-    await press(console, pilot, *("space" if character == " " else character for character in text))
-
-
 async def arm(console: Console, pilot: Pilot[None]) -> None:
-    await press(console, pilot, "ctrl+e")
-    await pilot.press(*"INC")
-    await press(console, pilot, "enter")
+    await press(console, pilot, "ctrl+e", *"INC", "enter")
     assert console.armed_seconds() is not None
 
 
@@ -164,7 +151,7 @@ def test_modes_and_history() -> None:
 
 def test_the_command_bar_goes_places_and_says_what_is_wrong() -> None:
     async def scenario(console: Console, pilot: Pilot[None]) -> None:
-        await press(console, pilot, "colon", *"conn", "space", *"adyen", "enter")
+        await press(console, pilot, "colon", *"conn adyen", "enter")
         assert console.view is not None
         assert console.view.place == Place("connector", "adyen")
         await press(console, pilot, "colon", *"nix", "enter")
@@ -236,12 +223,12 @@ def test_the_head_says_how_the_connection_is(messages: tuple[Message, ...], stat
 def test_arming_takes_a_reason_and_ends_by_itself() -> None:
     async def scenario(console: Console, pilot: Pilot[None]) -> None:
         await press(console, pilot, "ctrl+e", "escape")
-        assert console.armed_seconds() is None
+        assert "mode READ" in console.grid()
         await arm(console, pilot)
         assert "ARMED 10:00" in console.grid()
         forward(console, 601)
         await settle(console, pilot)
-        assert console.armed_seconds() is None
+        assert "ARMED" not in console.grid()
 
     on(scenario)
 
@@ -255,11 +242,11 @@ def test_a_console_nobody_uses_locks_itself() -> None:
         assert isinstance(console.screen, Lock)
         assert "pay_01" not in console.grid()
         await press(console, pilot, "escape", "2", "question_mark", "colon", "enter")
-        assert isinstance(console.screen, Lock)
+        assert "Locked" in console.grid()
         console.screen.query_one(Typed).value = "ops_token"
         await press(console, pilot, "enter")
-        assert not isinstance(console.screen, Lock)
-        assert console.armed_seconds() is None
+        assert "Locked" not in console.grid()
+        assert "mode READ" in console.grid()
 
     on(scenario)
 
@@ -434,3 +421,44 @@ def test_a_crash_leaves_a_report_and_no_values(tmp_path: Path) -> None:
 
 async def _crash() -> None:
     raise RuntimeError("boom")
+
+
+# --- looks -----------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theme", ["light", "high-contrast", "ansi-16"])
+def test_every_theme_draws_every_tone(theme: str) -> None:
+    async def scenario(console: Console, pilot: Pilot[None]) -> None:
+        await press(console, pilot, "colon", *f"theme {theme}", "enter")
+        assert console.theme == f"payorch-{theme}"
+        assert "breaker OPEN" in console.grid()
+
+    on(scenario)
+
+
+def test_the_palette_offers_commands_keys_and_connectors() -> None:
+    async def scenario(console: Console, pilot: Pilot[None]) -> None:
+        await press(console, pilot, "ctrl+p", *"conn pay")
+        for _ in range(5):
+            await pilot.pause()
+        assert "conn paypal" in console.grid()
+
+    on(scenario)
+
+
+def test_without_colour_everything_is_still_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    async def scenario(console: Console, pilot: Pilot[None]) -> None:
+        assert console.no_color
+        assert "✕  breaker OPEN" in console.grid()
+
+    on(scenario)
+
+
+def test_a_small_terminal_shows_the_worst_of_it() -> None:
+    async def scenario(console: Console, pilot: Pilot[None]) -> None:
+        assert "breaker OPEN adyen.authorize" in console.grid()
+        assert "SIM local" in console.grid()
+
+    on(scenario, size=(100, 12))

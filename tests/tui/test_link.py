@@ -68,7 +68,8 @@ class _Impatient(random.Random):
 
 def heard(*streams: Any) -> tuple[list[Message], Server]:
     async def scenario() -> tuple[list[Message], Server]:
-        server, messages = Server(*streams), []
+        server = Server(*streams)
+        messages: list[Message] = []
         source = made(server)
         work = asyncio.create_task(source.run(messages.append))
         async with asyncio.timeout(10):

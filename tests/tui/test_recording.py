@@ -42,7 +42,8 @@ def test_what_is_recorded_replays() -> None:
     assert [one.t for one in recorded] == [0.0, 0.5, 1.0, 1.0]
 
     async def replayed() -> list[Message]:
-        source, messages = ReplaySource(recorded, speed=0), []
+        source = ReplaySource(recorded, speed=0)
+        messages: list[Message] = []
         work = asyncio.create_task(source.run(messages.append))
         await asyncio.sleep(0)
         work.cancel()

@@ -29,7 +29,8 @@ def test_neither_order_nor_repetition_of_events_matters(order: list[int], repeat
 def test_a_batch_is_the_same_as_one_by_one(positions: list[int], size: int) -> None:
     messages = [happened(position) for position in positions]
     at_once, dirty = apply(State(), messages)
-    single, collected = State(), set()
+    single = State()
+    collected: set[str] = set()
     for at in range(0, len(messages), size):
         single, more = apply(single, messages[at : at + size])
         collected |= more

@@ -64,7 +64,7 @@ class PlanDialog(Dialog[Answer | Glass | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="box plan"):
-            with VerticalScroll(classes="plan-text", can_focus=False):
+            with VerticalScroll(classes="plan-text"):
                 yield Words(*plan_lines(self.plan))
             if self._needs_reason:
                 yield Words(paint.line(("Reason (shown to the second person, kept in the audit record)", "dim")))
@@ -72,6 +72,7 @@ class PlanDialog(Dialog[Answer | Glass | None]):
             if self.confirm:
                 yield Words(paint.line(("Type ", "dim"), (self.confirm, "strong"), (" to confirm", "dim")))
                 yield Typed(id="confirm", compact=True)
+            yield Words(id="problem", hides=True)
             yield Words(id="said")
             with Horizontal(classes="buttons"):
                 yield Button(paint.content(paint.line("Cancel (esc)")), id="cancel", compact=True)
@@ -149,11 +150,12 @@ class PlanDialog(Dialog[Answer | Glass | None]):
 
     async def _deliver(self) -> None:
         reason = self.query_one("#reason", Typed).value.strip() if self._needs_reason else ""
+        self.query_one("#problem", Words).say()
         self.query_one("#said", Words).say(paint.line(("sending", "info")))
         try:
             answer = await self._send(reason)
         except Problem as problem:
-            self.query_one("#said", Words).say(*told("not carried out", problem))
+            self.query_one("#problem", Words).say(*told("not carried out", problem))
             self._sending = problem.status in (409, 410, 412, 422)  # this plan is spent: another has to be made
         else:
             self.dismiss(answer)

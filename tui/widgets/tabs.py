@@ -1,4 +1,4 @@
-"""One line with the names of what a page has several of; a click on a name, or tab and shift+tab, choose.
+"""One line with the names of what a page has several of; a click on a name chooses it.
 
 Not here: what is behind each name (the screen).
 """

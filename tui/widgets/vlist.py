@@ -157,6 +157,10 @@ class VList(ScrollView, can_focus=True, inherit_bindings=False):
         else:
             self.refresh()
 
+    def find(self, key: str) -> Row | None:
+        """The row with that key, of those that are shown."""
+        return self._rows.find(key)
+
     def patch(self, changed: Mapping[str, Row]) -> None:
         """New contents of rows by their keys; nothing moves."""
         if changed:
@@ -290,9 +294,9 @@ class VList(ScrollView, can_focus=True, inherit_bindings=False):
         room = max(1, self.size.height - self._head)
         top = self.scroll_offset.y
         if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False)
+            self.scroll_to(y=self.cursor, animate=False, force=True)
         elif self.cursor >= top + room:
-            self.scroll_to(y=self.cursor - room + 1, animate=False)
+            self.scroll_to(y=self.cursor - room + 1, animate=False, force=True)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
