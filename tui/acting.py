@@ -8,7 +8,7 @@ Not here: whether it may be done (`tui.acts` for this console, the server for ev
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tui import paint
@@ -22,11 +22,17 @@ from tui.widgets.vlist import Column
 if TYPE_CHECKING:
     from tui.app import Console
 
-_MENU: Final = (
-    Column("verb", "action", 44, lambda row: paint.line((row["verb"], "dim" if row["why_not"] else "strong"))),
-    Column("people", "people", 10, lambda row: paint.line((row["people"], "warn" if "2" in row["people"] else "dim"))),
-    Column("why", "why not", 20, lambda row: paint.line((row["why_not"] or "", "dim")), grow=True),
-)
+_WIDEST_VERB: Final = 44
+
+
+def _menu(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
+    """The columns of the menu: the first as wide as the longest of what may be done."""
+    wide = min(_WIDEST_VERB, max([28, *(len(row["verb"]) for row in rows)]))
+    return (
+        Column("verb", "action", wide, lambda row: paint.line((row["verb"], "dim" if row["why_not"] else "strong"))),
+        Column("people", "people", 10, lambda row: paint.line((row["people"], "warn" if "2" in row["people"] else "dim"))),
+        Column("why", "why not", 20, lambda row: paint.line((row["why_not"] or "", "dim")), grow=True),
+    )
 
 
 def _key(offer: Offer) -> str:
@@ -58,7 +64,7 @@ class Acting:
             for offer in listed
         ]
         note = paint.line((why, "warn")) if why else paint.line(("enter makes a plan, which changes nothing", "dim"))
-        chosen = await console.push_screen_wait(Choice(paint.line((f" {subject.title} ", "warn")), rows, _MENU, note))
+        chosen = await console.push_screen_wait(Choice(paint.line((f" {subject.title} ", "warn")), rows, _menu(rows), note))
         offer = next((one for one in listed if _key(one) == chosen), None)
         if offer is not None:
             await self.propose(offer, dict(subject.parameters))

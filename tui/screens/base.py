@@ -146,9 +146,9 @@ class View(Screen[None]):
         return cast("Console", self.app)
 
     def now(self) -> datetime:
-        """The time that ages and countdowns are reckoned from: the clock's, and in a recording that of its last word."""
-        recorded = paint.instant(self.console.state.server_time) if self.console.fresh().state == "replay" else None
-        return recorded or self.console.clock.now()
+        """The time to count from. In a recording it is the recording's: what was to come then has long happened."""
+        told = paint.instant(self.console.state.server_time)
+        return told if told is not None and not self.console.source.writes else self.console.clock.now()
 
     async def ask(self, pane: Words | None, path: str, query: Query | None = None) -> dict[str, Any] | None:
         """A page, or None where it could not be had: then the pane says why, with the request id."""

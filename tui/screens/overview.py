@@ -103,7 +103,7 @@ class OverviewView(View):
     def moment(self) -> Moment:
         """Now, and the age of what is shown: since the server's last word, which says that what it said before still holds."""
         fresh = self.console.fresh()
-        as_of = f"as of {paint.moment(self.console.state.server_time)[:8]}Z" if fresh.stale or fresh.state == "replay" else None
+        as_of = f"{paint.moment(self.console.state.server_time)[:8]}Z" if fresh.stale or fresh.state == "replay" else None
         return Moment(now=self.now(), age=fresh.age, as_of=as_of)
 
     def repaint(self, dirty: Dirty) -> None:
@@ -134,7 +134,7 @@ class OverviewView(View):
         self.query_one(".upper").styles.height = max(UPPER_LEAST, min(wanted, (self.size.height - TILE_ROWS) // 2))
         self.say_whole()
         self._title("attention", "Needs attention", paint.line(("severity, then money at risk, then age", "dim")))
-        self._title("connectors", "Connectors", paint.line((moment.as_of or "3 shows all of them", "dim")))
+        self._title("connectors", "Connectors", paint.line((f"as of {moment.as_of}" if moment.as_of else "3 shows all of them", "dim")))
 
     def say_whole(self) -> None:
         """The sentence of the row under the cursor, where its column cuts it."""

@@ -77,7 +77,7 @@ def _subject(event: Data) -> Line:
 
 
 def what(event: Data) -> Line:
-    """authorizing → unknown  249.00 EUR adyen; without a change of state the sentence."""
+    """authorizing → unknown  249.00 EUR and where; without a change of state the sentence."""
     change, text = said(event, "change"), said(event, "text")
     if not change:
         return paint.line(Piece(text, "", 400))
