@@ -69,7 +69,7 @@ class OverviewView(View):
     OverviewView #whole { height: auto; max-height: 2; padding: 0 1; background: $surface; }
     OverviewView #attention-pane { width: 1fr; height: 1fr; }
     OverviewView #connectors-pane { display: none; width: 44; height: 1fr; }
-    OverviewView.-three #connectors-pane { width: 66; }
+    OverviewView.-three #connectors-pane { width: 70; }
     OverviewView.-two #connectors-pane, OverviewView.-three #connectors-pane { display: block; }
     OverviewView #attention { height: 1fr; }
     OverviewView .title { height: 1; }

@@ -155,7 +155,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("class", "class", 18, _text("class", "bad"), sort=lambda row: said(row, "class")),
         Column("code", "code", 12, _text("code"), grow=True),
         Column("count", "count", 6, _count("count"), align="right", sort=lambda row: whole(row, "count")),
-        Column("share", "share", 14, _share, least=76),
+        Column("share", "share", 14, _share, least=90),
         Column("payment", "sample payment", 19, _payment),
         Column("last_at", "last", 8, _time("last_at"), align="right", least=64, sort=lambda row: row.get("last_at")),
     ),
