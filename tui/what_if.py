@@ -35,6 +35,9 @@ class WhatIf:
 
     async def ask(self, chosen: str | None = None) -> None:
         """What is to be tried, and the comparison. chosen: the connector that the cursor is on; it stands first."""
+        if not self._console.source.writes:
+            paint.toast(self._console, paint.line("this is a recording: there is no server to ask what would have been"), "warn")
+            return
         names = sorted(self._console.state.connectors, key=lambda name: (name != chosen, name))
         note = paint.line(("Past decisions are made again under other rules. Nothing is changed.", "dim"))
         rows = routing.choices(names)
