@@ -39,6 +39,14 @@ async def _list(name: str, path: str, query: Mapping[str, Any], limit: int, json
     show(view, json, lambda: operator_words.table(name, view))
 
 
+async def _whole_list(name: str, path: str, json: bool, at: Where, query: Mapping[str, Any] | None = None) -> None:
+    """One that comes without pages."""
+    from payorch import operator_words
+
+    view = await _get(path, query or {}, at)
+    show(view, json, lambda: operator_words.table(name, view))
+
+
 async def _one(path: str, query: Mapping[str, Any], json: bool, at: Where) -> None:
     from payorch import operator_words
 
@@ -130,25 +138,28 @@ async def payments(
 @ops.command
 async def payment(payment_id: str, *, at: At = HERE, json: Json = False) -> None:
     """Explain a payment: whether money moved and who says so, why it stands where it stands, what happens next, what may be done."""
-    await _one(f"payments/{segment(payment_id)}", {}, json, at)
+    from payorch import operator_words
+
+    view = await _get(f"payments/{segment(payment_id)}", {}, at)
+    show(view, json, lambda: operator_words.payment_text(view))
 
 
 @ops.command
 async def timeline(payment_id: str, *, at: At = HERE, json: Json = False) -> None:
     """Everything that happened to a payment, from all sources, in order."""
-    await _list("timeline", f"payments/{segment(payment_id)}/timeline", {}, 200, json, at)
+    await _whole_list("timeline", f"payments/{segment(payment_id)}/timeline", json, at)
 
 
 @ops.command
 async def route(payment_id: str, *, at: At = HERE, json: Json = False) -> None:
     """Why a payment went where it went."""
-    await _list("routing", f"payments/{segment(payment_id)}/routing", {}, 200, json, at)
+    await _whole_list("routing", f"payments/{segment(payment_id)}/routing", json, at)
 
 
 @ops.command
 async def connectors(*, at: At = HERE, json: Json = False) -> None:
     """How each PSP does."""
-    await _list("connectors", "connectors", {}, 200, json, at)
+    await _whole_list("connectors", "connectors", json, at)
 
 
 @ops.command
@@ -212,8 +223,9 @@ async def dead_letters(
 ) -> None:
     """What died and waits for people."""
     asked = {"state": state, "kind": kind, "origin": origin, "fingerprint": fingerprint, "payment_id": payment_id, "cursor": cursor}
-    name, asked = ("dead_letter_groups", {**asked, "group": "fingerprint"}) if group else ("dead_letters", asked)
-    await _list(name, "dead-letters", asked, limit, json, at)
+    if group:
+        return await _whole_list("dead_letter_groups", "dead-letters", json, at, {**asked, "cursor": None, "group": "fingerprint"})
+    return await _list("dead_letters", "dead-letters", asked, limit, json, at)
 
 
 @ops.command(name="dead-letter")

@@ -494,7 +494,8 @@ class Platform:
             metrics.mailbox_depth.labels(name).set_function(partial(self._depth_of, name))
 
     def _waiting_messages(self) -> int:
-        return sum(self.root.ref(name).statistics().depth for name in ("journal", INBOX, NOTIFIER, RECONCILER, *self._connectors))
+        names = ("journal", INBOX, NOTIFIER, RECONCILER, OPERATIONS, *self._connectors)
+        return sum(self.root.ref(name).statistics().depth for name in names)
 
     def _depth_of(self, name: str) -> float:
         return self.root.ref(name).statistics().depth

@@ -19,8 +19,10 @@ from connectors.registry import CONNECTORS
 from payorch import access, cli, doctor
 from payorch import database as database_module
 from payorch.folders import write_private
-from payorch.keys import Secret
+from payorch.keys import Secret, derived_key
+from payorch.operations import anchors
 from payorch.settings import SettingsInvalid, load
+from payorch.store import audit
 from payorch.store.driver import Connection
 from payorch.wording import aligned, in_words
 from tests.command_line import Ran, Run
@@ -249,6 +251,52 @@ def test_the_chain_is_verified(with_database: Run, database: Database) -> None:
     ran = with_database("audit verify")
     assert ran.code == 1
     assert "damaged at position 2: cut" in ran.err
+
+
+def test_tokens_end_and_are_listed_revoked_and_unlocked(with_database: Run, database: Database) -> None:
+    added = with_database("operators add nora --role admin --days 7 --json").data
+    default = with_database("operators tokens add nora --role viewer --json").data
+    days = [(datetime.fromisoformat(one["expires_at"]) - datetime.now(UTC)).days for one in (added, default)]
+    assert days == [6, 89]
+    with psycopg.connect(database.superuser) as connection:
+        connection.execute("UPDATE payorch.operator_tokens SET used_at = now() - interval '31 days'")
+    assert [one["status"] for one in with_database("operators tokens list nora --json").data] == ["locked", "locked"]
+    assert with_database(f"operators tokens unlock {added['lookup_id']}").code == 0
+    assert with_database(f"operators tokens revoke {default['lookup_id']}").code == 0
+    assert [one["status"] for one in with_database("operators tokens list --json").data] == ["live", "revoked"]
+    assert with_database(f"operators tokens unlock {default['lookup_id']}").code == 1
+    assert with_database("operators tokens revoke op_test_nobody").code == 1
+    assert with_database("operators tokens add nobody --role viewer").code == 1
+    assert "live" in with_database("operators tokens list").out
+
+
+def test_the_chain_is_compared_with_its_anchors(with_database: Run, database: Database, tmp_path: Path) -> None:
+    with_database("merchants add Acme")
+    none = with_database("audit verify --anchors", str(tmp_path))
+    assert (none.code, "no file of anchors of this journal" in none.err) == (1, True)
+
+    async def anchor() -> None:
+        async with database_connection(database) as connection:
+            head, identity = await audit.head(connection), await audit.identity(connection)
+        assert head is not None
+        key = derived_key(Secret(SECRET_KEY), anchors.PURPOSE)
+        said = anchors.Anchor(position=head.position, hash=head.hash.hex(), epoch=0, at=datetime(2026, 5, 17, tzinfo=UTC))
+        anchors.AnchorFile(anchors.path_of(tmp_path, identity), key).append(said)
+
+    trio.run(anchor)
+    whole = with_database("audit verify --json --anchors", str(tmp_path)).data
+    assert (whole["whole"], whole["anchors"]["compared"]) == (True, 1)
+    with psycopg.connect(database.superuser) as connection:
+        for [table] in connection.execute(
+            "SELECT 'payorch.journal_head' UNION SELECT inhrelid::regclass::text FROM pg_inherits"
+            " WHERE inhparent = 'payorch.journal'::regclass UNION SELECT 'payorch.journal'"
+        ).fetchall():
+            connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL".encode())
+        connection.execute("DELETE FROM payorch.journal WHERE position = 2")
+        connection.execute("UPDATE payorch.journal_head SET position = 1, hash = (SELECT hash FROM payorch.journal WHERE position = 1)")
+    assert with_database("audit verify").code == 0
+    cut = with_database("audit verify --anchors", str(tmp_path))
+    assert (cut.code, "damaged at position 2: cut" in cut.err) == (1, True)
 
 
 def test_keys_open_under_their_master_key_only(database: Database) -> None:

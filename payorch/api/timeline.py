@@ -158,7 +158,6 @@ class Teller:
         evidence, failure = _evidence_of(event.data), _failure_of(event.data)
         reason = _reason_of(event.data)
         before, self.state = self.state, event.to
-        words = {**self._words(event.data, subject, failure, reason), **_words_of_people(event)}
         return {
             "sequence": sequence,
             "at": rfc3339(event.at),
@@ -167,7 +166,7 @@ class Teller:
             "to": event.to,
             "actor": event.actor,
             "cause": event.cause,
-            "sentence": SENTENCES[event.name].format_map(words),
+            "sentence": self._told(event, subject),
             "reason": reason,
             "subject": _subject_view(subject) if subject is not None else None,
             "failure": failure_view(failure),
@@ -178,8 +177,11 @@ class Teller:
 
     def sentence(self, event: e.Event) -> str:
         """The event in one sentence."""
-        subject = self._meet(event.data)
-        return SENTENCES[event.name].format_map(self._words(event.data, subject, _failure_of(event.data), _reason_of(event.data)))
+        return self._told(event, self._meet(event.data))
+
+    def _told(self, event: e.Event, subject: Subject | None) -> str:
+        words = self._words(event.data, subject, _failure_of(event.data), _reason_of(event.data))
+        return SENTENCES[event.name].format_map(words | _words_of_people(event))
 
     def _meet(self, data: e.Data) -> Subject | None:
         match data:

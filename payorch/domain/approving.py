@@ -47,10 +47,10 @@ _HASH_FORM: Final = b"payorch plan 1"
 
 
 def plan_hash(wish: Wish, draft: Draft) -> bytes:
-    """32 bytes that are the same for the same thing wanted and found, whoever looks and whenever."""
+    """32 bytes that are the same for the same thing wanted and found, whoever looks and whenever. Forecasts are no part of it."""
     wanted = {"name": wish.name, "subject": wish.subject, "parameters": dict(wish.parameters), "break_glass": wish.break_glass}
     digest = hashlib.sha256(_HASH_FORM)
-    for part in (msgspec.json.encode(wanted, order="sorted"), msgspec.json.encode(draft, order="sorted")):
+    for part in (msgspec.json.encode(wanted, order="sorted"), msgspec.json.encode(draft.binding, order="sorted")):
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.digest()

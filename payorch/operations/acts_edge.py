@@ -12,7 +12,9 @@ from typing import Any, Final, final
 import structlog
 
 from actors.supervisor import ChildSpec
+from payorch.api.operations.act_views import View, action_view
 from payorch.api.operations.acts import ActSurroundings
+from payorch.api.operations.operators import Operator
 from payorch.domain.act_records import ActRecord, Plan
 from payorch.domain.acts import ActName
 from payorch.operations.act_book import ActBook
@@ -26,6 +28,8 @@ from payorch.settings import Settings
 from payorch.store import acts
 from payorch.store.items import Item, Result
 
+UPON_AT_MOST: Final = 20
+"""Acts upon one subject that its page shows: most have none, and the newest tell."""
 OPERATIONS: Final = "operations"
 """The runner's name in the tree."""
 
@@ -100,6 +104,8 @@ class ActsEdge:
         self._settings = settings.operations
         self._shutdown_seconds = settings.actors.shutdown_seconds
         self._planners = planners
+        self._read = read
+        self._clock = clock
         self._endings = Endings()
         self._book = ActBook(StoredActs(read, write), clock=clock, identifier=identifier)
         self.desk = ActDesk(
@@ -120,6 +126,11 @@ class ActsEdge:
     def surroundings(self) -> ActSurroundings:
         """What the edge is given."""
         return ActSurroundings(desk=self.desk, page_default=self._settings.page_default, page_limit=self._settings.page_limit)
+
+    async def upon(self, subject: str, who: Operator) -> list[View]:
+        """The acts upon that subject, newest first, as that operator sees them."""
+        found, _ = await self._read(acts.find, acts.Filter(subject=subject), limit=UPON_AT_MOST)
+        return [action_view(one, who, self._clock.now()) for one in found]
 
     def _start(self) -> RunnerActor:
         settings = self._settings

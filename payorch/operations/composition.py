@@ -20,7 +20,6 @@ from payorch.api.operations.operators import Operator
 from payorch.api.operations.rooms import OperatorSurroundings
 from payorch.api.present import View
 from payorch.circuits import Circuits
-from payorch.domain.acts import OPEN, ActState
 from payorch.domain.attention import Concern, Screen, Severity
 from payorch.domain.desk import Desk
 from payorch.domain.rules import Plan
@@ -42,8 +41,6 @@ from payorch.settlements import Lease
 from payorch.store.acts import Filter
 from payorch.store.items import Delivery, Item, Result
 
-WAITING_SHOWN: Final = 100
-"""Acts in a snapshot. More that wait at once are a list of their own."""
 ACTS_ON_A_PAGE: Final = 20
 """Of one payment, as API.md says."""
 
@@ -138,8 +135,7 @@ class Operations:
             connectors=connectors,
             mailboxes=reach.mailboxes,
             vitals=vitals,
-            approvals=self._waiting,
-            planned=lambda: frozenset(planners),
+            desk=self._acts.desk,
             others=self._others,
         )
 
@@ -181,11 +177,6 @@ class Operations:
 
     async def _resend(self, delivery: Delivery, **why: Any) -> Result:
         return await self._reach.resend(delivery, **why)
-
-    async def _waiting(self, who: Operator) -> list[View]:
-        """The acts that are not over, newest first, as that operator sees them."""
-        found, _ = await self._acts.desk.find(Filter(states=tuple(one for one in ActState if one in OPEN)), limit=WAITING_SHOWN)
-        return [action_view(act, who, self._clock.now()) for act in found]
 
     async def _acts_upon(self, subject: str, who: Operator) -> list[View]:
         found, _ = await self._acts.desk.find(Filter(subject=subject), limit=ACTS_ON_A_PAGE)

@@ -28,6 +28,8 @@ from payorch.store.pool import DatabaseUnavailable, PoolExhausted
 DRAINED: Final = "ConnectorDrained"
 RESUMED: Final = "ConnectorResumed"
 ENDED: Final = "ConnectorDrainEnded"
+LONGEST_REASON: Final = 120
+"""Of an operator's words in a decision: each payment keeps them for ever."""
 _TRIES: Final = 20
 """The circuits of the same connector write into the same stream; in an outage, several times a second."""
 _AWAY: Final = (JournalUnavailable, DatabaseUnavailable, PoolExhausted, MailboxFull, ActorStopped, AskTimeout)
@@ -165,4 +167,5 @@ class Drains:
 
 def in_words(drain: DrainRow) -> str:
     """Why a connector gets no payments, for decisions and for people."""
-    return f"draining until {drain.until:%Y-%m-%d %H:%M}Z by {drain.by.removeprefix('operator:')}: {drain.reason}"
+    reason = drain.reason if len(drain.reason) <= LONGEST_REASON else f"{drain.reason[: LONGEST_REASON - 1]}…"
+    return f"draining until {drain.until:%Y-%m-%d %H:%M}Z by {drain.by.removeprefix('operator:')}: {reason}"

@@ -14,12 +14,14 @@ import trio
 
 from actors.actor import Actor
 from actors.supervisor import ChildSpec
+from payorch.api.operations.act_views import action_view
 from payorch.api.operations.connector_views import connector_view, traffic_view
 from payorch.api.operations.events import Narrator
 from payorch.api.operations.live import LiveSurroundings, View
 from payorch.api.operations.operators import Operator
-from payorch.domain.acts import ActName
+from payorch.domain.acts import ActState
 from payorch.domain.attention import Concern
+from payorch.operations.desk import ActDesk
 from payorch.operations.overview import Overview
 from payorch.operations.tail import Tail
 from payorch.operations.vital import Vital
@@ -27,6 +29,7 @@ from payorch.operations.vitals import Vitals
 from payorch.ports import Clock
 from payorch.settings import Settings
 from payorch.store import identities
+from payorch.store.acts import Filter
 
 log = structlog.get_logger("payorch.watch")
 
@@ -35,6 +38,8 @@ IDLE_LOCK_SECONDS: Final = 900
 """A console at which nobody has touched a key for a quarter of an hour asks who sits there before it writes anything."""
 ARM_SECONDS: Final = 600
 """A console stays ready to write for ten minutes: long enough for what was seen, short enough not to be forgotten."""
+APPROVALS: Final = 200
+"""Acts that wait for a second person, in a snapshot. More than anybody reads; the list of acts has all of them."""
 
 Read = Callable[..., Awaitable[Any]]
 
@@ -54,16 +59,12 @@ class _Signs:
         return [connector_view(one) for one in await self._vitals.connectors()]
 
 
-async def _nothing_waits(_: Operator) -> Sequence[View]:
-    return []
-
-
 @final
 class LiveEdge:
     """Gives the calls what they need, and the tree its actor. read: the platform's. head: the journal's end, as its writer knows it.
 
-    connectors: those that are known. mailboxes: how many messages wait in all of them. approvals: the acts that
-    wait, as an operator sees them. planned: the acts that somebody can plan. others: what else needs people.
+    connectors: those that are known. mailboxes: how many messages wait in all of them. desk: where acts are asked for and wait. others:
+    what else needs people.
     """
 
     def __init__(
@@ -76,16 +77,15 @@ class LiveEdge:
         connectors: Iterable[str],
         mailboxes: Callable[[], int],
         vitals: Vitals,
-        approvals: Callable[[Operator], Awaitable[Sequence[View]]] = _nothing_waits,
-        planned: Callable[[], frozenset[ActName]] = frozenset,
+        desk: ActDesk,
         others: Callable[[], Iterable[Concern]] = tuple,
     ) -> None:
         self._settings = settings
         self._read = read
         self._head = head
         self._connectors = tuple(connectors)
-        self._approvals = approvals
-        self._planned = planned
+        self._clock = clock
+        self._desk = desk
         self._overview = Overview(read=read, clock=clock, traffic=_Signs(vitals), mailboxes=mailboxes, others=others)
         self._vital = Vital(self._overview, is_watched=lambda: self.tail.is_watched, changed=lambda: self.tail.vital_changed())
         self.tail = Tail(read=read, narrator=lambda: Narrator(self._connectors), vital=self._vital, limits=settings.stream)
@@ -105,7 +105,7 @@ class LiveEdge:
                 "idle_lock_seconds": IDLE_LOCK_SECONDS,
                 "arm_seconds": ARM_SECONDS,
             },
-            planned=self._planned,
+            planned=lambda: self._desk.offered,
             find_token=lambda lookup_id: self._read(identities.operator_token, lookup_id),
             overviews=self._overview.now,
             approvals=self._approvals,
@@ -113,6 +113,11 @@ class LiveEdge:
             head=lambda: max(self.tail.head, self._head()),
             stream=self._settings.stream,
         )
+
+    async def _approvals(self, who: Operator) -> Sequence[View]:
+        found, _ = await self._desk.find(Filter(states=(ActState.PROPOSED,)), limit=APPROVALS)
+        now = self._clock.now()
+        return [action_view(one, who, now) for one in found]
 
     def child(self) -> ChildSpec:
         """The actor that reads for all who watch."""

@@ -96,7 +96,7 @@ async def count(connection: Connection, what: Search) -> tuple[int, bool]:
     where, parameters = conditions(what)
     [(found,)] = await all_rows(
         connection,
-        f"SELECT count(*) FROM (SELECT FROM payorch.payments {where} LIMIT ${len(parameters) + 1}) AS some",
+        f"SELECT count(*) FROM (SELECT FROM payorch.payments {where} LIMIT ${len(parameters) + 1}) AS counted",
         [*parameters, Int8(COUNTED_AT_MOST + 1)],
     )
     return min(int(found), COUNTED_AT_MOST), found <= COUNTED_AT_MOST

@@ -12,7 +12,7 @@ from payorch.keys import MintedKey
 from payorch.operations.tail import Tail
 from tests.api.live_world import Limits as StreamLimits
 from tests.api.merchant_world import World
-from tests.operations.watching import Limits, Written, a_tail
+from tests.operations.watching import Limits, NoVital, Written, a_tail
 
 STREAM = "/ops/v1/stream"
 
@@ -22,7 +22,8 @@ class Watched:
 
     def __init__(self, nursery: trio.Nursery, limits: Limits | None = None, stream: StreamLimits | None = None) -> None:
         self.written = Written()
-        self.tail: Tail = a_tail(self.written, limits)
+        self.vital = NoVital()
+        self.tail: Tail = a_tail(self.written, limits, self.vital)
         self.world = World(live_limits=stream or StreamLimits())
         self.world.live.feed = self.tail
         self.nursery = nursery

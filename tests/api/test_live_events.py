@@ -37,6 +37,10 @@ def told(*rows: TailRow, connectors: tuple[str, ...] = ("psp_one",)) -> list[dic
     return [msgspec.json.decode(one.data) for one in Narrator(connectors).tell(rows)]
 
 
+MAKERS = ("Entry", "Change", "_change", "changed", "_of_batch", "Step", "_to")
+"""What makes records, or names them."""
+
+
 def names_written() -> set[str]:
     """Every name that stands in the program as that of a record: in PascalCase, in a call that makes one or in a table of names."""
     root = Path(__file__).parent.parent.parent
@@ -45,7 +49,9 @@ def names_written() -> set[str]:
         if "event_words" in path.name:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("Entry", "Change", "_change", "changed", "_of_batch")):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+                ("Entry", "Change", "_change", "changed", "_of_batch", "Step", "_to")
+            ):
                 words = (*node.args, *(one.value for one in node.keywords if one.arg == "name"))
                 found |= {one.value for one in words if isinstance(one, ast.Constant) and isinstance(one.value, str)}
     return {name for name in found if name[:1].isupper() and name.isalpha()}

@@ -365,6 +365,20 @@ async def test_one_lane_of_everything_by_time() -> None:
     assert (charged["sequence"], charged["details"]["to"], by_event["Routed"]["source"]) == (5, "CAPTURED", "router")
 
 
+async def test_a_notice_of_the_same_second_stands_where_it_came_in() -> None:
+    world = World()
+    life = world.has(Life().created().sent().charged())
+    world.notices = [
+        StoredNotice(
+            id=new_id("ntc"), connector="stripe", identity="evt_9", kind="charge.succeeded", content=b"", refers=Refers(),
+            occurred_at=START, received_at=START + timedelta(seconds=1), state=NoticeState.APPLIED, tries=1, next_try_at=None,
+            payment_id=life.payment_id, outcome="implied", settled_at=START,
+        )
+    ]  # fmt: skip
+    (*_, last) = (await page(world, life, "/timeline"))["data"]
+    assert (last["event"], last["at"], last["received_at"]) == ("NoticeReceived", "2026-03-01T12:00:01.000Z", None)
+
+
 async def test_a_lookup_is_the_pollers_and_a_late_webhook_is_marked() -> None:
     world = World()
     life = Life().created().sent().lost()

@@ -11,7 +11,15 @@ import pytest
 import trio
 import trio.testing
 
-from payorch.api.operations.operators import COUNTED_CALLERS, RECORDED_AT_MOST, REFUSED_AT_MOST, WINDOW_SECONDS, Knock, OperatorDoor
+from payorch.api.operations.operators import (
+    COUNTED_CALLERS,
+    RECORDED_AT_MOST,
+    REFUSED_AT_MOST,
+    USE_NOTED_SECONDS,
+    WINDOW_SECONDS,
+    Knock,
+    OperatorDoor,
+)
 from payorch.api.problems import Code
 from payorch.api.refusal import Refusal
 from payorch.domain.roles import Role
@@ -171,3 +179,38 @@ async def test_a_no_does_not_hang_on_the_database(hangs: bool, autojump_clock: t
     with trio.fail_after(6):
         assert await gate.knock(new_key(KeyKind.OPERATOR)) is Code.UNAUTHENTICATED
     assert [event for event, _ in gate.log.lines] == ["operator.refused", "operator.refusal_not_recorded"]
+
+
+async def test_a_token_that_nobody_uses_is_locked_and_says_so_to_its_owner() -> None:
+    gate = Gate()
+    gate.clock.at = START + timedelta(days=60)
+    idle, used = gate.add("olga"), gate.add("amir", used_at=START + timedelta(days=30))
+    assert await gate.knock(idle) is Code.UNAUTHENTICATED
+    assert (await gate.knock(used)).name == "amir"
+    gate.clock.at += timedelta(seconds=1)
+    assert await gate.knock(used) is Code.UNAUTHENTICATED
+    assert [one["reason"] for one in gate.told] == ["not used for too long"] * 2
+    assert [entry.actor for entry in gate.entries] == ["operator:olga", "operator:amir"]
+    headers = [(b"authorization", f"Bearer {idle.text.reveal()}".encode())]
+    with pytest.raises(Refusal) as refusal:
+        await gate.door.operator(Knock(headers=headers, address="10.0.0.1", route=ROUTE, request_id="req_9"), Role.VIEWER)
+    assert f"payorch operators tokens unlock {idle.lookup_id}" in str(refusal.value.problem("req_9").as_json())
+    # Whoever knows the lookup id alone learns nothing of it.
+    other = new_key(KeyKind.OPERATOR)
+    gate.tokens[other.lookup_id] = gate.tokens[idle.lookup_id]
+    assert await gate.knock(other) is Code.UNAUTHENTICATED
+    assert gate.told[-1]["reason"] == "not a token that exists"
+
+
+async def test_a_use_is_told_once_an_hour(autojump_clock: trio.testing.MockClock) -> None:
+    gate = Gate()
+    fresh, old = gate.add("olga", used_at=START - timedelta(minutes=59)), gate.add("amir", used_at=START - timedelta(minutes=61))
+    never = gate.add("eve")
+    for key in (fresh, old, never, old, never):
+        await gate.knock(key)
+    assert gate.used == [old.lookup_id, never.lookup_id]
+    await trio.sleep(USE_NOTED_SECONDS)
+    await gate.knock(old)  # nobody could write it down
+    assert gate.used[2:] == [old.lookup_id]
+    await gate.knock(new_key(KeyKind.OPERATOR))
+    assert len(gate.used) == 3

@@ -15,6 +15,8 @@ from trio.testing import MockClock
 from payorch.api.problems import Code
 from payorch.domain.roles import Role
 from payorch.keys import KeyKind
+from payorch.operations.overview import Seen
+from payorch.operations.vital import Vitals
 from tests.api.listening import STREAM, Watched, messages
 from tests.api.merchant_world import KEY, START, new_key
 from tests.api.webhook_calls import refused
@@ -97,6 +99,31 @@ async def test_topics(autojump_clock: MockClock, watched: Watched) -> None:
     await listening.until(b"id: 6\n")  # with the next heartbeat: so far it has been told, whatever its topics
     assert [(one["position"], one["text"]) for one in listening.events()] == [(4, "Refused: no token.")]
     refused(await watched.world.call("GET", f"{STREAM}?topics=payment,money", key=watched.token()), 400, Code.VALIDATION_FAILED, "/topics")
+
+
+async def test_the_overview_is_told_where_it_has_changed(watched: Watched) -> None:
+    def looks(number: int, waiting: int) -> None:
+        tiles = {"approvals": {"waiting": waiting, "mine": 0, "reviews_due": 0}}
+        seen = Seen(overview={"tiles": tiles}, connectors=[{"name": "psp_one"}], waiting={"olga": 1})
+        watched.vital.now = Vitals(number, seen)
+        watched.tail.vital_changed()
+
+    looks(1, 1)
+    listening = await watched.listens()
+    quiet = await watched.listens("topics=audit")
+    looks(2, 2)
+    watched.happens()
+    await listening.until(b"id: 1\n")
+    await listening.until(b"event: vital")
+    looks(3, 3)
+    await listening.until(b"event: vital", 2)
+    await quiet.until(b"event: vital", 2)
+    # Not the first: a snapshot that is newer came before. What is one's own is one's own.
+    assert [one["overview"]["tiles"]["approvals"] for one in listening.events("vital")] == [
+        {"waiting": 2, "mine": 1, "reviews_due": 0},
+        {"waiting": 3, "mine": 1, "reviews_due": 0},
+    ]
+    assert listening.events("vital")[0]["connectors"] == [{"name": "psp_one"}]
 
 
 # --- how it ends ------------------------------------------------------------------------------------------------------------------------

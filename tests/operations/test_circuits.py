@@ -19,7 +19,7 @@ from payorch.domain.outcome import Approved, ErrorClass, Evidence, Failure, Sour
 from payorch.domain.routing import Decision
 from payorch.operations.circuits import PEOPLE
 from payorch.operations.connector_edge import transitions
-from payorch.operations.draining import DRAINED, ENDED, RESUMED, Drains
+from payorch.operations.draining import DRAINED, ENDED, RESUMED, Drains, in_words
 from payorch.store.connector_reads import last_record
 from payorch.store.items import Appended, Conflict, DrainRow, Entry, Result
 from payorch.store.journal import JournalUnavailable
@@ -182,6 +182,14 @@ async def test_a_drain_is_remembered_over_a_restart_and_ends_at_its_time(databas
                             break
                         await wrote.wait()
         assert [one.name for one in await here.records()] == [DRAINED, ENDED]
+
+
+def test_of_a_long_reason_decisions_keep_the_beginning() -> None:
+    row = DrainRow(connector="a", until=START, reason="x" * 500, by="operator:ana", cause="act_1", changed_at=START)
+    said = in_words(row)
+    assert said.startswith("draining until 2026-03-01 12:00Z by ana: xxx")
+    assert said.endswith("x…")
+    assert len(said) < 200
 
 
 async def test_a_drain_whose_answer_was_lost_is_one_drain(database: Database, tmp_path: Path) -> None:

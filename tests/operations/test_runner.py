@@ -82,7 +82,7 @@ class Scene(Acting):
 
 
 @pytest.fixture
-async def scene(autojump_clock: MockClock) -> AsyncIterator[Scene]:
+async def scene() -> AsyncIterator[Scene]:
     async with trio.open_nursery() as nursery:
         made = Scene(nursery)
         made.planner.behave = made.once
@@ -91,7 +91,7 @@ async def scene(autojump_clock: MockClock) -> AsyncIterator[Scene]:
         nursery.cancel_scope.cancel()
 
 
-async def test_what_the_desk_hands_on_is_carried_out_at_once(scene: Scene) -> None:
+async def test_what_the_desk_hands_on_is_carried_out_at_once(autojump_clock: MockClock, scene: Scene) -> None:
     await scene.start()
     began = trio.current_time()
     act = await scene.asked()
@@ -101,7 +101,7 @@ async def test_what_the_desk_hands_on_is_carried_out_at_once(scene: Scene) -> No
     assert (scene.runner.statistics().ended, scene.runner.statistics().under_way) == (1, 0)
 
 
-async def test_what_was_left_is_found_at_the_start_and_by_the_next_look(scene: Scene) -> None:
+async def test_what_was_left_is_found_at_the_start_and_by_the_next_look(autojump_clock: MockClock, scene: Scene) -> None:
     before = await scene.asked("pay_1")
     assert before.state is ActState.APPROVED
     await scene.start()
@@ -113,7 +113,7 @@ async def test_what_was_left_is_found_at_the_start_and_by_the_next_look(scene: S
     assert scene.state(lost) is ActState.DONE
 
 
-async def test_a_death_between_doing_and_writing_it_down_does_it_once(scene: Scene) -> None:
+async def test_a_death_between_doing_and_writing_it_down_does_it_once(autojump_clock: MockClock, scene: Scene) -> None:
     dies = True
 
     async def perform(act: Act, progress: Progress) -> Performed:
@@ -136,7 +136,7 @@ async def test_a_death_between_doing_and_writing_it_down_does_it_once(scene: Sce
 
 
 @pytest.mark.parametrize("writes", range(3))
-async def test_a_journal_that_is_away_at_any_step_delays_it_and_no_more(scene: Scene, writes: int) -> None:
+async def test_a_journal_that_is_away_at_any_step_delays_it_and_no_more(autojump_clock: MockClock, scene: Scene, writes: int) -> None:
     scene.idle = True
     act = await scene.asked()
     real, count = scene.store.write, 0
@@ -154,7 +154,7 @@ async def test_a_journal_that_is_away_at_any_step_delays_it_and_no_more(scene: S
     assert (scene.state(act), scene.done, scene.troubles) == (ActState.DONE, [act.id], [])
 
 
-async def test_what_changed_before_it_was_begun_is_not_done(scene: Scene) -> None:
+async def test_what_changed_before_it_was_begun_is_not_done(autojump_clock: MockClock, scene: Scene) -> None:
     scene.idle = True
     act = await scene.asked()
     scene.planner.draft = a_draft(version="2")
@@ -164,7 +164,7 @@ async def test_what_changed_before_it_was_begun_is_not_done(scene: Scene) -> Non
     assert [one.name for one in scene.store.entries] == ["Ordered", "Refused"]
 
 
-async def test_a_fault_of_ours_is_told_and_ends_it_for_people(scene: Scene) -> None:
+async def test_a_fault_of_ours_is_told_and_ends_it_for_people(autojump_clock: MockClock, scene: Scene) -> None:
     async def perform(act: Act, progress: Progress) -> Performed:
         raise KeyError("secret")
 
@@ -179,7 +179,7 @@ async def test_a_fault_of_ours_is_told_and_ends_it_for_people(scene: Scene) -> N
     assert (await scene.asked("pay_2")).state is ActState.FAILED  # and the runner is alive
 
 
-async def test_long_acts_run_beside_each_other_and_no_more_than_so_many(scene: Scene) -> None:
+async def test_long_acts_run_beside_each_other_and_no_more_than_so_many(autojump_clock: MockClock, scene: Scene) -> None:
     release, under_way, most = trio.Event(), 0, 0
 
     async def perform(act: Act, progress: Progress) -> Performed:
@@ -200,7 +200,7 @@ async def test_long_acts_run_beside_each_other_and_no_more_than_so_many(scene: S
     assert most == LIMITS.at_once
 
 
-async def test_a_long_act_goes_on_from_where_it_was(scene: Scene) -> None:
+async def test_a_long_act_goes_on_from_where_it_was(autojump_clock: MockClock, scene: Scene) -> None:
     async def perform(act: Act, progress: Progress) -> Performed:
         begins = 0 if act.progress is None else act.progress["done"]
         for n in range(begins, 4):
@@ -222,7 +222,7 @@ async def test_a_long_act_goes_on_from_where_it_was(scene: Scene) -> None:
     assert [one.name for one in scene.store.entries] == ["Ordered", "Started", "Finished"]  # how far it had come is no record
 
 
-async def test_what_was_to_stop_when_the_process_ended_is_not_taken_up_again(scene: Scene) -> None:
+async def test_what_was_to_stop_when_the_process_ended_is_not_taken_up_again(autojump_clock: MockClock, scene: Scene) -> None:
     async def perform(act: Act, progress: Progress) -> Performed:
         await progress({"done": 1})
         await trio.sleep_forever()
@@ -241,7 +241,7 @@ async def test_what_was_to_stop_when_the_process_ended_is_not_taken_up_again(sce
     assert [one.name for one in scene.store.entries] == ["Ordered", "Started", "HaltAsked", "Halted"]
 
 
-async def test_what_nobody_decides_expires_and_old_plans_are_forgotten(scene: Scene) -> None:
+async def test_what_nobody_decides_expires_and_old_plans_are_forgotten(autojump_clock: MockClock, scene: Scene) -> None:
     scene.planner.draft = a_draft(people=2)
     await scene.start()
     act = await scene.asked()

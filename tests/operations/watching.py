@@ -31,7 +31,8 @@ class Limits:
 class NoVital:
     """`Vital` without anything to say, until a test gives it something."""
 
-    now: Vitals | None = None
+    def __init__(self) -> None:
+        self.now: Vitals | None = None
 
 
 @dataclass

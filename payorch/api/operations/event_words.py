@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias
 from payorch.api.operations.feed import Kind
 from payorch.domain.payment import Name, State
 from payorch.store.items import (
+    ACT_STREAM,
     BATCH_STREAM,
     CONNECTOR_STREAM,
     DEAD_LETTER_STREAM,
@@ -31,7 +32,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     CONNECTOR_STREAM: Kind.CONNECTOR,
     ROUTING_STREAM: Kind.ROUTING,
     DEAD_LETTER_STREAM: Kind.DEAD_LETTER,
-    "act": Kind.ACTION,
+    ACT_STREAM: Kind.ACTION,
     BATCH_STREAM: Kind.RECONCILIATION,
     FINDING_STREAM: Kind.RECONCILIATION,
     RECONCILIATION_STREAM: Kind.RECONCILIATION,
@@ -80,18 +81,21 @@ WORDS: Final[Mapping[str, Mapping[str, tuple[str, Tone]]]] = {
         "OperatorAdded": ("The operator {name} was added, of {person}.", "info"),
         "OperatorTokenAdded": ("A token with the role {role} was added: {lookup_id}.", "info"),
         "OperatorTokenRevoked": ("A token was revoked: {lookup_id}.", "warn"),
-        "OperatorTokenUnlocked": ("A token was unlocked: {lookup_id}.", "info"),
+        "OperatorTokenUnlocked": ("A token that nobody had used for long was unlocked: {lookup_id}.", "warn"),
     },
-    "act": {
-        "Refused": ("Refused: {reason}.", "warn"),
-        "Proposed": ("{action} of {subject} was asked for and waits for a second person.", "warn"),
-        "Approved": ("{action} of {subject} was approved.", "info"),
+    ACT_STREAM: {
+        "Refused": ("Refused: {reason|why|text|code}.", "warn"),
+        "Proposed": ("{action} of {subject} was asked for and waits for a second person: {reason}.", "warn"),
+        "Ordered": ("{action} of {subject} was asked for: {reason}.", "info"),
+        "GlassBroken": ("{action} of {subject} was asked for by one person alone, with the glass broken: {reason}.", "bad"),
+        "Approved": ("{action} of {subject} was approved by a second person.", "info"),
         "Rejected": ("{action} of {subject} was rejected: {reason}.", "info"),
         "Expired": ("{action} of {subject}: nobody decided in time; nothing was done.", "info"),
         "Started": ("{action} of {subject} is being carried out.", "info"),
-        "Finished": ("{action} of {subject}: {state}. {text}", "info"),
-        "Halted": ("{action} of {subject} was halted: {reason}.", "warn"),
-        "Reviewed": ("{action} of {subject}, done with the glass broken, was reviewed.", "info"),
+        "Finished": ("{action} of {subject} is {state}: {text}.", "good"),
+        "HaltAsked": ("{action} of {subject} is to be halted: {reason}.", "warn"),
+        "Halted": ("{action} of {subject} was halted: {text|reason}.", "warn"),
+        "Reviewed": ("{action} of {subject}, done with the glass broken, was reviewed: {note}.", "info"),
     },
     BATCH_STREAM: {
         "SettlementBatchOpened": (f"Reading {_BATCH}.", "info"),
@@ -116,7 +120,8 @@ WORDS: Final[Mapping[str, Mapping[str, tuple[str, Tone]]]] = {
         "DayReopened": ("{connector} {day} {currency} was reopened: {reason}.", "warn"),
     },
 }
-"""stream -> name -> (the sentence, its tone). The places to fill are single fields of the body, and `connector`."""
+"""stream -> name -> (the sentence, its tone). The places to fill are single fields of the body, of those parted by bars the first that is
+there; and `connector`."""
 
 CHANGES: Final[Mapping[str, str]] = {
     "CircuitClosed": "closed",

@@ -185,8 +185,9 @@ class _Words(dict[str, str]):
         self["connector"] = connector or "a connector"
 
     def __missing__(self, name: str) -> str:
-        value = self._body.get(name)
-        return _clean(str(value), LONGEST_FIELD).rstrip(".") if isinstance(value, (str, int, float)) else "not known"
+        values = (self._body.get(one) for one in name.split("|"))
+        value = next((one for one in values if isinstance(one, (str, int, float)) and one != ""), "not known")
+        return _clean(str(value), LONGEST_FIELD).rstrip(".")
 
 
 def _fields(body: str | None) -> Mapping[str, Any]:

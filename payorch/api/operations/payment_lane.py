@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 
 from payorch.api.operations.event_words import Tone, tone_of
@@ -28,6 +28,8 @@ from payorch.store.reads import Recorded
 
 PROBLEMS: Final = frozenset({"bad", "unknown", "warn"})
 """Tones of rows at which people stop."""
+LATE: Final = timedelta(seconds=2)
+"""By so much a notice must be late to stand at the PSP's time: PSPs tell theirs in whole seconds, which would put it before its cause."""
 ROWS_AT_MOST: Final = 2_000
 """Rows of one answer. A payment has some dozens; one whose search went on for a week has hundreds."""
 
@@ -163,12 +165,13 @@ def _evidence_of(data: e.Data) -> Evidence | None:
 
 def _notice(notice: StoredNotice) -> View:
     tone: Tone = _NOTICE_TONES.get(notice.state, "info")
-    at = notice.occurred_at or notice.received_at
+    told = notice.occurred_at
+    late = told is not None and notice.received_at - told >= LATE
+    at = told if late and told is not None else notice.received_at
     what = f"Signed notice {notice.kind} ({notice.identity}): {notice.state.value}{f', {notice.outcome}' if notice.outcome else ''}."
     details: View = {"event": notice.identity, "kind": notice.kind, "state": notice.state.value, "outcome": notice.outcome,
                      "signature": "valid", "tries": notice.tries}  # fmt: skip
-    late = rfc3339(notice.received_at) if notice.occurred_at is not None else None
-    more: dict[str, Any] = {"received_at": late, "cause": notice.id, "details": details}
+    more: dict[str, Any] = {"received_at": rfc3339(notice.received_at) if late else None, "cause": notice.id, "details": details}
     return _row("webhook", notice.connector, "NoticeReceived", what, tone, at, **more)
 
 

@@ -89,8 +89,8 @@ class StreamApi:
             request_id=g.request_id,
         )
         messages = self._messages(subscription, knock, asked.get("topics"))
-        # A proxy that gathers an answer before it passes it on would never pass this one on.
-        response = Response(messages, 200, {"X-Accel-Buffering": "no"}, content_type=EVENT_STREAM)
+        # A proxy that gathers an answer before it passes it on would never pass this one on. After our last word the connection is over.
+        response = Response(messages, 200, {"X-Accel-Buffering": "no", "Connection": "close"}, content_type=EVENT_STREAM)
         response.timeout = None
         return response
 
