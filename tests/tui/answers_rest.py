@@ -616,13 +616,12 @@ def acts() -> list[View]:
 
 def act_page(one: View) -> View:
     open_ = one["state"] in ("proposed", "approved", "running")
-    return {
-        **one,
-        "plan_now": one["plan"] | {"action": one["action"], "hash": one["hash"], "allowed": True, "people": one["people"]}
-        if open_
-        else None,
-        "changed": one["subject"].startswith("adyen") if open_ else None,
-    }
+    changed = one["state"] == "proposed" and one["subject"].startswith("adyen")
+    now = one["plan"] | {"hash": one["hash"], "allowed": True, "people": one["people"]}
+    if changed:
+        effects = [one["plan"]["effects"][0], {"what": "traffic", "before": "29% of payments", "after": "0%"}]
+        now |= {"effects": effects, "version": "18", "hash": f"{99:064x}"}
+    return {**one, "plan_now": now if open_ else None, "changed": changed if open_ else None}
 
 
 def plan() -> View:
