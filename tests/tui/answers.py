@@ -60,6 +60,7 @@ def made() -> dict[str, tuple[str, Any]]:
     of_group = [one for one in rest.letters() if one["fingerprint"] == alike]
     replays = [one for one in rest.acts() if one["action"] == "dead_letter.replay"]
     found[f"/dead-letters?fingerprint={alike}&state=open"] = ("letters_of_group", page(of_group))
+    found[f"/dead-letters?group=fingerprint&fingerprint={alike}"] = ("dead_letter_group", page(rest.groups()[:1]))
     found["/actions?action=dead_letter.replay&open=true"] = ("replays", page(replays))
     found[f"/actions?action=dead_letter.replay&open=true&subject={alike}"] = ("replays_of_group", page(replays))
     for number, one in enumerate(rest.acts()):

@@ -38,7 +38,7 @@ def objects(*members: str) -> st.SearchStrategy[dict[str, Any]]:
 def words(lines: list[Line] | Line) -> str:
     if lines and isinstance(lines[0], paint.Piece):
         return paint.plain(lines)  # type: ignore[arg-type]
-    return "\n".join(paint.plain(one) for one in lines)  # type: ignore[arg-type]
+    return "\n".join(paint.plain(one) for one in lines)
 
 
 def printable(lines: list[Line]) -> bool:
