@@ -133,8 +133,15 @@ NUMBERS: Final = frozenset({"amount", "for_seconds", "canary", "per_second", "ha
 LISTS: Final = frozenset({"ids"})
 
 
+SPANS: Final = frozenset({"for_seconds"})
+"""Parameters that are lengths of time: 15m is typed more surely than 900."""
+_UNITS: Final = {"s": 1, "m": 60, "h": 3_600}
+
+
 def value_of(name: str, text: str) -> Any:
     """A parameter as it is sent. What cannot be one is sent as it is: the server says what is wrong with it."""
+    if name in SPANS and text[-1:] in _UNITS and text[:-1].isascii() and text[:-1].isdigit() and len(text) <= 7:
+        return int(text[:-1]) * _UNITS[text[-1]]
     if name in NUMBERS:
         return int(text) if text.lstrip("-").isdigit() and len(text) <= 15 else text
     if name in LISTS:

@@ -33,6 +33,7 @@ def made() -> dict[str, tuple[str, Any]]:
         "/connectors": ("connectors", {"data": [rest.connector(one) for one in CONNECTORS]}),
         "/routing": ("routing", rest.routing()),
         "/routing/decisions": ("routing_decisions", page(rest.routing_decisions())),
+        "/routing/simulations": ("routing_simulation", rest.simulation()),
         "/dead-letters": ("dead_letters", page(rest.letters())),
         "/dead-letters?group=fingerprint": ("dead_letter_groups", page(rest.groups())),
         "/reconciliation/days": ("reconciliation_days", {"data": rest.days(), "without_currency": []}),

@@ -10,9 +10,10 @@ from typing import Final
 from tui.screens.approvals import ActView, ApprovalsView
 from tui.screens.audit import AuditView
 from tui.screens.base import View
+from tui.screens.connector import ConnectorView
+from tui.screens.connectors import ConnectorsView
 from tui.screens.dead_letters import DeadLettersView, LettersView, LetterView
 from tui.screens.details import DetailView
-from tui.screens.lists import ConnectorsView
 from tui.screens.overview import OverviewView
 from tui.screens.payment import PaymentView
 from tui.screens.payments import PaymentsView
@@ -28,7 +29,7 @@ SCREENS: Final[dict[str, type[View]]] = {
     "approvals": ApprovalsView,
     "audit": AuditView,
     "payment": PaymentView,
-    "connector": DetailView,
+    "connector": ConnectorView,
     "dead_letter": LetterView,
     "dead_letter_group": LettersView,
     "day": DayView,
