@@ -94,6 +94,7 @@ def test_every_bound_key_is_in_the_table_and_every_row_is_bound() -> None:
         assert view is not None
         bound = {(key, active.binding.action) for key, active in view.active_bindings.items()}
         table = {(key, row.action) for row in keys.KEYS if row.where in ("everywhere", "view", "list") for key in row.keys.split(",")}
+        table |= {(key, row.action) for row in view.OWN_KEYS for key in row.keys.split(",")}
         texts = {("ctrl+c", "screen.copy_text"), ("super+c", "screen.copy_text"), ("ctrl+c", "help_quit")}
         assert bound - texts - {("escape", "out")} == table - {("escape", "out")}
 

@@ -30,6 +30,7 @@ Not here: what any screen shows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
 from textual.app import ComposeResult
@@ -82,8 +83,8 @@ class View(Screen[None]):
         self._loaded_at: float | None = None
         self._filters: list[str] = []
         self.missed: frozenset[str] = frozenset()
-        self._built = False
         """What became dirty while a dialog lay over the screen."""
+        self._built = False
 
     # --- for the author of a screen -------------------------------------------------------------------------------------------------
 
@@ -143,6 +144,11 @@ class View(Screen[None]):
     def console(self) -> Console:
         """The application."""
         return cast("Console", self.app)
+
+    def now(self) -> datetime:
+        """The time to count from. In a recording it is the recording's: what was to come then has long happened."""
+        told = paint.instant(self.console.state.server_time)
+        return told if told is not None and not self.console.source.writes else self.console.clock.now()
 
     async def ask(self, pane: Words | None, path: str, query: Query | None = None) -> dict[str, Any] | None:
         """A page, or None where it could not be had: then the pane says why, with the request id."""

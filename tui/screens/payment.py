@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from textual import events
@@ -132,11 +131,6 @@ class PaymentView(View):
             self._made, self._shown = (self.page, self.tab, payment_page.lasting(self.tab, self.page, now)), None
             self._listed = [_data(row) for row in self._made[2].rows]
         self._show_table(payment_page.later(self.tab, self.page, self._made[2], now))
-
-    def now(self) -> datetime:
-        """The time to count from. In a recording it is the recording's: what was to come then has long happened."""
-        told = paint.instant(self.console.state.server_time)
-        return told if told is not None and not self.console.source.writes else self.console.clock.now()
 
     def _show_table(self, made: Table) -> None:
         if made is self._shown:

@@ -103,6 +103,12 @@ def whole(data: Any, *path: str) -> int | None:
     return found if type(found) is int else None
 
 
+def number(data: Any, *path: str) -> float | None:
+    """The number that stands there, whole or not; what is further from zero than a measurement can be is none."""
+    found = member(data, *path)
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) and -1e15 < found < 1e15 else None
+
+
 def said(data: Any, *path: str) -> str:
     """What stands there as text, empty where there is nothing."""
     found = member(data, *path)

@@ -203,7 +203,8 @@ class Rows:
         if self.faults_only:
             said.append(paint.line(("only problems", "warn")))
         if self.frozen:
-            held = max(0, len(self._held or ()) - loaded)
+            known = {self.key(row) for row in self._all}
+            held = sum(self.key(row) not in known for row in self._held or ())
             said.append(paint.line((f"frozen +{paint.count(held)} held", "warn")))
         if self.order_changed:
             said.append(paint.line(("order changed, press s", "warn")))
