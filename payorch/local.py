@@ -38,9 +38,9 @@ import trio
 from connectors.simulated import SIMULATED
 from payorch import access, configuration, database, doctor, psp_process
 from payorch.banner import banner
-from payorch.domain.roles import Role
+from payorch.demo_access import demo_access
 from payorch.folders import make_private_folder, only_one, write_private
-from payorch.keys import KeyMode, Secret
+from payorch.keys import Secret
 from payorch.psp_process import Simulators
 from payorch.sections import DatabaseSettings
 from payorch.settings import Settings, load
@@ -52,8 +52,6 @@ from payorch.store.embedded import Cluster
 from payorch.store.pool import DatabaseUnavailable
 from payorch.system import SeededFractions, SystemClock, SystemEntropy
 
-MERCHANT: Final = "Demo shop"
-OPERATORS: Final[Mapping[str, Role]] = {"olga": Role.OPERATOR, "amir": Role.APPROVER}
 """Two people, so that four eyes can be tried: the first asks, the second approves."""
 
 # The simulators' ports come after the API's, so that several stacks on one machine stay apart and keep their addresses.
@@ -167,7 +165,7 @@ class LocalStack:
             await self._simulators.post_webhooks_to({name: f"{_local_url(settings)}/webhooks/{name}" for name in signing}, signing)
         whole = {
             "base_url": _local_url(settings),
-            **await self._demo_access(settings, known),
+            **await demo_access(settings, known, clock=self._clock, entropy=self._entropy),
             "webhook_secrets": signing,
             "simulators": dict(self._urls),
         }
@@ -211,29 +209,6 @@ class LocalStack:
 
     def _webhook_secret(self, connector: str) -> str:
         return SIMULATED[connector].webhook_secret(self._entropy.secret(_WEBHOOK_SECRET_BYTES))
-
-    async def _demo_access(self, settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
-        """The demo merchant's key and the operators' tokens: those in credentials.json, where they still open something, else new ones."""
-        async with database.connected(settings.needed("database_url"), settings.database, application_name="payorch-up") as connection:
-            registrar = access.Registrar(
-                connection,
-                master=settings.needed("secret_key"),
-                clock=self._clock,
-                entropy=self._entropy,
-                actor="payorch up",
-                cause="demo access",
-                tokens=access.TokenRules(days=settings.operators.token_days, idle_days=settings.operators.token_idle_days),
-            )
-            merchant_key = str(known.get("merchant_key", ""))
-            if not await registrar.opens(merchant_key):
-                merchant_key = (await _new_demo_key(registrar)).key.text.reveal()
-            operators = {}
-            for name, role in OPERATORS.items():
-                token = str(known.get("operators", {}).get(name, {}).get("token", ""))
-                if not await registrar.opens(token):
-                    token = (await _new_operator_token(registrar, name, role)).key.text.reveal()
-                operators[name] = {"token": token, "role": role.value}
-        return {"merchant_key": merchant_key, "operators": operators}
 
     # --- serving
 
@@ -373,22 +348,6 @@ async def registrar(data_dir: Path | None, *, command: str) -> AsyncIterator[acc
             cause=f"payorch {command}",
             tokens=access.TokenRules(days=settings.operators.token_days, idle_days=settings.operators.token_idle_days),
         )
-
-
-async def _new_demo_key(registrar: access.Registrar) -> access.Granted:
-    merchant = await registrar.merchant_named(MERCHANT)
-    if merchant is None:
-        return await registrar.add_merchant(MERCHANT, KeyMode.TEST)
-    for lost in await registrar.live_keys(merchant.id):
-        await registrar.revoke_merchant_key(lost.lookup_id)  # nobody has it any more, and only two may be live
-    return await registrar.add_merchant_key(merchant.id, KeyMode.TEST)
-
-
-async def _new_operator_token(registrar: access.Registrar, name: str, role: Role) -> access.Granted:
-    operator = await registrar.operator_named(name)
-    if operator is None:
-        return await registrar.add_operator(name, name, role, KeyMode.TEST)
-    return await registrar.add_operator_token(operator.id, name, role, KeyMode.TEST)
 
 
 # --- files and ports --------------------------------------------------------------------------------------------------------------------

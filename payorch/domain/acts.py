@@ -171,12 +171,16 @@ class Effect(Struct, frozen=True, kw_only=True):
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """Something that was looked at, and whether it is as it should be. One that does not hold and does not `bind` is a warning."""
+    """Something that was looked at, and whether it is as it should be. One that does not hold and does not `bind` is a warning.
+
+    forecast: of the moment, like a circuit that opens and closes: as with effects, no plan stands or falls with it.
+    """
 
     what: str
     holds: bool
     detail: str | None = None
     binds: bool = False
+    forecast: bool = False
 
 
 class Proof(Struct, frozen=True, kw_only=True):
@@ -220,8 +224,11 @@ class Draft(Struct, frozen=True, kw_only=True):
 
     @property
     def binding(self) -> Draft:
-        """The draft without forecasts: what is hashed, and what has to come out the same when it is made again."""
-        return replace(self, effects=tuple(one for one in self.effects if not one.forecast))
+        """What is hashed, and what has to come out the same when it is made again: the draft without forecasts, and without proofs, since
+        whatever a proof changes is another version.
+        """
+        effects, checks = (tuple(one for one in some if not one.forecast) for some in (self.effects, self.checks))
+        return replace(self, effects=effects, checks=checks, proofs=())
 
 
 class Act(Struct, frozen=True, kw_only=True):

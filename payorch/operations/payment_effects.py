@@ -15,8 +15,8 @@ from payorch.domain.desk import Story
 from payorch.domain.events import AttemptChange, Correction, Discrepancy, Event, OperationChange, OperationOpened
 from payorch.domain.money import Money
 from payorch.domain.movements import movements
-from payorch.domain.outcome import Absent, Approved, Declined, Evidence, Pending, Released, Unknown
-from payorch.domain.payment import OperationState, State
+from payorch.domain.outcome import Absent, Approved, Declined, Evidence, NotExecuted, Pending, Released, Unknown
+from payorch.domain.payment import Name, OperationState, State
 from payorch.domain.proof import Look, Means, looks_due
 from payorch.domain.records import Operation, OperationKind, Payment, PreparedCall
 from payorch.store.inbox_reads import StoredNotice
@@ -144,6 +144,15 @@ def proofs(payment_id: str, events: Sequence[Recorded], notices: Iterable[Stored
         Proof(reference=one.id, at=one.received_at, text=f"{one.connector} told {one.kind}: {one.outcome or one.state}") for one in newest
     ]
     return tuple(found)
+
+
+def tells(event: Event) -> bool:
+    """Whether the event says anything of the payment. A look that brought no answer does not: while a PSP is away there are more of them by
+    the minute, and a plan that two people are looking at must not fall with each.
+    """
+    evidence = evidence_of(event)
+    silent = evidence is not None and isinstance(evidence.finding, Unknown | NotExecuted)
+    return not (event.name is Name.EVIDENCE_RECORDED and (silent or evidence is None))
 
 
 def evidence_of(event: Event) -> Evidence | None:

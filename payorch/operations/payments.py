@@ -26,7 +26,7 @@ from payorch.domain.identifiers import MalformedIdentifier, parse
 from payorch.domain.money import LARGEST_MINOR
 from payorch.domain.records import Operation, OperationKind, Payment, PreparedCall
 from payorch.domain.resolving import OPERATION_TARGETS, TARGETS, Word, resolve
-from payorch.operations.payment_effects import UNDO, effects, leans_on, proofs, questions, supports
+from payorch.operations.payment_effects import UNDO, effects, leans_on, proofs, questions, supports, tells
 from payorch.operations.planner import Progress
 from payorch.store.inbox_reads import StoredNotice
 from payorch.store.reads import Recorded
@@ -95,7 +95,7 @@ class PaymentPlanner:
             if refusal.field:
                 raise Nonsense(f"/parameters/{refusal.field}", refusal.detail) from refusal
             objections, story = (Objection(code=refusal.code, why=refusal.detail),), Story(payment, story.desk)
-        known = proofs(payment.id, events, notices)
+        known, telling = proofs(payment.id, events, notices), [one for one in events if tells(one.event)]
         moved = operating.moves(payment, wish.name, wanted.minor)
         number, why = operating.people(payment, wish.name, moved, self._room.alone_up_to)
         shown = payment.intent.amount if wish.name is ActName.PAYMENT_RESOLVE else moved
@@ -103,10 +103,10 @@ class PaymentPlanner:
             effects=() if objections else self._effects(wish.name, payment, story),
             people=number,
             why_people=why,
-            version=str(payment.version),
+            version=str(telling[-1].sequence),
             confirm=payment.id[-4:] if shown is None else str(shown.major()),
             undo=UNDO[wish.name],
-            checks=self._checks(wanted, payment, story, events, known),
+            checks=self._checks(wanted, story, telling, known),
             proofs=known,
             objections=objections,
             amount=shown,
@@ -129,12 +129,10 @@ class PaymentPlanner:
         asked = () if story.events else operating.to_ask(story.payment, story.desk)
         return (*found, *questions(story, {one: self._room.inquiry(payment, one) for one in asked}))
 
-    def _checks(
-        self, wanted: _Wanted, payment: Payment, story: Story, events: Sequence[Recorded], known: Sequence[Proof]
-    ) -> tuple[Check, ...]:
-        found = [Check(what="version", holds=True, detail=f"The payment as its event {payment.version} left it.")]
+    def _checks(self, wanted: _Wanted, story: Story, telling: Sequence[Recorded], known: Sequence[Proof]) -> tuple[Check, ...]:
+        found = [Check(what="version", holds=True, detail=f"The payment as its event {telling[-1].sequence} left it.")]
         if wanted.name is ActName.PAYMENT_RESOLVE:
-            found += [supports(events, wanted.to), leans_on(wanted.evidence, known)]
+            found += [supports(telling, wanted.to), leans_on(wanted.evidence, known)]
         found += [self._circuit(connector, kind) for connector, kind in _calls(wanted.name, story)]
         return tuple(found)
 
@@ -145,7 +143,7 @@ class PaymentPlanner:
             if shut is None
             else f"{connector} takes no {kind} calls now: {shut}. It is tried again by schedule."
         )
-        return Check(what="connector", holds=shut is None, detail=why)
+        return Check(what="connector", holds=shut is None, detail=why, forecast=True)
 
     # --- acts
 

@@ -9,12 +9,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from actors.mailbox import AskTimeout
 from payorch.api.problems import Code
 from payorch.domain.acts import Act, ActState, Check, Performed, Proof
 from payorch.domain.money import Money
 from payorch.domain.roles import Role
 from payorch.keys import MintedKey
 from payorch.operations.planner import Progress
+from payorch.store.journal import JournalUnavailable
 from tests.api.act_world import NOT_NOW, a_draft
 from tests.api.merchant_world import START, World, new_id
 from tests.api.webhook_calls import check, refused, send
@@ -218,6 +220,18 @@ async def test_an_act_has_a_reason_and_nothing_else(body: dict[str, Any], pointe
     plan = await room.plan()
     refused(await room.post(ACTIONS, {"plan": plan["id"]} | body, headers={"Idempotency-Key": "k"}), 422, Code.VALIDATION_FAILED, pointer)
     refused(await room.post(ACTIONS, {"plan": plan["id"], "reason": "x"}), 400, Code.IDEMPOTENCY_KEY_MISSING)
+
+
+async def test_what_is_not_certain_is_said_so_and_repeated_with_the_same_key() -> None:
+    room = Room()
+    plan = await room.plan()
+    room.acting.store.obstacles.append(JournalUnavailable("away"))
+    surely = await room.ask(plan)
+    assert (surely.status_code, surely.seen["money_moved"]) == (503, "no")
+    room.acting.store.obstacles.append(AskTimeout("journal", 60))
+    lost = await room.ask(plan)
+    assert (lost.status_code, lost.seen["money_moved"]) == (503, "unknown")
+    assert (await room.ask(plan)).seen["state"] == "done"
 
 
 # --- two persons ------------------------------------------------------------------------------------------------------------------------

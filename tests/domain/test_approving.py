@@ -141,17 +141,29 @@ def test_the_same_wish_and_finding_have_the_same_hash_and_others_another() -> No
     assert len({first, *others}) == len(others) + 1
     forecast = Effect(what="traffic", before="3 a second", after="0", forecast=True)
     assert first == approving.plan_hash(a_wish(), replace(DRAFT, effects=(*DRAFT.effects, forecast))), "a figure of the moment binds nobody"
+    circuit = Check(what="connector", holds=False, forecast=True)
+    assert first == approving.plan_hash(a_wish(), replace(DRAFT, checks=(*DRAFT.checks, circuit))), "nor does a circuit"
+    proof = Proof(reference="r", at=START, text="t")
+    assert first == approving.plan_hash(a_wish(), replace(DRAFT, proofs=(proof,))), "what a proof changes is another version"
 
 
 CHANGES: dict[str, Any] = {
     "effects": (), "people": 1, "why_people": "x", "version": "2", "confirm": "x", "undo": "x", "checks": (), "amount": Money(201, "EUR"),
-    "proofs": (Proof(reference="r", at=START, text="t"),),
     "objections": (Objection(code="c", why="w"),), "basis": ("x",),
 }  # fmt: skip
 
 
 def test_every_part_of_a_finding_is_in_its_hash() -> None:
-    assert set(CHANGES) == set(Draft.__struct_fields__)
+    assert set(CHANGES) == set(Draft.__struct_fields__) - {"proofs"}
+
+
+def test_a_forecast_is_shown_and_no_plan_falls_with_it() -> None:
+    before, after = (Effect(what="traffic", before=f"{n}/s", after="0/s", forecast=True) for n in (40, 41))
+    first, later = (replace(DRAFT, effects=(*DRAFT.effects, one)) for one in (before, after))
+    plan = a_plan(first)
+    assert before in plan.draft.effects
+    assert step(asked(plan, later)).act.draft == first
+    assert no(asked(plan, replace(later, effects=(replace(DRAFT.effects[0], after="c"), after)))) is No.PLAN_CHANGED
 
 
 @given(st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=5), st.none(), st.booleans())))

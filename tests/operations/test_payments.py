@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from actors.admission import CallKind
+from actors.messages import Due
 from payorch.domain.acts import ActName, ActState, Effect, Nonsense
 from payorch.domain.outcome import Approved, Source
 from payorch.domain.payment import OperationState, State
@@ -206,3 +207,22 @@ async def test_a_void_by_two_people_goes_out_and_ends_the_payment(world: Payment
     assert (await world.perform(act)).state is ActState.DONE
     payment = await world.until(is_at(State.CANCELED))
     assert payment.holding_attempt is None
+
+
+async def test_a_plan_survives_looks_that_brought_no_answer_and_none_that_did(world: PaymentWorld) -> None:
+    """While a PSP is away a search writes by the minute, and two people need longer than that."""
+    payment_id = await world.pay(lost=True)
+    resolving: dict[str, Any] = {"to": "FAILED", "evidence": "INC-7"}
+    shown = await world.plan(of.PAYMENT_RESOLVE, payment_id, **resolving)
+    payment = world.shared.stored[-1]
+    world.platform.clock.at = payment.attempts[-1].next_action_at or world.platform.clock.at
+    world.platform.directory.tell(payment_id, Due())
+    await world.until(lambda later: later.version > payment.version)
+    again = await world.plan(of.PAYMENT_RESOLVE, payment_id, **resolving)
+    assert (again.binding, len(again.proofs)) == (shown.binding, len(shown.proofs) + 1)
+    world.shut["stripe", CallKind.LOOKUP] = "its circuit is open"
+    assert (await world.plan(of.PAYMENT_RESOLVE, payment_id, **resolving)).binding == shown.binding
+    world.says(lambda _: Approved(captured=True))
+    await world.perform(await world.approved(of.PAYMENT_RESYNC, payment_id))
+    await world.until(is_at(State.CAPTURED))
+    assert (await world.plan(of.PAYMENT_RESOLVE, payment_id, **resolving)).binding != shown.binding

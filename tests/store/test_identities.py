@@ -13,7 +13,7 @@ from payorch.store import identities, reads
 from payorch.store.audit import verify
 from payorch.store.driver import Connection
 from payorch.store.entries import Change, ChangeRefused, changed, visit
-from payorch.store.items import Appended, Entry, MerchantKeyRow, MerchantRow, OperatorRow, OperatorTokenRow, Result
+from payorch.store.items import Appended, Entry, MerchantKeyRow, MerchantRow, OperatorRow, OperatorTokenRow, OperatorTokenUsed, Result
 from payorch.store.journal import Journal
 from tests.conftest import Database
 from tests.store.stories import START, Story, connected, journal_on, new_id, rows_of
@@ -87,6 +87,25 @@ async def test_operators_and_their_tokens(journal: Journal, connection: Connecti
     assert [token.is_live(START) for token in await identities.operator_tokens(connection, OPERATOR.id)] == [False]
     assert [operator.name for operator in await identities.operators(connection)] == ["ann"]
     assert await identities.operator_token(connection, "op_live_b") is None
+
+
+async def test_a_tokens_last_use_is_a_row_without_a_record_and_unlocking_is_on_record(journal: Journal, connection: Connection) -> None:
+    await make(journal, connection, identities.operator_added(OPERATOR))
+    await make(journal, connection, identities.operator_token_added(TOKEN))
+    later, allowed = START + timedelta(days=40), timedelta(days=30)
+    for at in (START + timedelta(days=2), START + timedelta(days=1)):  # an older one changes nothing
+        await journal.write([OperatorTokenUsed(lookup_id="op_live_a", at=at)])
+    token = await identities.operator_token(connection, "op_live_a")
+    assert token is not None
+    assert token.used_at == START + timedelta(days=2)
+    assert (token.is_idle(later, allowed), token.is_idle(START + timedelta(days=32), allowed)) == (True, False)
+    assert await rows_of(connection, "SELECT count(*) FROM journal") == [(2,)]
+    await make(journal, connection, identities.operator_token_unlocked(OPERATOR.id, "op_live_a", later))
+    token = await identities.operator_token(connection, "op_live_a")
+    assert token is not None
+    assert not token.is_idle(later, allowed)
+    assert (await reads.tail(connection, 2, limit=1))[0].name == "OperatorTokenUnlocked"
+    assert (await verify(connection)).whole
 
 
 async def test_two_keys_of_a_mode_may_be_live_and_a_third_may_not(journal: Journal, connection: Connection) -> None:

@@ -426,7 +426,7 @@ async def _crash() -> None:
 # --- looks -----------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("theme", ["light", "contrast", "ansi"])
+@pytest.mark.parametrize("theme", ["light", "high-contrast", "ansi-16"])
 def test_every_theme_draws_every_tone(theme: str) -> None:
     async def scenario(console: Console, pilot: Pilot[None]) -> None:
         await press(console, pilot, "colon", *f"theme {theme}", "enter")

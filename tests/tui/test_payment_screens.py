@@ -20,6 +20,8 @@ from tui.api import Problem
 from tui.app import Console
 from tui.clock import StandingClock
 from tui.messages import Happened, Link, Message, Snapshot
+from tui.places import Place
+from tui.screens.base import View
 from tui.screens.payment import PaymentView
 from tui.screens.payments import PaymentsView
 from tui.views.payment_page import TABS
@@ -33,10 +35,16 @@ UNKNOWN = answers.payment_id("unknown")
 
 
 def used(
-    at: str, then: Then, *, pages: dict[tuple[str, str], Any] | None = None, size: tuple[int, int] = (140, 40), **options: Any
+    at: str,
+    then: Then,
+    *,
+    pages: dict[tuple[str, str], Any] | None = None,
+    size: tuple[int, int] = (140, 40),
+    writes: bool = True,
+    **options: Any,
 ) -> FakeSource:
     """A console on the made-up platform, opened there, in the hands of `then`."""
-    source = FakeSource(pages or PAGES, MESSAGES)
+    source = FakeSource(pages or PAGES, MESSAGES, writes=writes)
 
     async def scenario() -> None:
         console = Console(source, StandingClock(NOW), at=places.place(at), **options)
@@ -64,7 +72,7 @@ def list_row(identity: str) -> dict[str, Any]:
 
 
 def test_the_list_looks_like_this() -> None:
-    check("payments", at="payments", pages=PAGES, messages=MESSAGES)
+    check("payment-list", at="payments", pages=PAGES, messages=MESSAGES)
 
 
 def test_an_unknown_payment_looks_like_this() -> None:
@@ -300,6 +308,26 @@ def test_countdowns_run_without_news() -> None:
         await settle(console, pilot)
         assert "in 00:03" in console.grid()
         assert "5m 48s  nothing since" in console.grid()
+
+    used(f"pay {UNKNOWN}", then)
+
+
+def test_a_recording_counts_from_its_own_time() -> None:
+    async def then(console: Console, pilot: Pilot[None]) -> None:
+        assert console.state.server_time == "2026-10-16T14:32:55.000Z"
+        assert "look #4 at adyen in 00:38" in console.grid()
+
+    used(f"pay {UNKNOWN}", then, writes=False)
+
+
+def test_an_act_of_the_payment_is_opened() -> None:
+    async def then(console: Console, pilot: Pilot[None]) -> None:
+        await pilot.press("comma")
+        await settle(console, pilot)
+        await pilot.press("n", "enter")
+        await settle(console, pilot)
+        assert isinstance(console.screen, View)
+        assert console.screen.place == Place("action", answers.answer(f"/ops/v1/payments/{UNKNOWN}")["acts"][0]["id"])
 
     used(f"pay {UNKNOWN}", then)
 

@@ -38,7 +38,7 @@ from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from tui import filters, keys, paint, places
+from tui import filters, keys, paint, places, twins
 from tui.acts import Subject
 from tui.api import Problem, Query
 from tui.filters import Filter, Unclear
@@ -82,6 +82,7 @@ class View(Screen[None]):
         self._loaded_at: float | None = None
         self._filters: list[str] = []
         self.missed: frozenset[str] = frozenset()
+        self._built = False
         """What became dirty while a dialog lay over the screen."""
 
     # --- for the author of a screen -------------------------------------------------------------------------------------------------
@@ -134,9 +135,7 @@ class View(Screen[None]):
 
     def twin(self) -> str:
         """The command that shows the same in a shell."""
-        words = {"pay": "payment", "conn": "connector", "dlq": "dead-letters", "recon": "reconciliation"}
-        first, _, rest = places.command(self.place).partition(" ")
-        return " ".join(part for part in ("payorch ops", words.get(first, first).replace("_", "-"), rest, "--json") if part)
+        return twins.twin(self.place, self.filter.query(self.FIELDS))
 
     # --- what a screen calls ----------------------------------------------------------------------------------------------------------
 
@@ -199,6 +198,7 @@ class View(Screen[None]):
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
+        self._built = True
         if self.place.filter:
             self._set_filter(self.place.filter)
         first = next(iter(self.query(VList)), None)
@@ -218,7 +218,7 @@ class View(Screen[None]):
 
     def turn(self, dirty: Dirty, *, second: bool) -> None:
         """One turn of the console's clock."""
-        if not self.query(Head):  # it is on the stack, and its widgets are not there yet
+        if not self._built:  # it is on the stack, and its widgets are not there yet
             self.missed |= dirty
             return
         now = self.console.clock.monotonic()
@@ -275,7 +275,7 @@ class View(Screen[None]):
             if vlist.dimmed != fresh.stale:
                 vlist.dimmed = fresh.stale
                 vlist.refresh()
-        if self.has_class("-tiny"):
+        if self.has_class("-tiny") or self.has_class("-low"):
             self.query_one("#summary", Words).say(*self.card())
 
     # --- keys -------------------------------------------------------------------------------------------------------------------------

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, Protocol, final
+from typing import Any, Final, Protocol, TypeVar, final
 
 import msgspec
+import psycopg
 from quart import Response, g, request
 
+from payorch.api.answering import OUT_OF_REACH, RETRY_AFTER_SECONDS
 from payorch.api.contracts import Body, validated
 from payorch.api.headers import HeaderRefused, idempotency_key
 from payorch.api.merchant import Handler
@@ -39,6 +41,10 @@ from payorch.domain.approving import is_same, plan_hash, with_glass
 from payorch.domain.roles import Role
 from payorch.ports import Clock
 from payorch.store.acts import Filter
+from payorch.store.journal import JournalUnavailable
+from payorch.store.pool import Trouble, trouble_of
+
+T = TypeVar("T")
 
 
 class Desk(Protocol):
@@ -103,6 +109,10 @@ _READERS: Final[Mapping[str, Reader]] = {
 PARAMETERS: Final = tuple(_READERS)
 """The names of the list's parameters."""
 
+_NOT_CERTAIN: Final = (
+    "The database does not answer, and whether this was taken is not certain: it may be carried out yet, and money may move. Repeat it "
+    "after the time in Retry-After, with the same Idempotency-Key where it has one, or read the action: nothing is done twice."
+)
 _OPEN: Final = tuple(one for one in ActState if one in OPEN)
 
 
@@ -196,10 +206,7 @@ class ActApi:
         body = await self._body(AskForActionBody)
         if not is_identifier(body.plan, "pln"):
             raise not_found()
-        try:
-            act, replayed = await self._desk.propose(body.plan, reason=body.reason, key=key, seen=seen, by=_by(who))
-        except Denied as denied:
-            raise _refusal(denied) from None
+        act, replayed = await _heard(self._desk.propose(body.plan, reason=body.reason, key=key, seen=seen, by=_by(who)))
         answer = self._answer(act, who, HTTPStatus.CREATED)
         if replayed:
             answer.headers["Idempotency-Replayed"] = "true"
@@ -237,16 +244,27 @@ class ActApi:
         return validated(model, value)
 
     async def _said(self, act_id: str, who: Operator, say: Callable[[str, By], Awaitable[ActRecord]]) -> Response:
-        try:
-            act = await say(identifier(act_id, "act"), _by(who))
-        except Denied as denied:
-            raise _refusal(denied) from None
+        act = await _heard(say(identifier(act_id, "act"), _by(who)))
         return self._answer(act, who, HTTPStatus.OK)
 
     def _answer(self, act: ActRecord, who: Operator, status: HTTPStatus) -> Response:
         """202 while it is being carried out still."""
         under_way = act.state in UNFINISHED
         return _json(action_view(act, who, self._clock.now()), HTTPStatus.ACCEPTED if under_way else status)
+
+
+async def _heard(step: Awaitable[T]) -> T:
+    """What the desk says. Where the database goes away in the middle, nobody can tell whether it was asked for, and it may be done yet."""
+    try:
+        return await step
+    except Denied as denied:
+        raise _refusal(denied) from None
+    except JournalUnavailable:
+        raise  # surely nothing was written
+    except OUT_OF_REACH as obstacle:
+        if isinstance(obstacle, psycopg.Error) and trouble_of(obstacle) is Trouble.STATEMENT:
+            raise
+        raise Refusal(Code.UNAVAILABLE, detail=_NOT_CERTAIN, retry_after_seconds=RETRY_AFTER_SECONDS) from obstacle
 
 
 def _by(who: Operator) -> By:

@@ -81,7 +81,7 @@ WORDS: Final[Mapping[str, Mapping[str, tuple[str, Tone]]]] = {
         "OperatorAdded": ("The operator {name} was added, of {person}.", "info"),
         "OperatorTokenAdded": ("A token with the role {role} was added: {lookup_id}.", "info"),
         "OperatorTokenRevoked": ("A token was revoked: {lookup_id}.", "warn"),
-        "OperatorTokenUnlocked": ("A token was unlocked: {lookup_id}.", "info"),
+        "OperatorTokenUnlocked": ("A token that nobody had used for long was unlocked: {lookup_id}.", "warn"),
     },
     ACT_STREAM: {
         "Refused": ("Refused: {reason|why|text|code}.", "warn"),
