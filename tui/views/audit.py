@@ -13,7 +13,7 @@ from typing import Final
 from tui import paint
 from tui.paint import Line, Piece, Tone
 from tui.views.asking import Words
-from tui.views.table import Data, body, field, fields, heading, said, table_of, whole
+from tui.views.table import Data, body, fields, heading, labelled, said, table_of, whole
 
 AUDIT_WORDS: Final = Words(
     names={
@@ -76,7 +76,7 @@ def short(row: Data) -> list[Line]:
         return []
     tone: Tone = "bad" if is_problem(row) else "strong"
     lines = [heading(row.get("event"), tone), (Piece(said(row, "text"), "", 600),), paint.EMPTY]
-    lines.append(field("at", paint.moment(row.get("at"), day=True)))
+    lines.append(labelled("at", paint.moment(row.get("at"), day=True)))
     lines += fields(
         row,
         (
@@ -87,8 +87,8 @@ def short(row: Data) -> list[Line]:
             ("cause", "cause"),
         ),
     )
-    lines.append(field("position", f"#{paint.count(whole(row, 'position'))}"))
-    lines.append(field("hash", said(row, "hash")))
+    lines.append(labelled("position", f"#{paint.count(whole(row, 'position'))}"))
+    lines.append(labelled("hash", said(row, "hash")))
     return [*lines, *_body(row)]
 
 

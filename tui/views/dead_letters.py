@@ -14,7 +14,7 @@ from tui import paint
 from tui.acts import Subject
 from tui.paint import Line, Piece
 from tui.views.asking import Words
-from tui.views.table import Data, body, field, heading, member, rows_of, said, table_of, whole
+from tui.views.table import Data, body, heading, labelled, member, rows_of, said, table_of, whole
 
 LETTER_WORDS: Final = Words(
     names={
@@ -88,18 +88,18 @@ def group_detail(row: Data, now: datetime) -> list[Line]:
     last = table_of(row, "last_replay")
     lines = [
         heading(row.get("fingerprint")),
-        field("kind", row.get("kind")),
-        field("origin", row.get("origin")),
-        field("class", row.get("reason_class")),
-        field("letters", f"{paint.count(row.get('letters'))}, {paint.count(row.get('open'))} open"),
-        field("first", f"{paint.moment(row.get('first_failed_at'), day=True)}  {paint.age(row.get('first_failed_at'), now)}"),
-        field("last", f"{paint.moment(row.get('last_failed_at'), day=True)}  {paint.age(row.get('last_failed_at'), now)}"),
-        field("instance", row.get("example"), "accent"),
+        labelled("kind", row.get("kind")),
+        labelled("origin", row.get("origin")),
+        labelled("class", row.get("reason_class")),
+        labelled("letters", f"{paint.count(row.get('letters'))}, {paint.count(row.get('open'))} open"),
+        labelled("first", f"{paint.moment(row.get('first_failed_at'), day=True)}  {paint.age(row.get('first_failed_at'), now)}"),
+        labelled("last", f"{paint.moment(row.get('last_failed_at'), day=True)}  {paint.age(row.get('last_failed_at'), now)}"),
+        labelled("instance", row.get("example"), "accent"),
         paint.EMPTY,
-        (*field("last replay", None)[:1], *last_replay(row, now)),
+        (*labelled("last replay", None)[:1], *last_replay(row, now)),
     ]
     if last:
-        lines.append(field("its act", last.get("act_id"), "accent"))
+        lines.append(labelled("its act", last.get("act_id"), "accent"))
     return [*lines, paint.EMPTY, paint.line(("enter: its letters   a: replay or discard all of them", "dim"))]
 
 
@@ -116,22 +116,22 @@ def letter_detail(row: Data, now: datetime) -> list[Line]:
     if not row:
         return []
     lines = [
-        (*field("state", None)[:1], *paint.state(row.get("state"))),
-        field("id", row.get("id"), "accent"),
-        field("kind", row.get("kind")),
-        field("origin", row.get("origin")),
-        field("class", row.get("reason_class")),
-        field("why", row.get("reason")),
-        field("tries", paint.count(row.get("attempts"))),
-        field("first", f"{paint.moment(row.get('first_failed_at'), day=True)}  {paint.age(row.get('first_failed_at'), now)}"),
-        field("last", f"{paint.moment(row.get('last_failed_at'), day=True)}  {paint.age(row.get('last_failed_at'), now)}"),
+        (*labelled("state", None)[:1], *paint.state(row.get("state"))),
+        labelled("id", row.get("id"), "accent"),
+        labelled("kind", row.get("kind")),
+        labelled("origin", row.get("origin")),
+        labelled("class", row.get("reason_class")),
+        labelled("why", row.get("reason")),
+        labelled("tries", paint.count(row.get("attempts"))),
+        labelled("first", f"{paint.moment(row.get('first_failed_at'), day=True)}  {paint.age(row.get('first_failed_at'), now)}"),
+        labelled("last", f"{paint.moment(row.get('last_failed_at'), day=True)}  {paint.age(row.get('last_failed_at'), now)}"),
     ]
     lines += [
-        field(label, row[name], "accent") for label, name in (("payment", "payment_id"), ("merchant", "merchant_id")) if row.get(name)
+        labelled(label, row[name], "accent") for label, name in (("payment", "payment_id"), ("merchant", "merchant_id")) if row.get(name)
     ]
     if row.get("resolved_at"):
-        lines.append(field("resolved", f"{paint.moment(row.get('resolved_at'), day=True)} by {said(row, 'resolved_by')}"))
-        lines.append(field("resolution", row.get("resolution")))
+        lines.append(labelled("resolved", f"{paint.moment(row.get('resolved_at'), day=True)} by {said(row, 'resolved_by')}"))
+        lines.append(labelled("resolution", row.get("resolution")))
     return lines
 
 
