@@ -137,8 +137,8 @@ class Discarder:
             found = await self._writing.found(act)
             if not _as_shown(act, discard_draft(found)):
                 return Performed(state=ActState.REFUSED, text=_CHANGED)
-            ids = [one.id for one in found.letters]
-            run = Run(total=len(ids), canary=0, left=tuple(ids))
+            left = tuple(one.id for one in found.letters)
+            run = Run(total=len(left), canary=0, left=left)
             await progress(run.data())
         discarded = await self._writing.done_before(act, run.left, "DeadLetterDiscarded")
         while run.left:

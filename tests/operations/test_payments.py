@@ -178,8 +178,10 @@ async def test_one_person_does_not_move_what_takes_two_by_now(world: PaymentWorl
 
 
 def test_a_proof_tells_what_the_psp_has_in_all() -> None:
-    totals = {"captured": Money(1999, "EUR"), "refunded": Money(0, "EUR")}
-    evidence = Evidence(source=Source.INQUIRY, finding=Approved(captured=True), at=START, **totals)
+    charged = Approved(captured=True)
+    evidence = Evidence(
+        source=Source.INQUIRY, finding=charged, at=START, captured=Money(1999, "EUR"), refunded=Money(0, "EUR")
+    )  # fmt: skip
     assert said(evidence) == "captured, captured 19.99 EUR, refunded 0.00 EUR"
 
 
