@@ -320,10 +320,9 @@ class VList(ScrollView, can_focus=True, inherit_bindings=False):
         before = self._rows.part
         if self._fetch is fetch and before.next_cursor == cursor:
             whole = part if part.total is not None else before
-            known = {self._rows.key(row) for row in self._rows.loaded}
-            more = [row for row in part.rows if self._rows.key(row) not in known]
             rest = Part(rows=(), next_cursor=part.next_cursor, total=whole.total, exact=whole.exact)
-            self.show([*self._rows.loaded, *more], part=rest)
+            self._rows.add(part.rows, rest)
+            self._arranged(self.current)
 
     def action_down(self) -> None:
         self.move(self.cursor + 1)
