@@ -129,8 +129,10 @@ class Rows:
         self.order_changed = self.order_changed or (self.sorted_by is not None and bool(more))
 
     def _extend(self, rows: list[Row], more: Sequence[Row]) -> None:
-        self._places(rows).update((self.key(row), at) for at, row in enumerate(more, start=len(rows)))
-        rows.extend(more)
+        places = self._places(rows)
+        for row in more:
+            places[self.key(row)] = len(rows)
+            rows.append(row)
 
     def patch(self, changed: Mapping[str, Row]) -> None:
         """New contents of rows by their keys; nothing moves."""
