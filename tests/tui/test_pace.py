@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from textual._compositor import Compositor
 from textual.pilot import Pilot
 
 from tests.tui.pictures import NOW, settle
@@ -72,6 +73,30 @@ def test_a_turn_takes_in_and_repaints_once_whatever_came(at: str, monkeypatch: p
         assert "live" in repainted[0]
 
     on(at, scenario)
+
+
+def test_an_age_that_takes_the_same_room_does_not_arrange_the_screen_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    arranged = 0
+    reflow = Compositor.reflow
+
+    def counted(self: Compositor, *arguments: Any, **named: Any) -> Any:
+        nonlocal arranged
+        arranged += 1
+        return reflow(self, *arguments, **named)
+
+    async def scenario(console: Console, pilot: Pilot[None]) -> None:
+        monkeypatch.setattr(Compositor, "reflow", counted)
+        grids = set()
+        for _ in range(6):  # 0.25 s to 1.5 s: always of the same length, and always another
+            assert isinstance(console.clock, StandingClock)
+            console.clock.forward(0.25)
+            console.turn()
+            await pilot.pause()
+            grids.add(console.grid().splitlines()[0])
+        assert len(grids) >= 4
+        assert arranged == 0
+
+    on("overview", scenario)
 
 
 def test_what_is_kept_of_a_stream_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
