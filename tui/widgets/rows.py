@@ -116,6 +116,24 @@ class Rows:
         self.arrange()
         return True
 
+    def add(self, rows: Sequence[Row], part: Part) -> None:
+        """A further page below what there is, at the same cost however long the list is. Rows that are there already stay as they are."""
+        known = self._places(self._all)
+        more = [row for row in rows if self.key(row) not in known]
+        self.part = part
+        if self.frozen:
+            self._held = [*(self._all if self._held is None else self._held), *more]
+            return
+        self._extend(self._all, more)
+        self._extend(self.shown, [row for row in more if self._is_shown(row)])
+        self.order_changed = self.order_changed or (self.sorted_by is not None and bool(more))
+
+    def _extend(self, rows: list[Row], more: Sequence[Row]) -> None:
+        places = self._places(rows)
+        for row in more:
+            places[self.key(row)] = len(rows)
+            rows.append(row)
+
     def patch(self, changed: Mapping[str, Row]) -> None:
         """New contents of rows by their keys; nothing moves."""
         for rows, places in ((self._all, self._places(self._all)), (self.shown, self._places(self.shown))):
@@ -174,18 +192,19 @@ class Rows:
     def arrange(self) -> None:
         """What is shown, of what there is; the cursor back on its row, or where that is gone on its neighbour."""
         kept = self.current
-        rows = self._all
-        if self._test is not None:
-            rows = [row for row in rows if self._test(row)]
-        if self.faults_only and self.problem is not None:
-            rows = [row for row in rows if self.problem(row)]
-        self.shown = list(rows)
+        self.shown = [row for row in self._all if self._is_shown(row)] if self._test is not None or self.faults_only else list(self._all)
         last = len(self.shown) - 1
         if kept is not None:
             wanted = self.key(kept)
             if not (self.cursor <= last and self.key(self.shown[self.cursor]) == wanted):
                 self.cursor = next((at for at, row in enumerate(self.shown) if self.key(row) == wanted), self.cursor)
         self.cursor = max(0, min(self.cursor, last))
+
+    def _is_shown(self, row: Row) -> bool:
+        """Whether the filter of this console lets it through."""
+        if self._test is not None and not self._test(row):
+            return False
+        return not self.faults_only or self.problem is None or self.problem(row)
 
     def counts(self) -> Line:
         """How many there are, and how many of them one sees: `200 of >10 000   3 marked   +14 held`."""
