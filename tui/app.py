@@ -43,7 +43,7 @@ IDLE_LOCK_SECONDS: Final = 900
 """Where the server says nothing else."""
 PAGE: Final = 200
 WAITING_MOST: Final = 20_000
-"""Messages between two turns. More than that is not a stream; what is oldest is dropped, and a snapshot follows."""
+"""Messages between two turns. More than that is not a stream: what is oldest is dropped, which shows as a gap, and the view asks anew."""
 
 
 def _root(name: str) -> View:
@@ -160,6 +160,7 @@ class Console(App[None]):
         self._waiting.append(message)
         if len(self._waiting) > WAITING_MOST:
             del self._waiting[: WAITING_MOST // 2]
+            self.refresh_view()
 
     def turn(self) -> None:
         """Takes in what came and lets the screen on top paint what is different. Nothing is painted under a dialog."""

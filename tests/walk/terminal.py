@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, final
 
@@ -37,13 +37,12 @@ class NotThere(Exception):
 class Terminal:
     """One window. `name`: of its socket."""
 
-    def __init__(self, name: str, command: Sequence[str], *, columns: int, rows: int, folder: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], *, columns: int, rows: int, folder: Path, environment: Mapping[str, str]) -> None:
         self._tmux = ["tmux", "-L", name, "-f", "/dev/null"]
         self.columns, self.rows = columns, rows
         size = ["-x", str(columns), "-y", str(rows)]
-        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         started = [*self._tmux, "new-session", "-d", *size, "-c", str(folder), *command]
-        subprocess.run(started, check=True, env=environment)
+        subprocess.run(started, check=True, env={**environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"})
         self._run("set-option", "-g", "default-terminal", "tmux-256color")
         self._run("set-option", "-ga", "terminal-overrides", ",*:Tc")
 
