@@ -22,6 +22,15 @@ LISTS: Final[Mapping[str, tuple[Column, ...]]] = {
         ("id", "id"), ("state", "state"), ("amount", "amount currency"), ("captured", "amount_captured"), ("refunded", "amount_refunded"),
         ("merchant", "merchant"), ("connector", "connector"), ("reference", "reference"), ("created", "created_at"),
     ),
+    "payment_attempts": (
+        ("attempt", "id"), ("connector", "connector"), ("state", "state"), ("amount", "amount"), ("PSP's reference", "psp_reference"),
+        ("looks", "looks"), ("next", "next_action_at"), ("why not", "failure.message"),
+    ),
+    "payment_operations": (
+        ("operation", "id"), ("what", "object"), ("state", "state"), ("amount", "amount"), ("by", "origin"),
+        ("PSP's reference", "psp_reference"), ("looks", "looks"), ("next", "next_action_at"), ("why not", "failure.message"),
+    ),
+    "payment_actions": (("action", "action"), ("people", "people"), ("allowed", "allowed"), ("why not", "why_not")),
     "timeline": (("at", "at"), ("source", "source"), ("who", "who"), ("event", "event"), ("what", "text"), ("ms", "latency_ms")),
     "routing": (("at", "at"), ("rule", "rule"), ("order", "order"), ("excluded", "excluded")),
     "decisions": (("at", "at"), ("payment", "payment_id"), ("rule", "rule"), ("chosen", "chosen"), ("order", "order")),
@@ -76,6 +85,32 @@ def table(name: str, view: Mapping[str, Any]) -> str:
 def whole(view: Mapping[str, Any]) -> str:
     """Everything of one thing: a name and its value in each line, what belongs to it further in."""
     return "\n".join(_lines(view, 0))
+
+
+def payment_text(payment: Mapping[str, Any]) -> str:
+    """A payment explained: did money move and who says so, why it stands there, what happens next, what may be done."""
+    money, why, coming = payment["money"], payment["why"] or {}, payment["next"]
+    amount = _money({"amount": payment["amount"], "currency": payment["currency"]})
+    opinions = "; ".join(f"{who} {_word((money[part] or {}).get('text')) or 'nothing'}" for who, part in _OPINIONS)
+    head = [
+        ("", f"{payment['id']}  {payment['state']}  {amount}  {_word(payment['merchant']['name'])}  {_word(payment['reference'])}"),
+        ("money", opinions),
+        ("", f"THEY DISAGREE: {_word(money['disagreement'])}" if money["disagreement"] else ""),
+        ("why", f"{_word(why.get('headline'))}: {_word(why.get('text'))}" if why else ""),
+        ("next", " ".join(filter(None, (_word(coming["text"]), _word(coming["at"]))))),
+        ("then", " ".join(filter(None, (_word(coming["then"]), _word(coming["gives_up_at"]))))),
+        ("held", _word(payment["held"])),
+        ("route", " -> ".join(map(_word, payment["route"]))),
+    ]
+    parts = [aligned([row for row in head if row[1]])]
+    for name in ("attempts", "operations", "actions", "acts"):
+        if payment[name]:
+            parts.append(table(f"payment_{name}" if name != "acts" else name, {"data": payment[name]}))
+    parts.append("more: `payorch ops timeline`, `payorch ops route`, or all of it with --json")
+    return "\n\n".join(parts)
+
+
+_OPINIONS: Final = (("we", "ours"), ("our ledger", "ledger"), ("the PSP", "psp"), ("its reports", "settlement"))
 
 
 def plan_text(plan: Mapping[str, Any]) -> str:

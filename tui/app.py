@@ -163,6 +163,8 @@ class Console(App[None]):
 
     def turn(self) -> None:
         """Takes in what came and lets the screen on top paint what is different. Nothing is painted under a dialog."""
+        if not self.is_running:  # it is being taken down: parts of the screens are gone already
+            return
         self._turns += 1
         waiting, self._waiting = self._waiting, []
         self.state, dirty = store.apply(self.state, waiting)

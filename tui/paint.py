@@ -248,7 +248,8 @@ def amount(value: Any, *, sign: bool = False) -> str:
     """The contract's `{"amount": n, "currency": "EUR"}`, or nothing."""
     if not isinstance(value, dict) or not isinstance(value.get("amount"), int):
         return glyph("none")
-    return money(value["amount"], value.get("currency"), sign=sign)
+    currency = value.get("currency")
+    return money(value["amount"], currency if isinstance(currency, str) else None, sign=sign)
 
 
 def amounts(values: Any, *, sign: bool = False) -> str:

@@ -166,6 +166,8 @@ def plan_lines(plan: Mapping[str, Any]) -> list[Line]:
     lines: list[Line] = []
     effects = [effect for effect in plan.get("effects") or () if isinstance(effect, dict)]
     wide = max([len(str(effect.get("what"))) for effect in effects] + [8])
+    if plan.get("reason"):
+        lines.append(paint.line(("reason".ljust(wide) + " ", "dim"), (str(plan["reason"]), "strong")))
     for effect in effects:
         what = f"{paint.safe(effect.get('what'), 20):<{wide}} "
         lines.append(

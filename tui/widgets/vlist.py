@@ -157,6 +157,10 @@ class VList(ScrollView, can_focus=True, inherit_bindings=False):
         else:
             self.refresh()
 
+    def find(self, key: str) -> Row | None:
+        """The row with that key, of those that are shown."""
+        return self._rows.find(key)
+
     def patch(self, changed: Mapping[str, Row]) -> None:
         """New contents of rows by their keys; nothing moves."""
         if changed:
