@@ -12,14 +12,15 @@ from payorch.domain.money import EXPONENTS, Money
 from payorch.wording import aligned, printable, shortened
 
 Column: TypeAlias = tuple[str, str]
-"""A heading, and where the value stands: names with points between them."""
+"""A heading, and where the value stands: names with points between them; `NAME currency` is an amount of the entry in its own currency."""
 
 _LONGEST_CELL: Final = 70
 _DEEPEST: Final = 6
 
 LISTS: Final[Mapping[str, tuple[Column, ...]]] = {
     "payments": (
-        ("id", "id"), ("state", "state"), ("amount", "amount currency"), ("captured", "amount_captured"), ("refunded", "amount_refunded"),
+        ("id", "id"), ("state", "state"), ("amount", "amount currency"), ("captured", "amount_captured currency"),
+        ("refunded", "amount_refunded currency"),
         ("merchant", "merchant"), ("connector", "connector"), ("reference", "reference"), ("created", "created_at"),
     ),
     "payment_attempts": (
@@ -158,8 +159,9 @@ def _about(detail: str | None) -> str:
 
 
 def _cell(entry: Mapping[str, Any], where: str) -> str:
-    if where == "amount currency":
-        return _money({"amount": entry.get("amount"), "currency": entry.get("currency")})
+    if where.endswith(" currency"):
+        amount = entry.get(where.removesuffix(" currency"))
+        return "" if amount is None else _money({"amount": amount, "currency": entry.get("currency")})
     value: Any = entry
     for name in where.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None

@@ -110,7 +110,7 @@ def test_a_list_is_asked_for_page_by_page_and_shown_in_columns(ops: Any, platfor
     platform.says("GET", "payments", {"data": [a_payment(1), a_payment(2)], "next_cursor": None, "total": 2, "total_is_exact": True})
     ran = ops("payments", "--state", "CAPTURED", "--problem", "--limit", "7")
     assert ran.code == 0
-    assert "pay_1  CAPTURED  19.99 EUR" in ran.out
+    assert "pay_1  CAPTURED  19.99 EUR  19.99 EUR  0.00 EUR" in ran.out, "every amount in the units of its currency"
     assert "2 of 2" in ran.out
     [asked] = platform.requests
     assert asked.query == {"state": "CAPTURED", "problem": "true", "limit": "7"}

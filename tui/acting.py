@@ -93,7 +93,7 @@ class Acting:
         """What else the action takes, then its plan."""
         for parameter in offer.parameters:
             value = await self._ask(offer, parameter)
-            if value is None and parameter.required:
+            if value is None:
                 return
             if value:
                 parameters[parameter.name] = value_of(parameter.name, value)
@@ -124,13 +124,14 @@ class Acting:
         about = (
             parameter.about
             + ("  (seconds, or as 15m or 2h)" if parameter.name in SPANS else "")
-            + ("" if parameter.required else "  (may be left out: esc)")
+            + ("" if parameter.required else "  (enter alone leaves it out)")
         )
         if parameter.choices:
-            column = Column("key", "", 40, lambda row: paint.line(row["key"]), grow=True)
-            rows = [{"key": choice} for choice in parameter.choices]
+            column = Column("title", "", 40, lambda row: paint.line(row["title"]), grow=True)
+            rows = [{"key": choice, "title": choice} for choice in parameter.choices]
+            rows = rows if parameter.required else [{"key": "", "title": "(left out)"}, *rows]
             return await self._console.push_screen_wait(Choice(heading, rows, (column,), paint.line((about, "dim"))))
-        return await self._console.push_screen_wait(Question(heading, paint.line((about, "dim"))))
+        return await self._console.push_screen_wait(Question(heading, paint.line((about, "dim")), optional=not parameter.required))
 
     async def approve(self, action_id: str) -> None:
         """The second person: the plan made anew beside the one that was proposed, then yes."""

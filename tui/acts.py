@@ -108,18 +108,21 @@ def _offer(one: Mapping[str, Any], kind: Mapping[str, Any], subject: Subject) ->
         subject=str(one.get("subject") or subject.id),
         people=people if isinstance(people, int) else 0,
         why_not=why_not,
-        parameters=tuple(_parameters(kind.get("parameters") or (), subject)),
+        parameters=tuple(_parameters(kind.get("parameters") or (), subject, tuple(map(str, one.get("targets") or ())))),
         open_action=one.get("open_action"),
     )
 
 
-def _parameters(rows: Iterable[Any], subject: Subject) -> Iterable[Parameter]:
+def _parameters(rows: Iterable[Any], subject: Subject, targets: tuple[str, ...]) -> Iterable[Parameter]:
+    """targets: what the server says that this very subject may become."""
     for row in rows:
-        if isinstance(row, dict) and str(row.get("name")) not in subject.parameters:
+        name = str(row.get("name")) if isinstance(row, dict) else ""
+        if name and name not in subject.parameters:
+            known = subject.choices.get(name, ()) or (targets if name == "to" else ())
             yield Parameter(
-                name=str(row.get("name")),
+                name=name,
                 required=bool(row.get("required")),
-                choices=tuple(str(choice) for choice in row.get("choices") or subject.choices.get(str(row.get("name")), ())),
+                choices=tuple(str(choice) for choice in row.get("choices") or known),
                 about=str(row.get("about") or ""),
             )
 

@@ -47,7 +47,7 @@ def used(
     source = FakeSource(pages or PAGES, MESSAGES, writes=writes)
 
     async def scenario() -> None:
-        console = Console(source, StandingClock(NOW), at=places.place(at), **options)
+        console = Console(source, StandingClock(NOW), at=places.place(at), ticking=False, **options)
         async with console.run_test(size=size, notifications=False) as pilot:
             await settle(console, pilot)
             await then(console, pilot)
@@ -91,7 +91,6 @@ def test_the_tables_look_like_this(name: str, size: tuple[int, int]) -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
         for tab, _, _ in TABS[1:]:
             await press(console, pilot, "full_stop")
-            await settle(console, pilot, 1)
             grids[f"payment-{name}-{tab}-{size[0]}x{size[1]}.txt"] = console.grid()
 
     used(f"pay {answers.payment_id(name)}", then, size=size)
@@ -120,11 +119,9 @@ def test_harmful_text_is_shown_and_does_nothing(size: tuple[int, int], ascii_onl
             assert not [one for one in console.grid().replace(paint.GROUP, " ").replace("\n", " ") if not one.isprintable()], tab
             await pilot.click(f"#{tab}", offset=(28, 3))
             await press(console, pilot, "enter")
-            await settle(console, pilot, 1)
             if isinstance(console.screen, Reading):
                 await press(console, pilot, "escape")
             await press(console, pilot, "full_stop")
-            await settle(console, pilot, 1)
         assert console.is_running
         assert not console.clipboard
 
@@ -149,7 +146,6 @@ def test_harmful_text_in_the_list_and_in_its_filter_does_nothing() -> None:
 def test_a_filter_is_asked_of_the_server_and_the_rest_is_judged_here() -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
         await press(console, pilot, "slash", *"psp:adyen >100", "enter")
-        await settle(console, pilot)
         console.clock.forward(2)  # type: ignore[attr-defined]
         await settle(console, pilot)
         grid = console.grid()
@@ -164,7 +160,6 @@ def test_a_filter_is_asked_of_the_server_and_the_rest_is_judged_here() -> None:
 def test_a_filter_that_means_nothing_says_so_and_changes_nothing() -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
         await press(console, pilot, "slash", *"colour:red", "enter")
-        await settle(console, pilot)
         assert "colour: is no field of a payment" in console.grid()
         assert len(console.screen.query_one(VList).rows) == 13
 
@@ -213,7 +208,6 @@ def test_a_frozen_list_holds_changes_back_and_says_how_many() -> None:
         assert "1 changes held" in console.grid()
         assert "OUTCOME_UNKNOWN" in console.grid()
         await press(console, pilot, "space")
-        await settle(console, pilot)
         assert "OUTCOME_UNKNOWN" not in console.grid()
 
     used("payments", then)
@@ -227,7 +221,6 @@ def test_new_payments_are_counted_and_come_when_somebody_asks() -> None:
         assert "+1 new: r shows them" in console.grid()
         console.clock.forward(2)  # type: ignore[attr-defined]
         await press(console, pilot, "r")
-        await settle(console, pilot)
         assert "new: r" not in console.grid()
 
     source = used("payments", then)
@@ -241,10 +234,8 @@ def test_keys_find_the_rows_that_need_a_person() -> None:
         assert vlist.current is not None
         assert vlist.current["id"] == UNKNOWN
         await press(console, pilot, "z")
-        await settle(console, pilot)
         assert [row["state"] for row in vlist.rows] == ["FAILED", "OUTCOME_UNKNOWN", "AUTHORIZED", "MANUAL_REVIEW"]
         await press(console, pilot, "enter")
-        await settle(console, pilot)
         assert isinstance(console.screen, PaymentView)
         assert console.screen.place.id == UNKNOWN
 
@@ -264,7 +255,6 @@ def test_a_name_of_a_table_is_clicked() -> None:
         assert console.screen.tab == "ledger"
         assert "No posting: our ledger says that no money moved." in console.grid()
         await press(console, pilot, "comma")
-        await settle(console, pilot)
         assert console.screen.tab == "webhooks"
 
     used(f"pay {UNKNOWN}", then)
@@ -273,7 +263,6 @@ def test_a_name_of_a_table_is_clicked() -> None:
 def test_more_like_it_is_the_list_with_its_filter() -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
         await press(console, pilot, "c")
-        await settle(console, pilot)
         console.clock.forward(2)  # type: ignore[attr-defined]
         await settle(console, pilot)
         assert isinstance(console.screen, PaymentsView)
@@ -323,9 +312,7 @@ def test_a_recording_counts_from_its_own_time() -> None:
 def test_an_act_of_the_payment_is_opened() -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
         await press(console, pilot, "comma")
-        await settle(console, pilot)
         await press(console, pilot, "n", "enter")
-        await settle(console, pilot)
         assert isinstance(console.screen, View)
         assert console.screen.place == Place("action", answers.answer(f"/ops/v1/payments/{UNKNOWN}")["acts"][0]["id"])
 
@@ -340,7 +327,6 @@ def test_a_part_that_cannot_be_had_is_said_in_its_place_and_the_rest_works() -> 
         assert "? OUTCOME_UNKNOWN" in grid
         assert "req_a1" not in grid
         await press(console, pilot, "full_stop", "full_stop")
-        await settle(console, pilot)
         assert "503 busy" in console.grid()
         assert "req_a1" in console.grid()
 
@@ -360,7 +346,6 @@ def test_what_is_copied_and_exported_tells_the_whole_story(tmp_path: Path) -> No
         assert isinstance(console.screen, PaymentView)
         assert ("psp reference", "8516153423456789") in console.screen.copies()
         await press(console, pilot, "e")
-        await settle(console, pilot)
 
     used(f"pay {UNKNOWN}", then, folder=tmp_path)
     written = next(tmp_path.rglob("screen.txt")).read_text()
@@ -372,7 +357,6 @@ def test_what_is_copied_and_exported_tells_the_whole_story(tmp_path: Path) -> No
 def test_enter_shows_what_is_known_of_a_row_where_there_is_no_pane() -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
         await press(console, pilot, "n", "enter")
-        await settle(console, pilot)
         assert isinstance(console.screen, Reading)
         assert "card_declined" in console.grid()
 
@@ -382,7 +366,6 @@ def test_enter_shows_what_is_known_of_a_row_where_there_is_no_pane() -> None:
 def test_the_action_menu_has_every_action_with_its_reason() -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
         await press(console, pilot, "a")
-        await settle(console, pilot)
         grid = console.grid()
         for verb in ("ask the PSP again", "resolve by people", "capture", "void", "refund", "release a held payment"):
             assert verb in grid

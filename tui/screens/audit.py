@@ -108,7 +108,7 @@ class AuditView(AskedView):
         if self.verification:
             self.query_one("#chain", Words).say(records.chain(self.verification, self.console.clock.now()))
         new = paint.line((f"+{self._new} new: r shows them", "key")) if self._new else paint.EMPTY
-        filtered = asking.above(self.place.filter, self.asked, 'what people did   /who:ana act:ActApproved since:2d "INC-4412"')
+        filtered = asking.above(self.place.filter, self.asked, 'what people did   /who:ana act:Approved since:2d "INC-4412"')
         self.query_one("#above", Words).say(paint.join([filtered, counted(vlist, "records"), self._searched, new], "   "))
         self.moved(vlist.current)
 

@@ -109,7 +109,7 @@ class PaymentView(View):
     def repaint(self, dirty: Dirty) -> None:
         if f"payment:{self.place.id}" in dirty or f"routing:{self.place.id}" in dirty:
             self.reload()
-        if "all" in dirty:
+        if dirty & {"all", "meta"}:  # a snapshot says what time it is
             self.show_page()
 
     def tick(self) -> None:
