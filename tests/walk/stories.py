@@ -9,18 +9,21 @@ from __future__ import annotations
 import http.server
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from payorch.domain.acts import KINDS
 from tests.walk.place import Place
 from tests.walk.terminal import Terminal
 
 UNDEAF_SECONDS: Final = 0.6
 """A dialog that writes hears nothing in its first 400 ms."""
 BETWEEN_KEYS_SECONDS: Final = 0.3
+VERBS: Final = (*(kind.verb for kind in KINDS.values()), "approve", "reject", "halt", "review")
+"""What a row of the action menu begins with."""
 
 
 @dataclass
@@ -58,9 +61,7 @@ class Walk:
         """That action of the menu."""
         press(terminal, "a")
         screen = terminal.until(verb)
-        offered = [line for line in screen.splitlines() if " person" in line or " people" in line or "reason" in line]
-        steps = next(number for number, line in enumerate(offered) if verb in line)
-        press(terminal, *["j"] * steps, "Enter")
+        pick(terminal, [line for line in in_dialog(screen) if line.startswith(VERBS)], verb)
 
     def answer(self, terminal: Terminal, question: str, text: str) -> None:
         """One question about an action."""
@@ -80,6 +81,16 @@ class Walk:
         terminal.until("ctrl+s sends it")
         press(terminal, "C-s")
         terminal.until(but="(ctrl+s)")
+
+
+def in_dialog(screen: str) -> list[str]:
+    """The lines of the dialog that is open."""
+    return [line.split("█")[1].strip() for line in screen.splitlines() if line.count("█") > 1]
+
+
+def pick(terminal: Terminal, offered: Sequence[str], wanted: str) -> None:
+    """That row of a list whose cursor is on the first."""
+    press(terminal, *["j"] * next(number for number, line in enumerate(offered) if line.startswith(wanted)), "Enter")
 
 
 def press(terminal: Terminal, *keys: str) -> None:
