@@ -177,7 +177,9 @@ def said(evidence: Evidence) -> str:
             what = "no such thing there"
         case _:
             what = f"not executed ({evidence.finding.failure.code})"
-    totals = [f"{name} {_words(money)}" for name, money in (("captured", evidence.captured), ("refunded", evidence.refunded)) if money]
+    totals = [
+        f"{name} {_words(money)}" for name, money in (("captured", evidence.captured), ("refunded", evidence.refunded)) if money is not None
+    ]
     totals = [*([_words(evidence.amount)] if evidence.amount is not None else []), *totals]
     as_ = f", as {evidence.psp_reference}" if evidence.psp_reference is not None else ""
     return f"{what}{', ' if totals else ''}{', '.join(totals)}{as_}"

@@ -10,11 +10,13 @@ import pytest
 from actors.admission import CallKind
 from actors.messages import Due
 from payorch.domain.acts import ActName, ActState, Effect, Nonsense
-from payorch.domain.outcome import Approved, Source
+from payorch.domain.money import Money
+from payorch.domain.outcome import Approved, Evidence, Source
 from payorch.domain.payment import OperationState, State
 from payorch.domain.records import Attempt
+from payorch.operations.payment_effects import said
 from payorch.store import reads
-from tests.api.merchant_world import new_id
+from tests.api.merchant_world import START, new_id
 from tests.conftest import Database
 from tests.operations.payment_world import LOST, PaymentWorld, is_at, world_on
 
@@ -74,6 +76,12 @@ async def test_a_plan_to_resolve_shows_the_books_and_the_evidence(world: Payment
     assert checks["evidence"].holds
     other = await world.plan(of.PAYMENT_RESOLVE, payment_id, to="FAILED", evidence="INC-7")
     assert not {one.what: one for one in other.checks}["evidence"].holds
+
+
+def test_evidence_that_tells_totals_is_told_with_them() -> None:
+    captured, refunded = Money(1999, "EUR"), Money(0, "EUR")
+    evidence = Evidence(source=Source.WEBHOOK, finding=Approved(captured=True), at=START, captured=captured, refunded=refunded)
+    assert said(evidence) == "captured, captured 19.99 EUR, refunded 0.00 EUR"
 
 
 async def test_a_plan_to_ask_again_names_the_call_and_a_circuit_that_is_open(world: PaymentWorld) -> None:
