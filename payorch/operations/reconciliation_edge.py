@@ -90,6 +90,8 @@ class ReconciliationEdge:
             zones=zones(self._settings, self._connectors),
             report_limit_bytes=self._settings.reconciliation.report_limit_bytes,
             silence_seconds=SILENCE_SECONDS,
+            page_default=self._settings.operations.page_default,
+            page_limit=self._settings.operations.page_limit,
             policy=self._settings.reconciliation.policy(),
         )
 

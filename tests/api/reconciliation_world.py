@@ -36,6 +36,7 @@ class Reconciling:
         return ReconciliationSurroundings(
             find_token=self.find_token, write=self.write, import_report=self.import_report, days=self.list_days, pieces=self.list_pieces,
             zones={"psp_one": "UTC", "psp_two": "Europe/Amsterdam"}, report_limit_bytes=LIMIT_BYTES, silence_seconds=5.0,
+            page_default=50, page_limit=200,
         )  # fmt: skip
 
     def operator(self, role: Role, name: str = "olga", *, person: str | None = None, operator_id: str | None = None) -> MintedKey:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx2
 import trio
@@ -155,16 +155,24 @@ class Listener:
                 return
             assert answer.status_code == 200, answer.status_code
             self.lives += 1
-            async for message in messages(answer.aiter_lines()):
-                if "id" in message:
-                    self.last = message["id"]
-                    self.events.append({**json.loads(message["data"]), "id": message["id"], "event_field": message["event"]})
-                elif message.get("event") == "reset":
-                    self.endings.append(json.loads(message["data"])["reason"])
+            async with reading(answer) as reader:
+                async for message in reader:
+                    if "id" in message:
+                        self.last = message["id"]
+                        self.events.append({**json.loads(message["data"]), "id": message["id"], "event_field": message["event"]})
+                    elif message.get("event") == "reset":
+                        self.endings.append(json.loads(message["data"])["reason"])
 
 
-async def messages(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, str]]:
+@asynccontextmanager
+async def reading(answer: httpx2.Response) -> AsyncIterator[AsyncIterator[dict[str, str]]]:
     """The messages of an event stream, each with its fields; comments left out."""
+    lines = cast(AsyncGenerator[str, None], answer.aiter_lines())
+    async with aclosing(lines), aclosing(_messages(lines)) as found:
+        yield found
+
+
+async def _messages(lines: AsyncIterator[str]) -> AsyncGenerator[dict[str, str], None]:
     found: dict[str, str] = {}
     async for line in lines:
         if line:

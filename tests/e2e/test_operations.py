@@ -184,7 +184,8 @@ async def test_an_unknown_payment_is_explained_and_resolved_by_two_people(crew: 
     assert (await crew.sees(f"payments/{payment_id}"))["money"]["ledger"]["captured"] == 1999
     trail = await crew.told(subject=act["id"], stream="act")
     assert [(one["event"], one["actor"].removeprefix("operator:")) for one in trail] == [
-        ("Proposed", ASKED), ("Refused", ASKED), ("Refused", "olga-too"), ("Approved", AGREES), ("Started", "system"), ("Finished", "system"),
+        ("Proposed", ASKED), ("Refused", ASKED), ("Refused", "olga-too"), ("Approved", AGREES), ("Started", "system"),
+        ("Finished", "system"),
     ]  # fmt: skip
     assert [one["body"]["code"] for one in trail if one["event"] == "Refused"] == ["forbidden", "same_person"]
     await crew.stack.heal()

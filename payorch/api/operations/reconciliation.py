@@ -26,7 +26,6 @@ from payorch.api.present import View
 from payorch.api.problems import Code, FieldError
 from payorch.api.reading import Reader, json_response, query_of, text, whole
 from payorch.api.refusal import Refusal, not_found
-from payorch.api.surroundings import HttpLimits
 from payorch.domain.matching import Policy
 from payorch.domain.money import EXPONENTS
 from payorch.domain.roles import Role
@@ -70,7 +69,7 @@ class ReconciliationSurroundings:
 
     find_token: `identities.operator_token` over a lent connection. write: through the journal writer. zones: connector -> the time zone in
     which its PSP counts days; those that are known, whether or not they are switched on. report_limit_bytes, silence_seconds: of a file.
-    policy: what one person may accept.
+    policy: what one person may accept. page_default, page_limit: of a list.
     """
 
     find_token: Callable[[str], Awaitable[OperatorToken | None]]
@@ -81,6 +80,8 @@ class ReconciliationSurroundings:
     zones: Mapping[str, str]
     report_limit_bytes: int
     silence_seconds: float
+    page_default: int
+    page_limit: int
     policy: Policy = NO_TOLERANCE
 
 
@@ -124,10 +125,9 @@ REPORT_PARAMETERS: Final = tuple(_REPORT_READERS)
 class ReconciliationApi:
     """The handlers."""
 
-    def __init__(self, around: ReconciliationSurroundings, door: OperatorDoor, *, http: HttpLimits, clock: Clock) -> None:
+    def __init__(self, around: ReconciliationSurroundings, door: OperatorDoor, *, clock: Clock) -> None:
         self._around = around
         self._door = door
-        self._http = http
         self._clock = clock
 
     def routes(self) -> Mapping[tuple[str, str], Handler]:
@@ -185,8 +185,8 @@ class ReconciliationApi:
         """A page of what a day consists of."""
         who = await self._viewer()
         on = self._on(day)
-        http = self._http
-        asked = query_of(request.query_string, _ITEM_READERS, default=http.page_default, largest=http.page_limit)
+        around = self._around
+        asked = query_of(request.query_string, _ITEM_READERS, default=around.page_default, largest=around.page_limit)
         of = Of(
             day=on,
             zones=self._zones(asked.values.get("connector")),
@@ -194,7 +194,7 @@ class ReconciliationApi:
             status=asked.values.get("status"),
         )
         try:
-            found, cursor = await self._around.pieces(of, limit=asked.limit, after=asked.after)
+            found, cursor = await around.pieces(of, limit=asked.limit, after=asked.after)
         except MalformedCursor:
             wrong = FieldError(pointer="/cursor", detail="This is the next_cursor of the page before.")
             raise Refusal(Code.VALIDATION_FAILED, errors=[wrong]) from None
@@ -211,7 +211,7 @@ class ReconciliationApi:
         return await self._door.asked(Role.VIEWER)
 
     def _asked(self, query: bytes, readers: Mapping[str, Reader]) -> Mapping[str, Any]:
-        return query_of(query, readers, default=self._http.page_default, largest=self._http.page_limit).values
+        return query_of(query, readers, default=self._around.page_default, largest=self._around.page_limit).values
 
     def _on(self, day: str) -> date:
         try:

@@ -61,7 +61,7 @@ def operator_rooms(around: ApiSurroundings, given: OperatorSurroundings) -> Oper
         used=given.audit.token_used,
     )
     meta = MetaApi(given.live, door, clock=clock)
-    reconciliation = ReconciliationApi(given.reconciliation, door, http=http, clock=clock)
+    reconciliation = ReconciliationApi(given.reconciliation, door, clock=clock)
     rooms = (
         meta,
         SnapshotApi(given.live, door, meta, clock=clock),
