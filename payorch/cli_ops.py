@@ -7,7 +7,6 @@ operators do next to the database without a platform (`cli_findings`, `cli_days`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -93,9 +92,9 @@ async def watch(
     from payorch import operator_words
     from payorch.operator_client import operator_client
 
-    seen, position = 0, None if after is None else str(after)
-    async with operator_client(at.place()) as client, aclosing(client.stream(topics=topics, after=position)) as messages:
-        async for kind, event in messages:
+    seen = 0
+    async with operator_client(at.place()) as client:
+        async for kind, event in client.stream(topics=topics, after=None if after is None else str(after)):
             line = as_text({"kind": kind, **event}) if json else operator_words.event_line(kind, event)
             if line is None or (json and kind in ("hb", "vital")):
                 continue

@@ -6,10 +6,10 @@ Not here: what the commands show (`operator_words`), the console, which is a pro
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, cast, final
+from typing import Any, Final, TypeAlias, final
 
 import httpx2
 import trio
@@ -78,8 +78,8 @@ class OperatorClient:
                 break
         return {**page, "data": entries, "next_cursor": cursor}
 
-    async def stream(self, *, topics: str | None, after: str | None) -> AsyncGenerator[tuple[str, View], None]:
-        """(what kind of message, what it says), as they come, for ever; whoever stops before closes it. Raises Away where the stream ends or falls silent."""
+    async def stream(self, *, topics: str | None, after: str | None) -> AsyncIterator[tuple[str, View]]:
+        """(what kind of message, what it says), as they come, for ever. Raises Away where the stream ends or falls silent."""
         query = {name: value for name, value in {"topics": topics, "after": after}.items() if value is not None}
         timeout = httpx2.Timeout(ANSWER_WITHIN_SECONDS, read=SILENCE_SECONDS)
         try:
@@ -87,10 +87,8 @@ class OperatorClient:
                 if answer.status_code != 200:
                     await answer.aread()
                     self._taken("GET", "/ops/v1/stream", answer)
-                lines = cast(AsyncGenerator[str, None], answer.aiter_lines())
-                async with aclosing(lines), aclosing(_messages(lines)) as messages:
-                    async for message in messages:
-                        yield message
+                async for message in _messages(answer.aiter_lines()):
+                    yield message
         except httpx2.HTTPError as problem:
             raise Away(f"the stream of {self._place.base_url} has ended ({type(problem).__name__})") from problem
         raise Away(f"the stream of {self._place.base_url} has ended")
@@ -120,7 +118,7 @@ async def operator_client(place: Place) -> AsyncIterator[OperatorClient]:
         yield OperatorClient(place, client)
 
 
-async def _messages(lines: AsyncIterator[str]) -> AsyncGenerator[tuple[str, View], None]:
+async def _messages(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, View]]:
     """Server-sent events: a blank line ends one, a colon begins a remark."""
     data: list[str] = []
     kind, size = "message", 0

@@ -120,7 +120,9 @@ async def test_everything_is_seen_from_the_command_line(crew: Crew, tmp_path: Pa
         "act": (("act", there["act"]), {"id", "state", "plan", "hash", "requested_by", "plan_now", "changed", "mine", "may_approve"}),
         "watch": (("watch", "--after", "0", "--count", "5"), set()),
     }
-    said = {name: (await crew.reads(*arguments), await crew.reads(*arguments, "--json")) for name, (arguments, _) in views.items()}
+    # A process of its own for the one that ends in the midst of what it reads: it leaves that to the process's end.
+    runs = {name: crew.ops if name == "watch" else crew.reads for name in views}
+    said = {name: (await runs[name](*arguments), await runs[name](*arguments, "--json")) for name, (arguments, _) in views.items()}
     empty = [name for name, (text, _) in said.items() if not text.out.strip() or text.out.startswith("(nothing)")]
     assert empty == [], said["day"][0].out + said["items"][1].out
     for name, (text, data) in said.items():

@@ -170,7 +170,7 @@ async def kept_away_through_restarts(crew: Crew) -> None:
     assert await stack.stop() == 0
     await stack.start()
     assert await chosen(stack, "drained-still") == "adyen"
-    assert (await crew.sees(f"connectors/{FIRST}"))["draining"]["by"] == "operator:olga"
+    assert (await crew.sees(f"connectors/{FIRST}"))["draining"]["by"] == "olga"
     assert (await crew.proposes("connector.resume", FIRST))["state"] == "done"
     assert await chosen(stack, "resumed") == FIRST
     assert (await crew.agreed("connector.drain", FIRST, for_seconds=60))["state"] == "done"
