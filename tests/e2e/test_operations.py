@@ -264,14 +264,11 @@ async def test_a_token_that_expired_rested_or_was_guessed_opens_nothing(crew: Cr
     assert [(one.status_code, one.json()["code"]) for one in (late, idle)] == [(401, "unauthenticated")] * 2
     assert "unlock" in idle.json()["detail"]
     lookup_id = crew.tokens["idle"].rpartition("_")[0]
-    statuses = []
     crew.tokens["guessed"] = f"{lookup_id}_{'0' * len(crew.tokens['idle'].rpartition('_')[2])}"
-    for _ in range(REFUSED_AT_MOST + 1):
-        answer = await crew.asks("GET", "meta", "guessed")
-        statuses.append(answer.status_code)
-    assert set(statuses) == {401, 429}, statuses
-    assert answer.json()["code"] == "rate_limited"
-    assert "retry-after" in answer.headers
+    answers = [await crew.asks("GET", "meta", "guessed") for _ in range(REFUSED_AT_MOST + 1)]
+    assert {one.status_code for one in answers} == {401, 429}
+    assert answers[-1].json()["code"] == "rate_limited"
+    assert "retry-after" in answers[-1].headers
     assert (await crew.asks("GET", "meta")).status_code == 200, "whoever has a good token is let in all the same"
     refusals = await crew.told(act="Refused")
     assert {"revoked or expired", "not used for too long"} <= {one["body"].get("reason") for one in refusals}

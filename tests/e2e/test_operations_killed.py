@@ -213,8 +213,9 @@ async def test_whoever_does_not_read_the_stream_is_reset(make_stack: Callable[..
     assert "slow" not in watcher.endings
     said = b""
     with trio.fail_after(WITHIN_SECONDS):
-        while piece := await slow.receive_some(65536):
-            said += piece
+        async with slow:
+            while piece := await slow.receive_some(65536):
+                said += piece
     assert b'event: reset\ndata: {"reason":"slow"}' in said[-200:]
     assert stack.tracebacks() == []
 
