@@ -25,6 +25,8 @@ from tests.e2e.test_webhooks import none_left
 
 SETTINGS = {
     **routed(FIRST, "adyen"),
+    "PAYORCH_ROUTING__SCORE__LATENCY_WEIGHT": "0",  # a busy machine makes the first one slow, and that is not what is looked for
+    "PAYORCH_ROUTING__SCORE__COST_WEIGHT": "0",
     "PAYORCH_DELIVERIES__TRIES_SECONDS": "0",
     "PAYORCH_OPERATIONS__SWEEP_SECONDS": "0.5",
     "PAYORCH_OPERATIONS__RETRY_SECONDS": "0.2",
@@ -173,9 +175,6 @@ async def kept_away_through_restarts(crew: Crew) -> None:
     assert (await crew.sees(f"connectors/{FIRST}"))["draining"]["by"] == "olga"
     assert (await crew.proposes("connector.resume", FIRST))["state"] == "done"
     assert await chosen(stack, "resumed") == FIRST
-    assert (await crew.agreed("connector.drain", FIRST, for_seconds=60))["state"] == "done"
-    assert (await crew.proposes("connector.resume", FIRST))["state"] == "done"
-
     assert (await crew.agreed("breaker.force_open", f"{FIRST}/authorize", for_seconds=3600))["state"] == "done"
     await stack.kill()
     await stack.start()
