@@ -106,15 +106,20 @@ class Crew:
         return await payorch("ops", *arguments, *who, "--data-dir", str(self.stack.folder))
 
     async def reads(self, *arguments: str) -> Ran:
-        """The same without a process of its own, which takes a second for each: the whole of the command line all the same."""
-        told, complained = io.StringIO(), io.StringIO()
+        """The same without a process of its own."""
+        return await here("ops", *arguments, "--as", ASKED, "--data-dir", str(self.stack.folder))
 
-        def run() -> int:
-            with redirect_stdout(told), redirect_stderr(complained):
-                return cli.run(["ops", *arguments, "--as", ASKED, "--data-dir", str(self.stack.folder)])
 
-        code = await trio.to_thread.run_sync(run)
-        return Ran(code=code, out=told.getvalue(), err=complained.getvalue())
+async def here(*arguments: str) -> Ran:
+    """`payorch ...` without a process of its own, which takes a second for each: the whole of the command line all the same."""
+    told, complained = io.StringIO(), io.StringIO()
+
+    def run() -> int:
+        with redirect_stdout(told), redirect_stderr(complained):
+            return cli.run(list(arguments))
+
+    code = await trio.to_thread.run_sync(run)
+    return Ran(code=code, out=told.getvalue(), err=complained.getvalue())
 
 
 @dataclass

@@ -195,6 +195,7 @@ async def kept_away_through_restarts(crew: Crew) -> None:
     assert "ConnectorDrainEnded" in told
 
 
+@pytest.mark.prove
 async def test_whoever_does_not_read_the_stream_is_reset(make_stack: Callable[..., Stack]) -> None:
     """And is told so as the last thing. Nobody else waits for him."""
     stack = make_stack(**SETTINGS, PAYORCH_STREAM__WAITING_LIMIT="100")

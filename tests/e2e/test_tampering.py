@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from payorch.store import embedded
 from payorch.store.driver import Connection
-from tests.e2e.operators import Crew
-from tests.e2e.stack import Stack, eventually, payorch
+from tests.e2e.operators import Crew, here
+from tests.e2e.stack import Stack, eventually
 from tests.store.stories import connected
 from tests.store.test_anchors import recompute
 
@@ -53,7 +53,7 @@ async def tampered(stack: Stack, root: Connection, how: tuple[str, ...], *, anew
         await root.execute(statement)
     if anew:
         await recompute(root, 0)
-    verdict = await payorch("audit", "verify", "--json", "--data-dir", str(stack.folder))
+    verdict = await here("audit", "verify", "--json", "--data-dir", str(stack.folder))
     assert verdict.code == 1, (how, verdict)
     assert "the journal is damaged" in verdict.err
     for statement in (
@@ -81,7 +81,7 @@ async def test_whatever_is_done_to_the_journal_is_found(make_stack: Callable[...
     assert await stack.stop() == 0
     await stack.cluster()
     at = ("--json", "--data-dir", str(stack.folder))
-    whole = await payorch("audit", "verify", *at)
+    whole = await here("audit", "verify", *at)
     assert (whole.code, whole.data["whole"]) == (0, True), whole
     assert whole.data["anchors"]["compared"] >= 1
     socket = (stack.folder / "postgres" / "cluster").resolve() / "socket"
@@ -93,10 +93,10 @@ async def test_whatever_is_done_to_the_journal_is_found(make_stack: Callable[...
             said = await tampered(stack, root, how, anew=anew)
             print(what, said["fault"], said["position"], said["detail"])
             assert said["fault"] in faults, (what, said)
-    again = await payorch("audit", "verify", *at)
+    again = await here("audit", "verify", *at)
     assert (again.code, again.data["whole"]) == (0, True), "put back, all is well"
     (anchors,) = (stack.folder.with_name(f"{stack.folder.name}-anchors")).glob("*.anchors")
     lines = anchors.read_bytes().splitlines(keepends=True)
     anchors.write_bytes(b"".join(lines[:1] + lines[2:]) if len(lines) > 2 else lines[0].replace(b'"n":1', b'"n":2'))
-    damaged = await payorch("audit", "verify", *at)
+    damaged = await here("audit", "verify", *at)
     assert (damaged.code, damaged.data["fault"]) == (1, "anchors_damaged"), damaged
