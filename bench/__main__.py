@@ -4,7 +4,11 @@
 
     python -m bench --only settlements [--rows 1000000] [--json]
 
-reads a settlement report, a tenth of it first (`settlements`). For each of the other two (`measurements`), one embedded PostgreSQL with
+reads a settlement report, a tenth of it first (`settlements`), and
+
+    python -m bench --only console [--payments 50000] [--events 1000] [--listen 60] [--gone 120] [--json]
+
+looks at a large platform with the operators' console (`console`). For each of the other two (`measurements`), one embedded PostgreSQL with
 fsync on and one PSP stub without latency serve alternating rounds (`rounds`). Where the books disagree the figures are worth nothing, and
 the exit code is 1.
 
@@ -23,22 +27,25 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import trio
 
-from bench import report, services, settlements
+from bench import console, report, services, settlements
 from bench.measurements import FOLDER, LOAD_CPU, Authorizations, Measurement, Webhooks
 from bench.options import Options, options
 from bench.processes import ROOT, BenchmarkFailed, can_pin, free_port, running
 from bench.rounds import Rounds
 from payorch.store import embedded
 from payorch.store.embedded import Cluster
+
+_ALONE: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {settlements.NAME: settlements.text, console.NAME: console.text}
+"""What is not compared with anything, and how it is told."""
 
 
 @asynccontextmanager
@@ -63,6 +70,9 @@ async def _measured(name: str, options: Options) -> dict[str, Any]:
     if name == settlements.NAME:
         async with _own_cluster() as cluster:
             return await settlements.measure(cluster, options.rows)
+    if name == console.NAME:
+        async with _own_cluster() as cluster:
+            return await console.measure(cluster, payments=options.payments, rate=options.events, seconds=options.listen, gone=options.gone)
     stub_port = free_port()
     stub = [sys.executable, "-m", "bench.stub", "--port", str(stub_port)]
     cpu = LOAD_CPU if can_pin() else None
@@ -113,7 +123,7 @@ def _surroundings(options: Options) -> dict[str, Any]:
 
 
 def _all_wrong(name: str, result: dict[str, Any]) -> list[str]:
-    wrong: list[str] = result["wrong"] if name == settlements.NAME else report.all_wrong(result)
+    wrong: list[str] = result["wrong"] if name in _ALONE else report.all_wrong(result)
     return wrong
 
 
@@ -132,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         (FOLDER / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
         if not as_json:
-            print(settlements.text(result) if name == settlements.NAME else report.text(result), flush=True)
+            print(_ALONE.get(name, report.text)(result), flush=True)
     if as_json:
         print(json.dumps(results, indent=1))
     return 1 if any(_all_wrong(name, result) for name, result in results.items()) else 0

@@ -60,11 +60,11 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def running(
-    command: Sequence[str], *, environment: Mapping[str, str], cpu: int | None, log: Path, port: int
+    command: Sequence[str], *, environment: Mapping[str, str], cpu: int | None, log: Path, port: int, dies: bool = False
 ) -> AsyncIterator[trio.Process]:
     """That server, ready: it has answered 200 to `GET /readyz`. Ends with SIGTERM, or SIGKILL where that is not enough.
 
-    Its output goes to `log`. Raises BenchmarkFailed where it does not become ready or has died.
+    Its output goes to `log`. Raises BenchmarkFailed where it does not become ready or has died, unless that is what it is for (`dies`).
     """
     with log.open("wb") as output, pinned(cpu):
         process = await trio.lowlevel.open_process(
@@ -73,7 +73,7 @@ async def running(
     try:
         await _until_ready(process, command, port, log)
         yield process
-        if process.poll() is not None:
+        if process.poll() is not None and not dies:
             raise BenchmarkFailed(f"it died with {process.returncode} under load; {log} ends with:\n{_tail(log)}")
     finally:
         with trio.CancelScope(shield=True):

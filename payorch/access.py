@@ -12,6 +12,7 @@ from typing import Final, final
 
 from payorch import keys
 from payorch.domain import identifiers
+from payorch.domain.persons import plain
 from payorch.domain.roles import Role
 from payorch.keys import KeyKind, KeyMode, MintedKey, Secret
 from payorch.ports import Clock, Entropy
@@ -103,7 +104,7 @@ class Registrar:
 
     async def add_operator(self, name: str, person: str, role: Role, mode: KeyMode, *, days: int | None = None) -> Granted:
         """A new operator's account with its token, which lives for so many days. Raises ChangeRefused where the name is taken."""
-        row = OperatorRow(id=self._new_id("opr"), name=name, person=person, created_at=self._clock.now())
+        row = OperatorRow(id=self._new_id("opr"), name=name, person=plain(person), created_at=self._clock.now())
         await self._write(identities.operator_added(row))
         return await self.add_operator_token(row.id, name, role, mode, days=days)
 

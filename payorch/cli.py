@@ -7,6 +7,7 @@ PAYORCH_DEBUG=1 shows the traceback of a failure. What is heavy to import is imp
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from dataclasses import asdict
@@ -98,6 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """One command; its exit code. Nothing is raised but SystemExit, by cyclopts, for a wrong call."""
     debugging = os.environ.get("PAYORCH_DEBUG", "") not in ("", "0")
+    gc.set_threshold(50_000, 20, 50)  # modules and models are no garbage: looking through them was a tenth of a start
     try:
         app(arguments)
         sys.stdout.flush()

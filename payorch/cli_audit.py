@@ -56,7 +56,7 @@ async def audit_verify(
         "detail": detail,
         "anchors": None if compared is None else {"folder": str(folder), "compared": compared.compared},
     }
-    against = "no anchors" if compared is None else f"{compared.compared} anchors agree"
+    against = "no anchors" if compared is None else "1 anchor agrees" if compared.compared == 1 else f"{compared.compared} anchors agree"
     show(shown, json, lambda: f"{verdict.records} records are good, {against}; head {verdict.head_position} {verdict.head_hash.hex()}")
     if fault is not None:
         place = f" at position {position}" if position is not None else ""

@@ -35,14 +35,14 @@ def console(
     at: At = HERE,
 ) -> None:
     """Open the operators' console on a platform: the local stack's, or any by --url and --token."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not _has_terminal():
         raise CalledWrongly("the console needs a terminal; `payorch ops` shows and does the same without one")
     if replay is not None and record is not None:
         raise CalledWrongly("a replay is not recorded: it is a recording")
-    from tui import start
+    from tui.start import run
 
     place = None if replay is not None else at.place()
-    code = start.run(
+    code = run(
         url=None if place is None else place.base_url,
         token=None if place is None else place.token.reveal(),
         record=record,
@@ -63,7 +63,7 @@ def screen_kept_clean(data_dir: Path) -> Iterator[tuple[int, Callable[[str], Non
     """
     from payorch import folders
 
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not _has_terminal():
         raise CalledWrongly("--console needs a terminal; without one start `payorch up`, and look with `payorch ops`")
     folders.make_private_folder(data_dir)
     log = data_dir / LOG
@@ -76,3 +76,8 @@ def screen_kept_clean(data_dir: Path) -> Iterator[tuple[int, Callable[[str], Non
         os.close(descriptor)
         for text in kept:
             tell(text)
+
+
+def _has_terminal() -> bool:
+    """Whether somebody is there who sees what is painted, which goes to stderr, and presses keys."""
+    return all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))

@@ -138,7 +138,10 @@ async def payments(
 @ops.command
 async def payment(payment_id: str, *, at: At = HERE, json: Json = False) -> None:
     """Explain a payment: whether money moved and who says so, why it stands where it stands, what happens next, what may be done."""
-    await _one(f"payments/{segment(payment_id)}", {}, json, at)
+    from payorch import operator_words
+
+    view = await _get(f"payments/{segment(payment_id)}", {}, at)
+    show(view, json, lambda: operator_words.payment_text(view))
 
 
 @ops.command

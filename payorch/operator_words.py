@@ -12,16 +12,26 @@ from payorch.domain.money import EXPONENTS, Money
 from payorch.wording import aligned, printable, shortened
 
 Column: TypeAlias = tuple[str, str]
-"""A heading, and where the value stands: names with points between them."""
+"""A heading, and where the value stands: names with points between them; `NAME currency` is an amount of the entry in its own currency."""
 
 _LONGEST_CELL: Final = 70
 _DEEPEST: Final = 6
 
 LISTS: Final[Mapping[str, tuple[Column, ...]]] = {
     "payments": (
-        ("id", "id"), ("state", "state"), ("amount", "amount currency"), ("captured", "amount_captured"), ("refunded", "amount_refunded"),
+        ("id", "id"), ("state", "state"), ("amount", "amount currency"), ("captured", "amount_captured currency"),
+        ("refunded", "amount_refunded currency"),
         ("merchant", "merchant"), ("connector", "connector"), ("reference", "reference"), ("created", "created_at"),
     ),
+    "payment_attempts": (
+        ("attempt", "id"), ("connector", "connector"), ("state", "state"), ("amount", "amount"), ("PSP's reference", "psp_reference"),
+        ("looks", "looks"), ("next", "next_action_at"), ("why not", "failure.message"),
+    ),
+    "payment_operations": (
+        ("operation", "id"), ("what", "object"), ("state", "state"), ("amount", "amount"), ("by", "origin"),
+        ("PSP's reference", "psp_reference"), ("looks", "looks"), ("next", "next_action_at"), ("why not", "failure.message"),
+    ),
+    "payment_actions": (("action", "action"), ("people", "people"), ("allowed", "allowed"), ("why not", "why_not")),
     "timeline": (("at", "at"), ("source", "source"), ("who", "who"), ("event", "event"), ("what", "text"), ("ms", "latency_ms")),
     "routing": (("at", "at"), ("rule", "rule"), ("order", "order"), ("excluded", "excluded")),
     "decisions": (("at", "at"), ("payment", "payment_id"), ("rule", "rule"), ("chosen", "chosen"), ("order", "order")),
@@ -78,6 +88,32 @@ def whole(view: Mapping[str, Any]) -> str:
     return "\n".join(_lines(view, 0))
 
 
+def payment_text(payment: Mapping[str, Any]) -> str:
+    """A payment explained: did money move and who says so, why it stands there, what happens next, what may be done."""
+    money, why, coming = payment["money"], payment["why"] or {}, payment["next"]
+    amount = _money({"amount": payment["amount"], "currency": payment["currency"]})
+    opinions = "; ".join(f"{who} {_word((money[part] or {}).get('text')) or 'nothing'}" for who, part in _OPINIONS)
+    head = [
+        ("", f"{payment['id']}  {payment['state']}  {amount}  {_word(payment['merchant']['name'])}  {_word(payment['reference'])}"),
+        ("money", opinions),
+        ("", f"THEY DISAGREE: {_word(money['disagreement'])}" if money["disagreement"] else ""),
+        ("why", f"{_word(why.get('headline'))}: {_word(why.get('text'))}" if why else ""),
+        ("next", " ".join(filter(None, (_word(coming["text"]), _word(coming["at"]))))),
+        ("then", " ".join(filter(None, (_word(coming["then"]), _word(coming["gives_up_at"]))))),
+        ("held", _word(payment["held"])),
+        ("route", " -> ".join(map(_word, payment["route"]))),
+    ]
+    parts = [aligned([row for row in head if row[1]])]
+    for name in ("attempts", "operations", "actions", "acts"):
+        if payment[name]:
+            parts.append(table(f"payment_{name}" if name != "acts" else name, {"data": payment[name]}))
+    parts.append("more: `payorch ops timeline`, `payorch ops route`, or all of it with --json")
+    return "\n\n".join(parts)
+
+
+_OPINIONS: Final = (("we", "ours"), ("our ledger", "ledger"), ("the PSP", "psp"), ("its reports", "settlement"))
+
+
 def plan_text(plan: Mapping[str, Any]) -> str:
     """A plan as whoever asks for it, or agrees to it, needs to read it."""
     head = f"{plan['verb']}: {plan['subject']}   ({_people(plan)})"
@@ -123,8 +159,9 @@ def _about(detail: str | None) -> str:
 
 
 def _cell(entry: Mapping[str, Any], where: str) -> str:
-    if where == "amount currency":
-        return _money({"amount": entry.get("amount"), "currency": entry.get("currency")})
+    if where.endswith(" currency"):
+        amount = entry.get(where.removesuffix(" currency"))
+        return "" if amount is None else _money({"amount": amount, "currency": entry.get("currency")})
     value: Any = entry
     for name in where.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None

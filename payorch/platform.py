@@ -58,6 +58,7 @@ from payorch.domain.payment import State
 from payorch.domain.records import Payment
 from payorch.door import Door, LeanHTTPConnection
 from payorch.operations.acts_edge import OPERATIONS
+from payorch.operations.audit_edge import AUDITOR
 from payorch.operations.composition import Operations, Reach
 from payorch.operations.vitals import Vitals
 from payorch.ports import Clock, Entropy, Process
@@ -524,6 +525,8 @@ class Platform:
 
     def _tell(self, name: str, message: object) -> None:
         """Tells that actor, where it can be told. What it was for stands in rows, or is looked for when it is up again."""
+        if name == AUDITOR and self._door is None:
+            return  # without a door nobody watches (`_make_tree`)
         with contextlib.suppress(MailboxFull, ActorStopped):
             self.root.ref(name).tell(message)
 

@@ -74,10 +74,13 @@ class RefusedRules(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reload:
-    """Read the rules anew. `actor` wants it; `cause` is the id of his wish."""
+    """Read the rules anew. `actor` wants it; `cause` is the id of his wish. version: of the rules that were agreed to, where people had
+    to agree: others that are written there by now are not loaded.
+    """
 
     actor: str
     cause: str
+    version: str | None = None
 
 
 class Read(Protocol):
@@ -213,15 +216,21 @@ class Routes:
             settings = self.written_now()
             plan = settings.routing.plan(self._connectors)
         except SettingsInvalid as invalid:
-            log.warning("routing.reload_refused", actor=wish.actor, faults=invalid.faults, version=self.router.plan.version)
-            refused = RefusedRules(version=self.router.plan.version, faults=invalid.faults)
-            return await self._tell(REFUSED, _encode(refused), actor=wish.actor, cause=wish.cause)
+            return await self._refuse(wish, invalid.faults)
+        if wish.version not in (None, plan.version):
+            why = f"version {plan.version} is written there by now, and {wish.version} was agreed to: plan it anew"
+            return await self._refuse(wish, (why,))
         loaded = self._loaded(settings, before=self.router.plan.version)
         await self._tell(LOADED, _encode(loaded), actor=wish.actor, cause=wish.cause)
         self.router.plan, self.in_force = plan, settings
         self.router.success.limits = settings.routing.history.success_limits()
         log.info("routing.reloaded", actor=wish.actor, before=loaded.before, version=loaded.version, doubts=loaded.doubts)
         return None
+
+    async def _refuse(self, wish: Reload, faults: tuple[str, ...]) -> None:
+        log.warning("routing.reload_refused", actor=wish.actor, faults=faults, version=self.router.plan.version)
+        refused = RefusedRules(version=self.router.plan.version, faults=faults)
+        await self._tell(REFUSED, _encode(refused), actor=wish.actor, cause=wish.cause)
 
     def _loaded(self, settings: Settings, *, before: str | None) -> LoadedRules:
         routing: RoutingSettings = settings.routing

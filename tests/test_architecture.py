@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -95,19 +96,23 @@ LARGER_FOR_A_REASON: Final = {
     "payorch/platform.py": 580,  # the tree, and what each of its parts is given
     "payorch/store/journal.py": 480,  # what a commit is and what its lost answer means are one subject
     "actors/transaction.py": 560,  # its messages stand on top of it
+    "tui/widgets/vlist.py": 450,  # one widget: what it paints, and how one moves in it
     "tui/paint.py": 460,  # that one room makes all text is what it is for
     "payorch/domain/payment.py": 440,  # one file owns the machine
 }
 
 
-def sources() -> Iterator[tuple[Path, str, ast.Module]]:
+def every_source() -> Iterator[tuple[Path, str, ast.Module]]:
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
             yield path, module, ast.parse(path.read_text())
 
 
-SOURCES: Final = list(sources())
+@cache
+def sources() -> Sequence[tuple[Path, str, ast.Module]]:
+    """Read by the first rule that asks, and not by each of the processes that only collect this file."""
+    return tuple(every_source())
 
 
 def imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -131,7 +136,7 @@ def within(name: str, prefixes: tuple[str, ...]) -> bool:
 
 def test_modules_import_only_what_their_room_allows() -> None:
     wrong = []
-    for path, module, tree in SOURCES:
+    for path, module, tree in sources():
         allowed = rule_for(module)
         if allowed is None or module in MAY_IMPORT_EVERYTHING:
             continue
@@ -144,7 +149,7 @@ def test_modules_import_only_what_their_room_allows() -> None:
 def test_only_the_composition_root_imports_it() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line}"
-        for path, module, tree in SOURCES
+        for path, module, tree in sources()
         if module not in MAY_IMPORT_EVERYTHING
         for line, name in imported(tree)
         if within(name, tuple(one for one in MAY_IMPORT_EVERYTHING if one != "payorch.__main__"))
@@ -156,7 +161,7 @@ def test_the_domain_does_no_input_output() -> None:
     forbidden = {"trio", "psycopg", "os", "io", "socket", "pathlib", "quart", "structlog", "subprocess", "sys"}
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
-        for path, module, tree in SOURCES
+        for path, module, tree in sources()
         if module.startswith(("payorch.domain", "connectors.")) and module != "connectors.simulator.ledger"
         for line, name in imported(tree)
         if name.split(".")[0] in forbidden
@@ -166,7 +171,7 @@ def test_the_domain_does_no_input_output() -> None:
 
 def test_nothing_goes_round_the_five_ports() -> None:
     wrong = []
-    for path, _, tree in SOURCES:
+    for path, _, tree in sources():
         relative = str(path.relative_to(ROOT))
         if relative.startswith(MAY_TOUCH_THE_WORLD):
             continue
@@ -253,7 +258,7 @@ def test_every_psp_has_the_same_rooms(psp: str) -> None:
 def test_a_psp_is_known_to_nobody_but_the_lists() -> None:
     """Nor to another PSP, nor do the two sides of the wire know each other: the simulator is the second opinion."""
     wrong = []
-    for path, module, tree in SOURCES:
+    for path, module, tree in sources():
         parts = module.split(".")
         own = parts[1] if parts[0] == "connectors" and len(parts) > 1 and parts[1] in PSPS else None
         simulated = own is not None and len(parts) > 2 and parts[2].startswith(("dialect", "simulation"))
@@ -279,7 +284,7 @@ def test_the_conformance_suite_names_no_psp() -> None:
 
 def test_modules_stay_small_enough_to_read() -> None:
     wrong = []
-    for path, _, _ in SOURCES:
+    for path, _, _ in sources():
         lines = len(path.read_text().splitlines())
         limit = LARGER_FOR_A_REASON.get(str(path.relative_to(ROOT)), LARGEST_MODULE_LINES)
         if lines > limit:
@@ -288,13 +293,13 @@ def test_modules_stay_small_enough_to_read() -> None:
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    silent = [str(path.relative_to(ROOT)) for path, _, tree in SOURCES if tree.body and ast.get_docstring(tree) is None]
+    silent = [str(path.relative_to(ROOT)) for path, _, tree in sources() if tree.body and ast.get_docstring(tree) is None]
     assert not silent, f"a module begins with what it is for and what it is not: {silent}"
 
 
 @pytest.mark.parametrize("word", ["utils", "util", "manager", "helper", "helpers", "service", "v2"])
 def test_no_module_is_named_after_nothing(word: str) -> None:
-    named = [str(path.relative_to(ROOT)) for path, _, _ in SOURCES if re.search(rf"(^|_){word}$", path.stem)]
+    named = [str(path.relative_to(ROOT)) for path, _, _ in sources() if re.search(rf"(^|_){word}$", path.stem)]
     assert not named, f"name a file after what it holds: {named}"
 
 

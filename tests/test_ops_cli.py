@@ -71,11 +71,46 @@ def a_payment(number: int, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def a_page(**more: Any) -> dict[str, Any]:
+    """A payment as its page has it."""
+    money = {
+        "ours": {"text": "not known"}, "ledger": {"text": "net 0.00 EUR"}, "psp": None, "settlement": {"text": "not due"}, "agree": None,
+        "disagreement": None,
+    }  # fmt: skip
+    page = a_payment(1, merchant={"id": "mer_1", "name": "Demo"}, state="OUTCOME_UNKNOWN", money=money, route=["psp"], held=None)
+    page |= {
+        "why": {"headline": "Why unknown", "text": "The answer was lost."},
+        "attempts": [],
+        "operations": [],
+        "actions": [],
+        "acts": [],
+    }
+    coming = {"text": "look #1", "at": "2026-11-29T09:00:05.000Z", "then": "people decide", "gives_up_at": None}
+    return {**page, "acts": [], "next": coming, **more}
+
+
+def test_a_payment_is_explained(ops: Any, platform: Platform) -> None:
+    said = "the PSP took it, we booked nothing"
+    refused = {"action": "payment.refund", "people": 1, "allowed": False, "why_not": "Nothing was captured."}
+    page = a_page(actions=[refused])
+    page["money"]["disagreement"] = said
+    platform.says("GET", "payments/pay_1", page)
+    lines = ops("payment", "pay_1").out
+    for words in (
+        "OUTCOME_UNKNOWN  19.99 EUR  Demo  order-1",
+        "we not known; our ledger net 0.00 EUR; the PSP nothing",
+        f"DISAGREE: {said}",
+    ):
+        assert words in lines
+    for words in ("Why unknown: The answer was lost.", "look #1 2026-11-29T09:00:05.000Z", "people decide", "Nothing was captured."):
+        assert words in lines
+
+
 def test_a_list_is_asked_for_page_by_page_and_shown_in_columns(ops: Any, platform: Platform) -> None:
     platform.says("GET", "payments", {"data": [a_payment(1), a_payment(2)], "next_cursor": None, "total": 2, "total_is_exact": True})
     ran = ops("payments", "--state", "CAPTURED", "--problem", "--limit", "7")
     assert ran.code == 0
-    assert "pay_1  CAPTURED  19.99 EUR" in ran.out
+    assert "pay_1  CAPTURED  19.99 EUR  19.99 EUR  0.00 EUR" in ran.out, "every amount in the units of its currency"
     assert "2 of 2" in ran.out
     [asked] = platform.requests
     assert asked.query == {"state": "CAPTURED", "problem": "true", "limit": "7"}
@@ -85,8 +120,10 @@ def test_a_list_is_asked_for_page_by_page_and_shown_in_columns(ops: Any, platfor
 def test_a_terminal_is_never_told_what_a_merchant_wrote(ops: Any, platform: Platform) -> None:
     hostile = "\x1b]52;c;aGFjaw==\x1b\\\u202e"
     platform.says("GET", "payments", {"data": [a_payment(1, reference=hostile)], "next_cursor": None})
-    platform.says("GET", "payments/pay_1", a_payment(1, reference=hostile, attempts=[{"id": "att_1", "raw": {"x": [hostile]}}]))
-    for words in (("payments",), ("payments", "--json"), ("payment", "pay_1"), ("payment", "pay_1", "--json")):
+    platform.says("GET", "payments/pay_1", a_page(reference=hostile, attempts=[{"id": "att_1", "failure": {"message": hostile}}]))
+    platform.says("GET", "dead-letters/dlq_1", {"id": "dlq_1", "payload": {"x": [hostile], hostile: 1}})
+    asked = (("payments",), ("payment", "pay_1"), ("dead-letter", "dlq_1"))
+    for words in (*asked, *((*words, "--json") for words in asked)):
         ran = ops(*words)
         assert ran.code == 0
         assert all(one.isprintable() or one == "\n" for one in ran.out), ran.out

@@ -175,6 +175,21 @@ async def test_rules_that_are_not_valid_change_nothing_and_say_why(database: Dat
         assert str(tmp_path / "routing.toml") in body["faults"][0]
 
 
+async def test_rules_that_were_written_after_people_agreed_are_not_loaded(database: Database, tmp_path: Path) -> None:
+    async with world(database, tmp_path) as here:
+        routes = here.routes()
+        (tmp_path / "routing.toml").write_text('[[rules]]\nname = "a"\nprefer = ["stripe"]')
+        agreed = routes.written_now().routing.book().version
+        (tmp_path / "routing.toml").write_text('[[rules]]\nname = "b"\nprefer = ["adyen"]')
+        plan = routes.router.plan
+        await routes.reload(Reload(actor="operator:ana", cause="act_1", version=agreed))
+        assert routes.router.plan is plan
+        [(name, _, cause, body)] = await here.records()
+        assert (name, cause, agreed in body["faults"][0]) == (REFUSED, "act_1", True)
+        await routes.reload(Reload(actor="operator:ana", cause="act_2", version=routes.written_now().routing.book().version))
+        assert [rule.name for rule in routes.router.plan.book.rules] == ["b"]
+
+
 async def test_a_journal_that_is_away_keeps_the_old_rules(database: Database, tmp_path: Path) -> None:
     async with world(database, tmp_path) as here:
         tries = 0

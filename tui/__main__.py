@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from tui.start import Options, run
+from tui.start import run
 from tui.themes import THEMES
 
 
@@ -22,11 +22,11 @@ def main() -> int:
     parser.add_argument("--replay", type=Path)
     parser.add_argument("--at")
     parser.add_argument("--speed", type=float, default=1.0)
-    parser.add_argument("--ascii", action="store_true")
+    parser.add_argument("--ascii", dest="ascii_only", action="store_true")
     parser.add_argument("--theme", choices=sorted(THEMES), default="dark")
     parser.add_argument("--view", default="overview")
     given = parser.parse_args()
-    return run(Options(token=os.environ.get("PAYORCH_OPS_TOKEN", ""), **vars(given)))
+    return run(token=os.environ.get("PAYORCH_OPS_TOKEN", ""), **vars(given))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ Not here: whether it may be done (`tui.acts` for this console, the server for ev
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tui import paint
-from tui.acts import Offer, Parameter, Subject, offers, value_of, why_no_writes
+from tui.acts import DECISIONS, SPANS, Offer, Parameter, Subject, offers, value_of, why_no_writes
 from tui.api import Answer, Problem
 from tui.problems import told
 from tui.widgets.modal import Choice, Question, Reading
@@ -22,11 +22,22 @@ from tui.widgets.vlist import Column
 if TYPE_CHECKING:
     from tui.app import Console
 
-_MENU: Final = (
-    Column("verb", "action", 30, lambda row: paint.line((row["verb"], "dim" if row["why_not"] else "strong"))),
-    Column("people", "people", 10, lambda row: paint.line((row["people"], "warn" if "2" in row["people"] else "dim"))),
-    Column("why", "why not", 20, lambda row: paint.line((row["why_not"] or "", "dim")), grow=True),
-)
+_WIDEST_VERB: Final = 44
+
+
+def _menu(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
+    """The columns of the menu: the first as wide as the longest of what may be done."""
+    wide = min(_WIDEST_VERB, max([28, *(len(row["verb"]) for row in rows)]))
+    return (
+        Column("verb", "action", wide, lambda row: paint.line((row["verb"], "dim" if row["why_not"] else "strong"))),
+        Column("people", "people", 10, lambda row: paint.line((row["people"], "warn" if "2" in row["people"] else "dim"))),
+        Column("why", "why not", 20, lambda row: paint.line((row["why_not"] or "", "dim")), grow=True),
+    )
+
+
+def _key(offer: Offer) -> str:
+    """What tells it from another of the menu: an action may be there for several subjects, as for each breaker of a connector."""
+    return f"{offer.action} {offer.subject}"
 
 
 class Acting:
@@ -38,31 +49,51 @@ class Acting:
     async def menu(self, subject: Subject | None) -> None:
         """Everything that may or may not be done to the subject of the screen."""
         console = self._console
+        if subject is not None and subject.scopes:
+            subject = await self._scope(subject)
+            if subject is None:
+                return
         listed = [] if subject is None else offers(subject, console.state.meta)
         if subject is None or not listed:
             paint.toast(console, paint.line("there is nothing here that can be acted on: put the cursor on a row"))
             return
-        why = why_no_writes(console.gate())
+        why, several = why_no_writes(console.gate()), len({offer.subject for offer in listed}) > 1
         rows = [
             {
-                "key": offer.action,
-                "verb": offer.verb,
+                "key": _key(offer),
+                "verb": f"{offer.verb}: {offer.subject}" if several else offer.verb,
                 "people": f"{offer.people} people" if offer.people > 1 else "1 person" if offer.people else "",
                 "why_not": offer.why_not or why,
             }
             for offer in listed
         ]
         note = paint.line((why, "warn")) if why else paint.line(("enter makes a plan, which changes nothing", "dim"))
-        chosen = await console.push_screen_wait(Choice(paint.line((f" {subject.title} ", "warn")), rows, _MENU, note))
-        offer = next((one for one in listed if one.action == chosen), None)
-        if offer is not None:
-            await self.propose(offer, dict(subject.parameters))
+        chosen = await console.push_screen_wait(Choice(paint.line((f" {subject.title} ", "warn")), rows, _menu(rows), note))
+        offer = next((one for one in listed if _key(one) == chosen), None)
+        if offer is not None and offer.action in DECISIONS:
+            await self._decision(offer)
+        elif offer is not None:
+            await self.propose(offer, {name: value for name, value in subject.parameters.items() if value is not None})
+
+    async def _scope(self, subject: Subject) -> Subject | None:
+        """Which of several things is meant."""
+        rows = [{"key": str(number), "title": one.title} for number, one in enumerate(subject.scopes)]
+        column = Column("title", "", 40, lambda row: paint.line(row["title"]), grow=True)
+        chosen = await self._console.push_screen_wait(Choice(paint.line((" which of them? ", "warn")), rows, (column,)))
+        return None if chosen is None else subject.scopes[int(chosen)]
+
+    async def _decision(self, offer: Offer) -> None:
+        """Something about an act that is there already."""
+        if offer.action == "approve":
+            await self.approve(offer.subject)
+        else:
+            await self.decide(offer.subject, offer.action, DECISIONS[offer.action])
 
     async def propose(self, offer: Offer, parameters: dict[str, Any]) -> None:
         """What else the action takes, then its plan."""
         for parameter in offer.parameters:
             value = await self._ask(offer, parameter)
-            if value is None and parameter.required:
+            if value is None:
                 return
             if value:
                 parameters[parameter.name] = value_of(parameter.name, value)
@@ -90,12 +121,17 @@ class Acting:
 
     async def _ask(self, offer: Offer, parameter: Parameter) -> str | None:
         heading = paint.line((f" {offer.verb}: {parameter.name} ", "warn"))
-        about = parameter.about + ("" if parameter.required else "  (may be left out: esc)")
+        about = (
+            parameter.about
+            + ("  (seconds, or as 15m or 2h)" if parameter.name in SPANS else "")
+            + ("" if parameter.required else "  (enter alone leaves it out)")
+        )
         if parameter.choices:
-            column = Column("key", "", 40, lambda row: paint.line(row["key"]), grow=True)
-            rows = [{"key": choice} for choice in parameter.choices]
+            column = Column("title", "", 40, lambda row: paint.line(row["title"]), grow=True)
+            rows = [{"key": choice, "title": choice} for choice in parameter.choices]
+            rows = rows if parameter.required else [{"key": "", "title": "(left out)"}, *rows]
             return await self._console.push_screen_wait(Choice(heading, rows, (column,), paint.line((about, "dim"))))
-        return await self._console.push_screen_wait(Question(heading, paint.line((about, "dim"))))
+        return await self._console.push_screen_wait(Question(heading, paint.line((about, "dim")), optional=not parameter.required))
 
     async def approve(self, action_id: str) -> None:
         """The second person: the plan made anew beside the one that was proposed, then yes."""
@@ -104,7 +140,8 @@ class Acting:
         if action is None:
             return
         anew: dict[str, Any] = action.get("plan_now") or action.get("plan") or {}
-        plan = {**anew, "people": 2, "verb": action.get("verb"), "subject": action.get("subject")}
+        about = {name: action.get(name) for name in ("verb", "subject", "reason", "expires_at", "id")}
+        plan = {**anew, **about, "people": 2}
         if action.get("may_approve") is False:
             plan["allowed"] = False
             plan["objections"] = [*(plan.get("objections") or ()), {"code": "may_not_approve", "why": action.get("why_not_approve")}]

@@ -9,7 +9,7 @@ Not here: the dialogs (`tui.widgets.plan_modal`), and the server's rules.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tui.freshness import Fresh
@@ -17,13 +17,24 @@ from tui.freshness import Fresh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What `a` is about: its id as the server writes subjects, the kind of it, and the server's list of actions."""
+    """What `a` is about: its id as the server writes subjects, the kind of it, and the server's list of actions.
+
+    also: what may be done beside that list. parameters: what nobody is asked for; None: it is left out. choices: values to choose from
+    where the server names none. scopes: where more than one thing may be meant, all of them; one is chosen first.
+    """
 
     id: str
     kind: str
     title: str
     actions: tuple[Mapping[str, Any], ...] = ()
+    also: tuple[Mapping[str, Any], ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scopes: tuple[Subject, ...] = ()
+
+    def among(self, scopes: tuple[Subject, ...]) -> Subject:
+        """The same, where any of those may be meant instead."""
+        return replace(self, scopes=scopes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +91,7 @@ def offers(subject: Subject, meta: Mapping[str, Any]) -> list[Offer]:
         for name, one in known.items()
         if one.get("subject") == subject.kind
     )
-    return [_offer(one, known.get(str(one.get("action")), {}), subject) for one in listed]
+    return [_offer(one, known.get(str(one.get("action")), {}), subject) for one in (*listed, *subject.also)]
 
 
 def _offer(one: Mapping[str, Any], kind: Mapping[str, Any], subject: Subject) -> Offer:
@@ -97,20 +108,27 @@ def _offer(one: Mapping[str, Any], kind: Mapping[str, Any], subject: Subject) ->
         subject=str(one.get("subject") or subject.id),
         people=people if isinstance(people, int) else 0,
         why_not=why_not,
-        parameters=tuple(_parameters(kind.get("parameters") or (), subject.parameters)),
+        parameters=tuple(_parameters(kind.get("parameters") or (), subject, tuple(map(str, one.get("targets") or ())))),
         open_action=one.get("open_action"),
     )
 
 
-def _parameters(rows: Iterable[Any], given: Mapping[str, Any]) -> Iterable[Parameter]:
+def _parameters(rows: Iterable[Any], subject: Subject, targets: tuple[str, ...]) -> Iterable[Parameter]:
+    """targets: what the server says that this very subject may become."""
     for row in rows:
-        if isinstance(row, dict) and str(row.get("name")) not in given:
+        name = str(row.get("name")) if isinstance(row, dict) else ""
+        if name and name not in subject.parameters:
+            known = subject.choices.get(name, ()) or (targets if name == "to" else ())
             yield Parameter(
-                name=str(row.get("name")),
+                name=name,
                 required=bool(row.get("required")),
-                choices=tuple(str(choice) for choice in row.get("choices") or ()),
+                choices=tuple(str(choice) for choice in row.get("choices") or known),
                 about=str(row.get("about") or ""),
             )
+
+
+DECISIONS: Final[Mapping[str, str]] = {"approve": "", "reject": "reason", "halt": "reason", "review": "note"}
+"""What may be said of an act that is there already, and what is to be said with it. No action has a name without a dot."""
 
 
 NUMBERS: Final = frozenset({"amount", "for_seconds", "canary", "per_second", "halt_percent"})
@@ -118,8 +136,15 @@ NUMBERS: Final = frozenset({"amount", "for_seconds", "canary", "per_second", "ha
 LISTS: Final = frozenset({"ids"})
 
 
+SPANS: Final = frozenset({"for_seconds"})
+"""Parameters that are lengths of time: 15m is typed more surely than 900."""
+_UNITS: Final = {"s": 1, "m": 60, "h": 3_600}
+
+
 def value_of(name: str, text: str) -> Any:
     """A parameter as it is sent. What cannot be one is sent as it is: the server says what is wrong with it."""
+    if name in SPANS and text[-1:] in _UNITS and text[:-1].isascii() and text[:-1].isdigit() and len(text) <= 7:
+        return int(text[:-1]) * _UNITS[text[-1]]
     if name in NUMBERS:
         return int(text) if text.lstrip("-").isdigit() and len(text) <= 15 else text
     if name in LISTS:

@@ -43,7 +43,7 @@ IDLE_LOCK_SECONDS: Final = 900
 """Where the server says nothing else."""
 PAGE: Final = 200
 WAITING_MOST: Final = 20_000
-"""Messages between two turns. More than that is not a stream; what is oldest is dropped, and a snapshot follows."""
+"""Messages between two turns. More than that is not a stream: what is oldest is dropped, which shows as a gap, and the view asks anew."""
 
 
 def _root(name: str) -> View:
@@ -160,9 +160,12 @@ class Console(App[None]):
         self._waiting.append(message)
         if len(self._waiting) > WAITING_MOST:
             del self._waiting[: WAITING_MOST // 2]
+            self.refresh_view()
 
     def turn(self) -> None:
         """Takes in what came and lets the screen on top paint what is different. Nothing is painted under a dialog."""
+        if not self.is_running:  # it is being taken down: parts of the screens are gone already
+            return
         self._turns += 1
         waiting, self._waiting = self._waiting, []
         self.state, dirty = store.apply(self.state, waiting)

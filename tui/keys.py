@@ -115,6 +115,9 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(keys="right", shown="→", action="scroll_right", about="to the right in a wide list", where="list"),
     Key(keys="escape", shown="esc", action="cancel", about="close without doing anything", where="plan"),
     Key(keys="ctrl+s", shown="ctrl+s", action="send", about="send what is on the dialog; enter never does", where="plan"),
+    Key(keys="tab", shown="tab", action="app.focus_next", about="next field", where="plan"),
+    Key(keys="pagedown,ctrl+d", shown="pgdn", action="turn(1)", about="read on in a long plan", where="plan"),
+    Key(keys="pageup,ctrl+u", shown="pgup", action="turn(-1)", about="back in a long plan", where="plan"),
     Key(
         keys="ctrl+g",
         shown="ctrl+g",

@@ -13,6 +13,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from rich.cells import cell_len
@@ -181,13 +182,19 @@ def width(pieces: Line) -> int:
     return sum(piece.cells for piece in pieces)
 
 
+@lru_cache(maxsize=512)
+def blank(cells: int) -> Piece:
+    """So much of nothing. A screen of a list has a thousand of them, of few widths."""
+    return Piece(" " * cells)
+
+
 def fit(pieces: Line, cells: int, align: Literal["left", "right"] = "left") -> Line:
     """Exactly that many cells: padded, or cut at its end with an ellipsis."""
     have = width(pieces)
     if have == cells:
         return pieces
     if have < cells:
-        pad = Piece(" " * (cells - have))
+        pad = blank(cells - have)
         return (pad, *pieces) if align == "right" else (*pieces, pad)
     return _cut(pieces, cells)
 
@@ -213,7 +220,7 @@ def _cut(pieces: Line, cells: int) -> Line:
         kept.append(Piece(text + sign, piece.tone))
         break
     missing = cells - width(tuple(kept))
-    return (*kept, Piece(" " * missing)) if missing > 0 else tuple(kept)
+    return (*kept, blank(missing)) if missing > 0 else tuple(kept)
 
 
 def middle(text: object, cells: int) -> str:
@@ -248,7 +255,8 @@ def amount(value: Any, *, sign: bool = False) -> str:
     """The contract's `{"amount": n, "currency": "EUR"}`, or nothing."""
     if not isinstance(value, dict) or not isinstance(value.get("amount"), int):
         return glyph("none")
-    return money(value["amount"], value.get("currency"), sign=sign)
+    currency = value.get("currency")
+    return money(value["amount"], currency if isinstance(currency, str) else None, sign=sign)
 
 
 def amounts(values: Any, *, sign: bool = False) -> str:
@@ -396,12 +404,14 @@ class Words(Static):
             self.display = bool(lines)
 
     def say(self, *lines: Line) -> None:
-        """Shows these lines instead; nothing is painted where they are the same."""
+        """Shows these lines instead. The same again paints nothing; what takes the same room does not arrange the screen anew."""
         if lines != self.lines:
+            cells = [width(one) for one in lines]
+            same_room = cells == [width(one) for one in self.lines] and max(cells, default=0) <= self.content_size.width
             self.lines = lines
             if self._hides:
                 self.display = bool(lines)
-            self.update(content(*lines))
+            self.update(content(*lines), layout=not same_room)
 
 
 def title(widget: Widget, pieces: Line) -> None:

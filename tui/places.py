@@ -63,7 +63,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 OWN: Final[dict[str, str]] = {
     "replay": "a recording instead of this: :replay FILE",
     "live": "back from a recording",
-    "theme": "dark, light, contrast or ansi",
+    "theme": "dark, light, high-contrast or ansi-16",
     "q": "says how to quit",
 }
 """Commands of the console itself."""

@@ -1,6 +1,6 @@
 """Starts the console: on an operations API, recording or not, or on a recording; and sees to it that it ends when its terminal does.
 
-    run(Options(url="http://127.0.0.1:8001", token="..."))
+    run(url="http://127.0.0.1:8001", token="...")
 
 Not here: the command line (`payorch console`), and the application itself.
 """
@@ -34,7 +34,7 @@ CONNECTIONS: Final = httpx2.Limits(max_connections=8)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line gives. `at`: a time of day in the recording. `speed`: times as fast, 0 without pauses. `view`: a command."""
+    """What `run` was given."""
 
     url: str = ""
     token: str = ""
@@ -48,8 +48,35 @@ class Options:
     folder: Path | None = None
 
 
-def run(options: Options) -> int:
-    """Until ctrl+q. Gives the exit status: 0, or 1 after a crash, whose report's path is printed."""
+def run(
+    *,
+    url: str | None = None,
+    token: str | None = None,
+    record: Path | None = None,
+    replay: Path | None = None,
+    at: str | None = None,
+    speed: float = 1.0,
+    ascii_only: bool = False,
+    theme: str = "dark",
+    view: str = "overview",
+    folder: Path | None = None,
+) -> int:
+    """Until ctrl+q. Gives the exit status: 0, or 1 after a crash, whose report's path is printed. Raises NoSuchPlace for such a view.
+
+    at: a time of day in the recording. speed: times as fast, 0 without pauses. view: a command, as behind `:`. folder: for exports.
+    """
+    options = Options(
+        url=url or "",
+        token=token or "",
+        record=record,
+        replay=replay,
+        at=at,
+        speed=speed,
+        ascii=ascii_only,
+        theme=theme,
+        view=view,
+        folder=folder,
+    )
     place = places.place(options.view)
     recording = options.replay
     while True:

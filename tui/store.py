@@ -145,9 +145,11 @@ def _vital(state: State, data: Mapping[str, Any], dirty: set[str]) -> State:
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """New over old, table by table: a message that was shortened leaves the rest as it was."""
+    """New over old, table by table: a message that was shortened leaves the rest as it was, and so does one whose series were too long."""
     result = dict(old)
     for key, value in new.items():
+        if key == "series" and value is None:
+            continue
         before = old.get(key)
         result[key] = _merged(before, value) if isinstance(value, dict) and isinstance(before, dict) else value
     return result

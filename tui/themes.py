@@ -71,7 +71,7 @@ LIGHT: Final = Theme(
 )
 
 CONTRAST: Final = Theme(
-    name="payorch-contrast",
+    name="payorch-high-contrast",
     primary="#00ffff",
     secondary="#ffff00",
     accent="#ffff00",
@@ -94,7 +94,7 @@ CONTRAST: Final = Theme(
 )
 
 ANSI: Final = Theme(
-    name="payorch-ansi",
+    name="payorch-ansi-16",
     primary="ansi_blue",
     secondary="ansi_cyan",
     accent="ansi_magenta",
@@ -104,12 +104,22 @@ ANSI: Final = Theme(
     foreground="ansi_default",
     background="ansi_default",
     surface="ansi_default",
-    panel="ansi_bright_black",
+    panel="ansi_default",
+    boost="ansi_default",
     ansi=True,
     variables={
         **_tones(
             "ansi_green", "ansi_red", "ansi_yellow", "ansi_yellow", "ansi_cyan", "ansi_bright_black", "ansi_bright_yellow", "ansi_magenta"
         ),
+        "ansi-background": "ansi_black",
+        "ansi-foreground": "ansi_white",
+        "border-blurred": "ansi_black",
+        "block-cursor-foreground": "ansi_black",
+        "block-cursor-background": "ansi_white",
+        "input-cursor-background": "ansi_black",
+        "input-cursor-foreground": "ansi_bright_white",
+        "input-selection-background": "ansi_bright_blue",
+        "input-selection-foreground": "ansi_black",
         "cursor-background": "ansi_blue",
         "marked-background": "ansi_bright_black",
         "band-sim": "ansi_green",
@@ -119,5 +129,5 @@ ANSI: Final = Theme(
     },
 )
 
-THEMES: Final[dict[str, Theme]] = {"dark": DARK, "light": LIGHT, "contrast": CONTRAST, "ansi": ANSI}
+THEMES: Final[dict[str, Theme]] = {"dark": DARK, "light": LIGHT, "high-contrast": CONTRAST, "ansi-16": ANSI}
 """By the name that `--theme` takes."""

@@ -30,8 +30,6 @@ class HealthApi:
 
     def __init__(self, around: ApiSurroundings) -> None:
         self._around = around
-        self._openapi = openapi_json()
-        self._docs = docs_page()
 
     def routes(self) -> Mapping[tuple[str, str], Handler]:
         """(method, path) -> handler."""
@@ -68,8 +66,11 @@ class HealthApi:
 
     async def openapi(self) -> Response:
         """The OpenAPI document."""
-        return Response(self._openapi, 200, content_type=_JSON)
+        # Made when first asked for, beside the loop: it takes some tenths of a second, which no start and no payment should wait for.
+        document = await trio.to_thread.run_sync(openapi_json)
+        return Response(document, 200, content_type=_JSON)
 
     async def docs(self) -> Response:
         """The same for people."""
-        return Response(self._docs, 200, content_type="text/html; charset=utf-8")
+        page = await trio.to_thread.run_sync(docs_page)
+        return Response(page, 200, content_type="text/html; charset=utf-8")

@@ -18,7 +18,7 @@ from payorch.api.timeline_views import decision_view, evidence_view, moment_view
 from payorch.domain import events as e
 from payorch.domain.disputes import Dispute, DisputeStage, DisputeStatus
 from payorch.domain.money import Money
-from payorch.domain.outcome import Declined, Evidence, Failure, NotExecuted, Unknown
+from payorch.domain.outcome import Declined, Evidence, Failure, NotExecuted, Source, Unknown
 from payorch.domain.payment import Name, OperationState, State
 from payorch.domain.records import Operation, OperationKind, Origin
 from payorch.store.inbox_reads import StoredNotice
@@ -347,6 +347,8 @@ def _because(failure: Failure | None, reason: str | None) -> str:
 
 
 def _finding_word(evidence: Evidence) -> str:
+    if isinstance(evidence.finding, NotExecuted) and evidence.source is not Source.RESPONSE:
+        return f"it could not be asked, by {evidence.source} ({evidence.finding.failure.code})"
     kind = type(evidence.finding).__name__
     said = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind).strip()
     return f"{said}, by {evidence.source}"

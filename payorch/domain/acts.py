@@ -234,7 +234,9 @@ class Draft(Struct, frozen=True, kw_only=True):
 class Act(Struct, frozen=True, kw_only=True):
     """An act that is to be carried out now. `approved_by`: the second person; None where it takes one, or the glass is broken.
 
-    progress: what `perform` left with its last word, where it did not finish (`Performed.progress`).
+    progress: what `perform` left with its last word, where it did not finish (`Performed.progress`). shown: what its people had before
+    them when they said so. It was true when the act was begun; after a crash that may be long ago, so whatever is not said in the
+    parameters (all that is left, all of a group) has to be what was shown still. None: nobody was shown anything.
     """
 
     id: str
@@ -246,6 +248,12 @@ class Act(Struct, frozen=True, kw_only=True):
     approved_by: Person | None
     break_glass: bool
     progress: Mapping[str, Any] | None = None
+    shown: Draft | None = None
+
+    @property
+    def second(self) -> bool:
+        """Whether it may be done although it takes two: another agreed, or the glass is broken."""
+        return self.approved_by is not None or self.break_glass
 
 
 class Performed(Struct, frozen=True, kw_only=True):

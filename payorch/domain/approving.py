@@ -38,6 +38,7 @@ from payorch.domain.acts import (
     Person,
     Wish,
 )
+from payorch.domain.persons import same_eyes
 from payorch.domain.roles import Role
 
 _HASH_FORM: Final = b"payorch plan 1"
@@ -159,11 +160,7 @@ def asked(plan: Plan, now: Draft | None, by: By, *, id: str, reason: str, key: s
 
 def same_person(one: Person, other: Person) -> bool:
     """Whether these are the eyes of one person, or of one account."""
-    return one.operator == other.operator or _folded(one.person) == _folded(other.person)
-
-
-def _folded(person: str) -> str:
-    return " ".join(person.split()).casefold()
+    return one.operator == other.operator or same_eyes(one.person, other.person)
 
 
 def may_decide(by: By) -> Refusal | None:

@@ -26,6 +26,7 @@ from msgspec.structs import replace
 from payorch.domain.differences import named
 from payorch.domain.matching import EXACT, Candidate, Tolerance
 from payorch.domain.money import Money
+from payorch.domain.persons import same_eyes
 from payorch.domain.reconciliation import UNEXPLAINED, Refusal
 from payorch.domain.settlement import FindingKind, FindingState, SettlementRow, SettlementState
 
@@ -141,7 +142,8 @@ def approve(case: Case, *, person: str, version: int | None = None) -> Decision 
     if refusal is not None:
         return refusal
     assert case.proposed_action is not None, "what is proposed has an action"
-    if person == case.proposed_by:
+    assert case.proposed_by is not None, "what is proposed was asked for by somebody"
+    if same_eyes(person, case.proposed_by):
         return Refusal(code="same_person", why=f"{person} asked for it, so that another person has to agree")
     return _done(case.proposed_action, case, person, None)
 

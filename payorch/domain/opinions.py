@@ -267,7 +267,7 @@ class _Hearing:
                 pass
 
     def _of_attempt(self, attempt_id: str, evidence: Evidence) -> None:
-        if evidence.source in _NOT_THE_PSP or attempt_id not in self.attempts:
+        if _silent(evidence) or attempt_id not in self.attempts:
             return
         side = self.captured.setdefault(attempt_id, _Side())
         match evidence.finding:
@@ -287,7 +287,7 @@ class _Hearing:
 
     def _about_operation(self, operation_id: str, evidence: Evidence) -> None:
         operation = self.operations.get(operation_id)
-        if operation is None or evidence.source in _NOT_THE_PSP:
+        if operation is None or _silent(evidence):
             return
         match evidence.finding:
             case Approved():
@@ -333,6 +333,14 @@ def psp_word(events: Iterable[e.Event], currency: str) -> Word | None:
     source, at = hearing.last
     sums = Sums(captured=_spoken(hearing.captured.values()), refunded=_spoken(hearing.refunded.values()))
     return Word(sums=sums, source=source, at=at)
+
+
+def _silent(evidence: Evidence) -> bool:
+    """Whether the PSP has not spoken of the payment: it is somebody else's word, or a look or a repeat that never reached it or that it
+    turned away. Only of the first call itself does "not executed" say anything about the money.
+    """
+    turned_away = isinstance(evidence.finding, NotExecuted) and (not evidence.finding.sent or evidence.source is not Source.RESPONSE)
+    return evidence.source in _NOT_THE_PSP or turned_away
 
 
 def _either(said: Money | None, asked: Money) -> Money:

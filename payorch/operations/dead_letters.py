@@ -33,6 +33,7 @@ from payorch.store.items import Appended, Conflict, DeadLetterState, Entry, Refu
 Read: TypeAlias = Callable[..., Awaitable[Any]]
 AFTER_REPLAY: Final = "dead_letter.after_replay"
 """A letter is replayed, and nothing is written down about it in the act."""
+_CHANGED: Final = "The letters are not the ones any more that the plan showed. Nothing was done: plan it anew."
 _TRIES: Final = 5
 """Two people at the same letter at the same moment are rare; five times in a row is something else."""
 
@@ -91,7 +92,10 @@ class Replayer:
         pace = pace_of(act.parameters)
         run = run_of(act.progress)
         if run is None:
-            ids = await self._writing.open_ones(act)
+            found = await self._writing.found(act)
+            if not _as_shown(act, replay_draft(found, pace)):
+                return Performed(state=ActState.REFUSED, text=_CHANGED)
+            ids = [one.id for one in found.letters]
             run = Run(total=len(ids), canary=min(pace.canary, len(ids)), left=tuple(ids))
             await progress(run.data())  # before the first is replayed: it is the same letters after a crash
         replayed = await self._writing.done_before(act, run.left, "DeadLetterReplayed")
@@ -136,8 +140,11 @@ class Discarder:
     async def perform(self, act: Act, progress: Progress) -> Performed:
         run = run_of(act.progress)
         if run is None:
-            ids = await self._writing.open_ones(act)
-            run = Run(total=len(ids), canary=0, left=tuple(ids))
+            found = await self._writing.found(act)
+            if not _as_shown(act, discard_draft(found)):
+                return Performed(state=ActState.REFUSED, text=_CHANGED)
+            left = tuple(one.id for one in found.letters)
+            run = Run(total=len(left), canary=0, left=left)
             await progress(run.data())
         discarded = await self._writing.done_before(act, run.left, "DeadLetterDiscarded")
         while run.left:
@@ -150,6 +157,13 @@ class Discarder:
         return Performed(state=ActState.DONE if run.ok else ActState.REFUSED, text=text, data={**run.outcome(), "text": text})
 
 
+def _as_shown(act: Act, now: Draft) -> bool:
+    """Whether it is about the letters that were shown, and as many have agreed as these take. A group may have grown since it was begun,
+    if the process ended just then; what is written down as its progress afterwards stays what it is.
+    """
+    return (act.shown is None or act.shown.version == now.version) and (now.people == 1 or act.second)
+
+
 _Decide: TypeAlias = Callable[..., Awaitable[Decided | Verdict]]
 
 
@@ -160,10 +174,10 @@ class _Writing:
     def __init__(self, around: Around) -> None:
         self._around = around
 
-    async def open_ones(self, act: Act) -> Sequence[str]:
+    async def found(self, act: Act) -> Found:
         """The letters that the act is about, oldest first."""
         found: Found = await self._around.read(found_in, scope_of(act.subject, act.parameters))
-        return [one.id for one in found.letters]
+        return found
 
     async def done_before(self, act: Act, ids: Sequence[str], name: str) -> frozenset[str]:
         """Those that this act had answered before the process died."""

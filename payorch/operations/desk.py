@@ -98,7 +98,7 @@ class ActDesk:
             if earlier is not None:
                 return earlier, True
             step = await self._step(plan_id, reason, key, seen, by)
-            if await self._book.begin(step, by):
+            if step is not None and await self._book.begin(step, by):
                 return await self._followed(step, by), False
         raise AssertionError("what was asked for at the same moment is not there to be seen")
 
@@ -140,8 +140,8 @@ class ActDesk:
             raise await self._denied(Refusal(code=No.FORBIDDEN, why=why), by, about)
         return earlier
 
-    async def _step(self, plan_id: str, reason: str, key: str, seen: bytes | None, by: By) -> Step:
-        """What asking for that plan comes to. Raises Denied."""
+    async def _step(self, plan_id: str, reason: str, key: str, seen: bytes | None, by: By) -> Step | None:
+        """What asking for that plan comes to; None where it was asked for at this moment, which is no reason to say no. Raises Denied."""
         plan = await self._book.store.plan(plan_id)
         if plan is None:
             raise Denied(Refusal(code=No.NOT_FOUND, why="there is no such plan, or none any more: make it anew"))
@@ -153,6 +153,8 @@ class ActDesk:
         if refusal is not None:
             raise await self._denied(refusal, by, about)
         other = await self._book.store.open_one(plan.wish.subject, plan.wish.name)
+        if other is not None and other.plan_id == plan_id:
+            return None
         if other is not None:
             why = f"{other.wish.who.name} has asked for the same already: {other.id} is {other.state}; nothing was done"
             refusal = Refusal(code=No.ACTION_OPEN, why=why, allowed=approving.possible(other))
@@ -160,6 +162,8 @@ class ActDesk:
         now = await self._anew(plan.wish)
         at, id = self._book.now(), self._book.identifier("act")
         step = approving.asked(plan, now, by, id=id, reason=reason, key=key, at=at, terms=self._terms)
+        if isinstance(step, Refusal) and await self._book.store.by_plan(plan_id) is not None:
+            return None  # what it is about has changed by that very act
         if isinstance(step, Refusal):
             new = await self._kept(plan.wish, now) if step.code is No.PLAN_CHANGED and now is not None else None
             raise await self._denied(step, by, about, plan=new)

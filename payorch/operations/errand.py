@@ -129,4 +129,5 @@ def _act(act: ActRecord) -> Act:
         approved_by=decision.by if decision is not None and decision.approved else None,
         break_glass=wish.break_glass,
         progress=act.progress,
+        shown=act.draft,
     )

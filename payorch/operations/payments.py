@@ -160,7 +160,7 @@ class PaymentPlanner:
                 lambda reply_to: Operate(
                     actor=act.requested_by.actor,
                     cause=act.id,
-                    write=write,
+                    write=self._as_shown(act, wanted, write),
                     done=lambda: self._room.caused(act.subject, act.id),
                     reply_to=reply_to,
                     ask=asks,
@@ -169,6 +169,24 @@ class PaymentPlanner:
         except Unwritable as problem:
             return Performed(state=ActState.FAILED, text=f"The journal refused it, and nothing was done: {problem}.")
         return _performed(act, answer, await self._opened(act) if isinstance(answer, Operated) and act.name in _OPENS else None)
+
+    def _as_shown(self, act: Act, wanted: _Wanted, write: Write) -> Write:
+        """That, where it moves what was shown and as many have agreed as that takes now: between the plan and this moment there may be a
+        crash, and the merchant's own captures and refunds. Of resolving the database sees to it.
+        """
+        if act.name not in _OPENS:
+            return write
+
+        def guarded(story: Story) -> object:
+            moved = operating.moves(story.payment, act.name, wanted.minor)
+            number, why = operating.people(story.payment, act.name, moved, self._room.alone_up_to)
+            if number > 1 and not act.second:
+                raise Refused("second_person_missing", f"By now it takes two persons, and one has asked for it. {why}")
+            if act.shown is not None and moved != act.shown.amount:
+                raise Refused("plan_changed", "It would move another amount by now than the plan showed: plan it anew.")
+            return write(story)
+
+        return guarded
 
     async def _opened(self, act: Act) -> str | None:
         """The operation that the act opened, now or before; None where it was only a wish, for when the outcome is known."""

@@ -119,7 +119,7 @@ class RoutingDesk:
         """Has the actor read them, once, and waits for its record."""
         record = await self._answer(act)
         if record is None:
-            self._reload(Reload(actor=act.requested_by.actor, cause=act.id))
+            self._reload(Reload(actor=act.requested_by.actor, cause=act.id, version=None if act.shown is None else act.shown.confirm))
             with trio.move_on_after(_LOADED_WITHIN_SECONDS):
                 while record is None:
                     await trio.sleep(_LOOK_SECONDS)

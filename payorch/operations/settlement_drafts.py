@@ -127,13 +127,13 @@ def close_draft(day: Day, *, today: date) -> Draft:
     refusal = may_close(figures, today=today)
     if day.closed:
         refusal = Refusal(code="already_closed", why="the day is closed already; open it again first where that was wrong")
-    pending = figures.pending
+    pending, left = figures.pending, may_close(figures)
     waits = f"{pending.count} of {said(pending.gross)}: each becomes a finding on the day on which its window ends"
     checks = (
         Check(
             what="nothing on it is unexplained",
-            holds=may_close(figures) is None,
-            detail=None if refusal is None else refusal.why,
+            holds=left is None,
+            detail=None if left is None else left.why,
             binds=True,
         ),
         Check(what="the day is over where the PSP keeps its books", holds=figures.day < today, binds=True),

@@ -17,7 +17,7 @@ from psycopg.types.numeric import Int8
 from payorch.domain import identifiers
 from payorch.domain.events import Event, OperationChange, UnreadableEvent, decode
 from payorch.domain.identifiers import uuid_of
-from payorch.domain.money import Money
+from payorch.domain.money import EXPONENTS, Money, MoneyError
 from payorch.store.driver import Connection
 from payorch.store.items import PAYMENT_STREAM, STREAMS
 from payorch.store.query import all_rows, utc
@@ -77,7 +77,7 @@ ORDER BY j.position
 async def _amounts(connection: Connection, operation_ids: Sequence[str]) -> Mapping[UUID, Money]:
     ids = [uuid_of(one) for one in operation_ids]
     rows = await all_rows(connection, "SELECT id, amount, currency FROM payorch.operations WHERE id = ANY($1::uuid[])", [ids])
-    return {UUID(bytes=row[0].bytes): Money(row[1], row[2]) for row in rows}
+    return {UUID(bytes=row[0].bytes): Money(row[1], row[2]) for row in rows if row[2] in EXPONENTS}
 
 
 def _event(row: Sequence[Any]) -> Event | None:
@@ -103,10 +103,17 @@ def _row(row: Sequence[Any], event: Event | None, amounts: Mapping[UUID, Money])
         cause=row[7],
         body=None if is_payments else row[8],
         event=event,
-        payment=None if row[9] is None else _watched(row),
+        payment=_watched(row),
         operation=None if of is None else amounts.get(uuid_of(of)),
     )
 
 
-def _watched(row: Sequence[Any]) -> Watched:
-    return Watched(amount=Money(row[9], row[10]), connector=row[11], merchant_id=identifiers.text("mer", row[12]), held=row[13])
+def _watched(row: Sequence[Any]) -> Watched | None:
+    """None where the record is no payment's, and where no amount can be made of it: one such row must not stop what people watch."""
+    try:
+        amount = None if row[9] is None else Money(row[9], row[10])
+    except MoneyError:
+        amount = None  # of a currency that this program does not know, or not any more
+    if amount is None:
+        return None
+    return Watched(amount=amount, connector=row[11], merchant_id=identifiers.text("mer", row[12]), held=row[13])

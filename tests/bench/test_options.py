@@ -18,3 +18,11 @@ def test_what_cannot_be_measured_is_refused(wrong: list[str], capsys: pytest.Cap
     with pytest.raises(SystemExit):
         options(wrong)
     assert "error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [["--payments", "4999"], ["--events", "0"], ["--gone", "1"], ["--payments", "10000", "--events", "500"]])
+def test_the_console_is_not_measured_with_too_few_payments_to_tell_of(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert options(["--only", "console"])[0].measured == ("console",)
+    with pytest.raises(SystemExit):
+        options(["--only", "console", *wrong])
+    assert "error" in capsys.readouterr().err

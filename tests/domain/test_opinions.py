@@ -18,7 +18,7 @@ from payorch.domain.intent import CaptureMode
 from payorch.domain.money import Money
 from payorch.domain.movements import TO_THE_MERCHANT, movements
 from payorch.domain.opinions import Booked, Moved, Opinions, in_words, net_minor, opinions, ours_in_words
-from payorch.domain.outcome import Approved, Declined, ErrorClass, Source
+from payorch.domain.outcome import Approved, Declined, ErrorClass, Failure, NotExecuted, Source
 from payorch.domain.payment import State
 from payorch.domain.records import OperationKind, Payment
 from payorch.domain.settlement import RowKind, SettlementState
@@ -208,3 +208,15 @@ def test_a_tolerance_lets_pass_what_matching_let_pass() -> None:
     lines = [replace(life.lines[0], gross=Money(999, "EUR"))]
     assert opinions(life.payment, life.world.events, life.ledger, lines).agree is False
     assert opinions(life.payment, life.world.events, life.ledger, lines, let_pass_minor=1).agree is True
+
+
+@pytest.mark.parametrize("source", [Source.INQUIRY, Source.REPLAY])
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_look_that_never_came_through_is_nobodys_word(source: Source, sent: bool) -> None:
+    """A circuit that is open, or a PSP that turns our question away, says nothing about the money of the payment that was asked about."""
+    world = World()
+    payment = world.answer(world.pay(), LOST)
+    kept_back = NotExecuted(failure=Failure(error_class=ErrorClass.NOT_SENT, code="circuit_open", message="Kept back."), sent=sent)
+    payment = world.answer(payment, kept_back, source=source)
+    found = opinions(payment, world.events, ledger_of(world.events), [])
+    assert (payment.state, found.psp, found.agree) == (State.OUTCOME_UNKNOWN, None, None)

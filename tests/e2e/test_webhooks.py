@@ -304,7 +304,7 @@ async def test_kills_between_storing_and_applying_and_between_sending_and_markin
         await rough.fault("charge_then_hang", rate=0.1)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(market.trade)
-            for life in range(8 if PROVE else 4):
+            for life in range(8 if PROVE else 3):
                 await market.until(25 * (life + 1))
                 await rough.kill()
                 await rough.start()

@@ -11,14 +11,14 @@ from msgspec.structs import replace
 
 from payorch.dead_letter_desk import Desk
 from payorch.dead_letter_outlook import Decided, Verdict, replay_of
-from payorch.domain.acts import ActName, ActState, Draft, Nonsense
+from payorch.domain.acts import ActName, ActState, Draft, Nonsense, Person
 from payorch.domain.money import Money
 from payorch.operations import dead_letters as operations
 from payorch.store import audit
 from payorch.store.driver import Connection
 from payorch.store.items import DEAD_LETTER_STREAM, DeadLetterKind, DeliveryState, EndpointState, NoticeState
 from tests.conftest import Database
-from tests.operations.dead_letter_world import GROUP, Died, World, act, wish, world_on
+from tests.operations.dead_letter_world import AMIR, GROUP, Died, World, act, wish, world_on
 from tests.store.stories import Story, connected, new_id
 
 REPLAY = ActName.DEAD_LETTER_REPLAY
@@ -236,6 +236,31 @@ async def test_a_crash_anywhere_replays_no_letter_twice(world: World, writes: in
     assert done.state is ActState.HALTED, "the first one died again, which is known after the crash, too"
     names = [row[0] for row in await world.records("DeadLetterReplayed")]
     assert len(names) == len(set(names)) == 1
+
+
+@pytest.mark.parametrize(("name", "second", "glass"), [(REPLAY, AMIR, False), (REPLAY, None, True), (DISCARD, AMIR, False)])
+async def test_a_group_that_grew_before_the_first_was_touched_is_left_alone(
+    world: World, name: ActName, second: Person | None, glass: bool
+) -> None:
+    """A crash may come between the beginning and the first letter, and last."""
+    await world.dead_notice()
+    planner = world.replayer if name is REPLAY else world.discarder
+    this = replace(act(name, GROUP), approved_by=second, break_glass=glass, shown=await planner.plan(wish(name, GROUP)))
+    more = await world.dead_notice()
+    done = await planner.perform(this, world.note)
+    assert (done.state, world.progress) == (ActState.REFUSED, [])
+    assert await world.states(more.id) == ["open"]
+    done = await planner.perform(replace(this, shown=await planner.plan(wish(name, GROUP))), world.note)
+    assert done.data["total"] == 2
+
+
+async def test_one_person_does_not_replay_a_group_alone(world: World) -> None:
+    await world.dead_notices(2)
+    alone = replace(act(REPLAY, GROUP), approved_by=None)
+    assert (await world.replayer.perform(alone, world.note)).state is ActState.REFUSED
+    assert (await world.discarder.perform(replace(act(DISCARD, GROUP), approved_by=None), world.note)).state is ActState.REFUSED
+    two = replace(act(REPLAY, GROUP, canary=2), approved_by=None)
+    assert (await world.replayer.perform(two, world.note)).state is ActState.DONE
 
 
 @pytest.mark.parametrize("writes", range(6))

@@ -61,6 +61,25 @@ async def test_the_same_plan_asked_for_by_a_double_click_is_one_act() -> None:
     assert len(room.planner.performed) == 1
 
 
+@pytest.mark.parametrize("people", [1, 2])
+async def test_a_repetition_that_looked_too_early_gets_the_first_answer(people: int) -> None:
+    """It found no act of its plan; the first one is open or over, and what it was about is another, when it looks again."""
+    room = Room(people=people)
+    plan = await room.desk.plan(ActName.PAYMENT_VOID, "pay_1", {}, break_glass=False, by=ANA)
+    first, _ = await room.desk.propose(plan.id, reason="r", key="k", seen=None, by=ANA)
+    room.planner.draft = a_draft(version="2")
+    by_plan, by_key = room.store.by_plan, room.store.by_key
+
+    async def nothing_yet(*_: str) -> None: ...
+
+    async def nothing_yet_and_then_all(plan_id: str) -> None:
+        room.store.by_plan, room.store.by_key = by_plan, by_key  # type: ignore[method-assign]
+
+    room.store.by_plan, room.store.by_key = nothing_yet_and_then_all, nothing_yet  # type: ignore[method-assign, assignment]
+    again, replayed = await room.desk.propose(plan.id, reason="r", key="k", seen=None, by=ANA)
+    assert (again.id, replayed, room.codes) == (first.id, True, [])
+
+
 async def test_two_people_who_want_the_same_at_once_get_one_act_and_one_no() -> None:
     room = Room(people=2)
     found = await at_once(room.asked(ANA), room.asked(BEN))

@@ -143,6 +143,8 @@ async def test_findings_and_the_last_day(database: Database, connection: Connect
 async def test_acts_and_queues(database: Database, connection: Connection) -> None:
     await fill(database, "ALTER TABLE acts DISABLE TRIGGER USER")  # rows as they may be, without the life that led there
     await fill(database, "INSERT INTO operators (id, name, person, created_at) VALUES (%s, 'ana', 'Ana', %s)", OPERATOR, START)
+    other = "0190aabb-ccdd-7000-8000-0000000000bc"
+    await fill(database, "INSERT INTO operators (id, name, person, created_at) VALUES (%s, 'ben', 'Ben', %s)", other, START)
     act = (
         "INSERT INTO acts (id, reference, plan_id, name, subject, parameters, draft, hash, people, break_glass, state, version, reason,"
         " idempotency_key, requested_by, requested_name, requested_person, requested_at, expires_at, review_due_at)"
@@ -154,7 +156,7 @@ async def test_acts_and_queues(database: Database, connection: Connection) -> No
         [("Ana", False, "proposed", None), ("Ana", False, "proposed", None), ("Ben", False, "proposed", None), ("Ben", True, "done", later),
          ("Ben", False, "expired", None)]
     ):  # fmt: skip
-        await fill(database, act, number, number, glass, state, number, OPERATOR, person, START, later, due)
+        await fill(database, act, number, number, glass, state, number, OPERATOR if person == "Ana" else other, person, START, later, due)
     notice = (
         "INSERT INTO inbox (id, connector, identity, digest, kind, content, refers, received_at, request_id, state, tries, next_try_at)"
         " SELECT gen_random_uuid(), 'psp_one', n::text, decode(repeat('00', 32), 'hex'), 'k', '', '{}', %s, 'r', 'parked', 0, %s"

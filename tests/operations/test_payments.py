@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from actors.admission import CallKind
 from actors.messages import Due
@@ -18,7 +19,7 @@ from payorch.operations.payment_effects import said
 from payorch.store import reads
 from tests.api.merchant_world import START, new_id
 from tests.conftest import Database
-from tests.operations.payment_world import LOST, PaymentWorld, is_at, world_on
+from tests.operations.payment_world import LIMIT, LOST, PaymentWorld, is_at, world_on
 
 of = ActName
 
@@ -154,6 +155,40 @@ async def test_an_act_is_carried_out_once(world: PaymentWorld) -> None:
     assert (again.state, again.data["before"], again.data["operation"]) == (ActState.DONE, True, first.data["operation"])
     payment = await world.until(lambda payment: payment.refunded_minor > 0)
     assert (payment.refunded_minor, len(payment.operations)) == (500, 1)
+
+
+async def test_what_is_left_is_what_was_shown_as_left(world: PaymentWorld) -> None:
+    """An act that was begun may be carried out long after it, if the process ended in between."""
+    payment_id = await world.pay()
+    shown = await world.plan(of.PAYMENT_REFUND, payment_id)
+    act = await world.approved(of.PAYMENT_REFUND, payment_id)
+    assert (await world.perform(replace(act, id=new_id("act"), parameters={"amount": 500}))).state is ActState.DONE
+    await world.until(lambda payment: payment.refunded_minor == 500)
+    done = await world.perform(replace(act, shown=shown))
+    assert (done.state, done.data["code"]) == (ActState.REFUSED, "plan_changed")
+    shown = await world.plan(of.PAYMENT_REFUND, payment_id)
+    assert (await world.perform(replace(act, shown=shown))).state is ActState.DONE
+    await world.until(lambda payment: payment.refunded_minor == 1999)
+    assert (await world.perform(replace(act, shown=shown))).data["before"], "it is not asked again what it is now"
+
+
+async def test_one_person_does_not_move_what_takes_two_by_now(world: PaymentWorld) -> None:
+    payment_id = await world.pay()
+    act = await world.approved(of.PAYMENT_REFUND, payment_id, agreed=False)
+    done = await world.perform(act)
+    assert (done.state, done.data["code"]) == (ActState.REFUSED, "second_person_missing")
+    small = replace(act, parameters={"amount": LIMIT["EUR"]})
+    assert (await world.perform(small)).state is ActState.DONE
+    glass = replace(act, id=new_id("act"), break_glass=True)
+    assert (await world.perform(glass)).state is ActState.DONE
+
+
+def test_a_proof_tells_what_the_psp_has_in_all() -> None:
+    charged = Approved(captured=True)
+    evidence = Evidence(
+        source=Source.INQUIRY, finding=charged, at=START, captured=Money(1999, "EUR"), refunded=Money(0, "EUR")
+    )  # fmt: skip
+    assert said(evidence) == "captured, captured 19.99 EUR, refunded 0.00 EUR"
 
 
 async def test_the_database_refuses_what_one_person_found_alone(world: PaymentWorld) -> None:

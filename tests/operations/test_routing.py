@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from payorch.api.operations.routing_views import Comparing, RulesUnusable
 from payorch.domain.acts import Act, ActName, ActState, Nonsense, Performed
@@ -48,7 +49,7 @@ async def test_a_reload_is_planned_with_its_comparison_and_done_once(database: D
         assert any("2 of the last 2 payments would begin elsewhere" in one.after for one in draft.effects if one.forecast)
         assert process.routes.router.plan.version == before, "a plan changes nothing"
 
-        done = await carried_out(process, act(RELOAD, "routing"))
+        done = await carried_out(process, replace(act(RELOAD, "routing"), shown=draft))
         assert (done.state, done.data["before"], done.data["version"]) == (ActState.DONE, before, process.routes.router.plan.version)
         assert process.routes.router.plan.version == draft.confirm
         assert await process.perform(act(RELOAD, "routing")) == done

@@ -187,3 +187,15 @@ async def test_an_operation_that_only_its_row_knows(database: Database) -> None:
         [last] = await tail_reads.page(connection, 6, limit=10)
     assert last.operation is not None
     assert (last.operation.minor, last.operation.currency) == (777, "EUR")
+
+
+async def test_a_row_of_which_no_amount_can_be_made_stops_nobody(database: Database) -> None:
+    """A currency may be given up, and the payments that were made in it stay."""
+    story = Story(minor=24_900)
+    async with journal_on(database.app) as journal, connected(database.app) as connection, connected(database.owner) as owner:
+        await journal.write([story.sent()])
+        await owner.execute("UPDATE payorch.payments SET currency = 'ZZZ'")
+        rows = await tail_reads.page(connection, 0, limit=100)
+    assert positions(rows) == [1, 2, 3, 4]
+    assert [one.payment for one in rows] == [None] * 4
+    assert all(len(one.data) < LARGEST_EVENT_BYTES for one in Narrator(()).tell(rows))

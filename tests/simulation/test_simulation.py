@@ -14,7 +14,7 @@ from tests.simulation import sometimes
 from tests.simulation.fates import CRASH_POINTS
 from tests.simulation.runner import Crew, Job, Outcome, Summary, not_equal, summarised
 
-SEEDS: Final = int(os.environ.get("SEEDS", "200"))
+SEEDS: Final = int(os.environ.get("SEEDS", "150"))
 FIRST_SEED: Final = int(os.environ.get("FIRST_SEED", "0"))
 REPLAYED: Final = int(os.environ.get("REPLAYED", "4"))
 SHOWN: Final = 3

@@ -13,7 +13,9 @@ from msgspec.structs import replace
 from payorch.domain.act_records import ActRecord, Decision, Halt, Plan, Review, Step
 from payorch.domain.acts import ActName, ActState, Check, Draft, Effect, Objection, Person, Proof, Wish
 from payorch.domain.approving import plan_hash
+from payorch.domain.identifiers import of_name, uuid_of
 from payorch.domain.money import Money
+from payorch.domain.persons import same_eyes
 from payorch.store import acts, entries, identities
 from payorch.store.acts import Filter
 from payorch.store.audit import verify
@@ -31,7 +33,7 @@ DRAFT = Draft(
     checks=(Check(what="c", holds=False, detail="d"),), proofs=(Proof(reference="r", at=START, text="t"),),
     objections=(Objection(code="c", why="w"),), amount=Money(200, "EUR"), basis=("b",),
 )  # fmt: skip
-WISH = Wish(name=ActName.PAYMENT_RESOLVE, subject="pay_1", parameters={"to": "CAPTURED", "amount": 5, "deep": {"a": [None]}}, who=ANA)
+WISH = Wish(name=ActName.PAYMENT_RESOLVE, subject=new_id("pay"), parameters={"to": "CAPTURED", "amount": 5, "deep": {"a": [None]}}, who=ANA)
 
 
 class Room:
@@ -155,7 +157,7 @@ async def test_what_is_wanted_is_found(room: Room) -> None:
 
     assert await ids(Filter()) == [glass.id, running.id, other.id, proposed.id]
     assert await ids(Filter(states=(ActState.PROPOSED,))) == [other.id, proposed.id]
-    assert await ids(Filter(subject="pay_1")) == [running.id, proposed.id]
+    assert await ids(Filter(subject=WISH.subject)) == [running.id, proposed.id]
     assert await ids(Filter(name=ActName.PAYMENT_VOID)) == [running.id]
     assert await ids(Filter(who="ben")) == await ids(Filter(who="Ben Example")) == [other.id]
     assert await ids(Filter(to_review=True)) == [glass.id]
@@ -167,7 +169,7 @@ async def test_what_is_wanted_is_found(room: Room) -> None:
     assert await acts.by_plan(room.connection, proposed.plan_id) == proposed
     assert await acts.by_key(room.connection, ANA.operator, proposed.key) == proposed
     assert await acts.by_key(room.connection, BEN.operator, proposed.key) is None
-    assert await acts.open_one(room.connection, "pay_1", WISH.name) == proposed
+    assert await acts.open_one(room.connection, WISH.subject, WISH.name) == proposed
     assert await acts.open_one(room.connection, "pay_9", WISH.name) is None
 
 
@@ -274,9 +276,11 @@ async def test_nor_does_the_owner_by_mistake(room: Room, database: Database, cha
 # --- corrections ------------------------------------------------------------------------------------------------------------------------
 
 
-def correction(cause: str, name: str = "CorrectionApproved") -> Entry:
-    """Only its name and cause count: nothing but a payment's step has that name in truth."""
-    return Entry(stream="act", stream_id=new_id("act"), sequence=1, name=name, at=START, actor="operator:ben", cause=cause)
+def correction(cause: str, name: str = "CorrectionApproved", payment: str = WISH.subject, sequence: int = 1) -> Entry:
+    """Only its name, cause and subject count: nothing but a payment's step has that name in truth."""
+    return Entry(
+        stream="act", stream_id=payment.replace("pay_", "act_"), sequence=sequence, name=name, at=START, actor="operator:ben", cause=cause
+    )
 
 
 @pytest.mark.parametrize("name", ["CorrectionApproved", "CompensationApproved"])
@@ -288,12 +292,38 @@ async def test_a_payment_is_corrected_by_an_act_of_two_persons_and_by_no_other(r
     await room.enter(approved)
     assert isinstance(await room.write(correction(act.id, name)), Appended)
     await room.enter(after(approved, state=ActState.DONE))
-    assert isinstance(await room.write(correction(act.id, name)), Refused)
+    assert isinstance(await room.write(correction(act.id, name, sequence=2)), Refused)
 
 
 async def test_nor_by_an_act_that_one_person_did(room: Room) -> None:
     alone = await room.proposed(draft=replace(DRAFT, people=1), state=ActState.APPROVED)
     assert isinstance(await room.write(correction(alone.id)), Refused)
-    wish = replace(WISH, subject="pay_2", break_glass=True)
+    wish = replace(WISH, subject=new_id("pay"), break_glass=True)
     glass = await room.proposed(wish=wish, state=ActState.APPROVED, review=Review(due_at=START))
-    assert isinstance(await room.write(correction(glass.id)), Appended)
+    assert isinstance(await room.write(correction(glass.id, payment=wish.subject)), Appended)
+
+
+@pytest.mark.parametrize("other", [{"subject": new_id("pay")}, {"name": ActName.PAYMENT_REFUND}])
+async def test_nor_by_what_two_persons_said_about_something_else(room: Room, other: dict[str, Any]) -> None:
+    act = await room.proposed(wish=replace(WISH, **other))
+    await room.enter(after(act, state=ActState.APPROVED, decision=APPROVED))
+    assert isinstance(await room.write(correction(act.id)), Refused)
+
+
+@pytest.mark.parametrize(
+    "person", ["Ana Example", " ana  example", "ANA\tEXAMPLE", "Ana\u00a0Example", "\uff21na Example", "Ana Exam\u200bple", "Somebody Else"]
+)
+async def test_one_person_is_one_however_the_name_is_written(room: Room, person: str) -> None:
+    """The last is a name that is not the account's."""
+    other = Person(operator=new_id("opr"), name="other", person=person)
+    row = OperatorRow(id=other.operator, name=other.name, person=person if person != "Somebody Else" else ANA.person, created_at=START)
+    change = identities.operator_added(row)
+    assert isinstance(await room.write(entries.entry_of(change, sequence=1, at=START, actor="cli:root", cause="c")), Appended)
+    assert same_eyes(ANA.person, person) is (person != "Somebody Else")
+    act = await room.proposed()
+    assert isinstance(await room.enter(after(act, state=ActState.APPROVED, decision=replace(APPROVED, by=other))), Refused)
+
+
+async def test_the_database_writes_an_id_as_we_do(room: Room) -> None:
+    for id in (new_id("pay"), of_name("pay", "a"), of_name("pay", "b")):
+        assert await rows_of(room.connection, f"SELECT payorch.identifier_of('pay', '{uuid_of(id)}')") == [(id,)]

@@ -33,6 +33,7 @@ def made() -> dict[str, tuple[str, Any]]:
         "/connectors": ("connectors", {"data": [rest.connector(one) for one in CONNECTORS]}),
         "/routing": ("routing", rest.routing()),
         "/routing/decisions": ("routing_decisions", page(rest.routing_decisions())),
+        "/routing/simulations": ("routing_simulation", rest.simulation()),
         "/dead-letters": ("dead_letters", page(rest.letters())),
         "/dead-letters?group=fingerprint": ("dead_letter_groups", page(rest.groups())),
         "/reconciliation/days": ("reconciliation_days", {"data": rest.days(), "without_currency": []}),
@@ -55,6 +56,13 @@ def made() -> dict[str, tuple[str, Any]]:
     for place, group in enumerate(rest.groups()):
         letter = next(one for one in rest.letters() if one["id"] == group["example"])
         found[f"/dead-letters/{letter['id']}"] = (f"dead_letter_{place}", rest.letter_page(letter))
+    alike = next(one for one in rest.groups())["fingerprint"]
+    of_group = [one for one in rest.letters() if one["fingerprint"] == alike]
+    replays = [one for one in rest.acts() if one["action"] == "dead_letter.replay"]
+    found[f"/dead-letters?fingerprint={alike}&state=open"] = ("letters_of_group", page(of_group))
+    found[f"/dead-letters?fingerprint={alike}&group=fingerprint"] = ("dead_letter_group", page(rest.groups()[:1]))
+    found["/actions?action=dead_letter.replay&open=true"] = ("replays", page(replays))
+    found[f"/actions?action=dead_letter.replay&open=true&subject={alike}"] = ("replays_of_group", page(replays))
     for number, one in enumerate(rest.acts()):
         found[f"/actions/{one['id']}"] = (f"action_{number}", rest.act_page(one))
     return found

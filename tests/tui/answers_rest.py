@@ -616,13 +616,12 @@ def acts() -> list[View]:
 
 def act_page(one: View) -> View:
     open_ = one["state"] in ("proposed", "approved", "running")
-    return {
-        **one,
-        "plan_now": one["plan"] | {"action": one["action"], "hash": one["hash"], "allowed": True, "people": one["people"]}
-        if open_
-        else None,
-        "changed": one["subject"].startswith("adyen") if open_ else None,
-    }
+    changed = one["state"] == "proposed" and one["subject"].startswith("adyen")
+    now = one["plan"] | {"hash": one["hash"], "allowed": True, "people": one["people"]}
+    if changed:
+        effects = [one["plan"]["effects"][0], {"what": "traffic", "before": "29% of payments", "after": "0%"}]
+        now |= {"effects": effects, "version": "18", "hash": f"{99:064x}"}
+    return {**one, "plan_now": now if open_ else None, "changed": changed if open_ else None}
 
 
 def plan() -> View:
@@ -709,6 +708,30 @@ def routing() -> View:
             "fees": [],
         },
         "doubts": [],
+    }
+
+
+def simulation() -> View:
+    """What would have been without one of the connectors."""
+    known = payments()
+
+    def side(first: View, success: int, fees: int) -> View:
+        return {"first": first, "rules": {"default": 4_120}, "success": success, "fees_minor": {"EUR": fees}, "without_fee": 0}
+
+    return {
+        "object": "routing_simulation",
+        "from": at(14, 32, 55, day=15),
+        "to": stamp(NOW),
+        "version": "v15",
+        "payments": 4_120,
+        "changed": 1_160,
+        "reordered": 310,
+        "not_replayable": 3,
+        "same_rules": 0,
+        "differing": 0,
+        "before": side({"stripe": 2_925, "adyen": 1_160, "(none)": 35}, 9_312, 1_204_50),
+        "after": side({"stripe": 4_085, "(none)": 35}, 9_240, 1_310_25),
+        "examples": [{"payment": known[one]["id"], "before": "adyen", "after": "stripe"} for one in ("review", "captured")],
     }
 
 
@@ -827,6 +850,7 @@ __all__ = [
     "plan",
     "routing",
     "routing_decisions",
+    "simulation",
     "snapshot",
     "stream",
     "verification",

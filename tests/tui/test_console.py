@@ -94,6 +94,7 @@ def test_every_bound_key_is_in_the_table_and_every_row_is_bound() -> None:
         assert view is not None
         bound = {(key, active.binding.action) for key, active in view.active_bindings.items()}
         table = {(key, row.action) for row in keys.KEYS if row.where in ("everywhere", "view", "list") for key in row.keys.split(",")}
+        table |= {(key, row.action) for row in view.OWN_KEYS for key in row.keys.split(",")}
         texts = {("ctrl+c", "screen.copy_text"), ("super+c", "screen.copy_text"), ("ctrl+c", "help_quit")}
         assert bound - texts - {("escape", "out")} == table - {("escape", "out")}
 
@@ -426,7 +427,7 @@ async def _crash() -> None:
 # --- looks -----------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("theme", ["light", "contrast", "ansi"])
+@pytest.mark.parametrize("theme", ["light", "high-contrast", "ansi-16"])
 def test_every_theme_draws_every_tone(theme: str) -> None:
     async def scenario(console: Console, pilot: Pilot[None]) -> None:
         await press(console, pilot, "colon", *f"theme {theme}", "enter")

@@ -13,13 +13,15 @@ from textual.pilot import Pilot
 
 from tests.tui import answers
 from tests.tui.answers_basics import HOSTILE
-from tests.tui.pictures import FOLDER, NOW, RENEW, Then, check, settle
+from tests.tui.pictures import FOLDER, NOW, RENEW, Then, check, press, settle
 from tests.tui.world import FakeSource
 from tui import paint, places
 from tui.api import Problem
 from tui.app import Console
 from tui.clock import StandingClock
 from tui.messages import Happened, Link, Message, Snapshot
+from tui.places import Place
+from tui.screens.base import View
 from tui.screens.payment import PaymentView
 from tui.screens.payments import PaymentsView
 from tui.views.payment_page import TABS
@@ -33,13 +35,19 @@ UNKNOWN = answers.payment_id("unknown")
 
 
 def used(
-    at: str, then: Then, *, pages: dict[tuple[str, str], Any] | None = None, size: tuple[int, int] = (140, 40), **options: Any
+    at: str,
+    then: Then,
+    *,
+    pages: dict[tuple[str, str], Any] | None = None,
+    size: tuple[int, int] = (140, 40),
+    writes: bool = True,
+    **options: Any,
 ) -> FakeSource:
     """A console on the made-up platform, opened there, in the hands of `then`."""
-    source = FakeSource(pages or PAGES, MESSAGES)
+    source = FakeSource(pages or PAGES, MESSAGES, writes=writes)
 
     async def scenario() -> None:
-        console = Console(source, StandingClock(NOW), at=places.place(at), **options)
+        console = Console(source, StandingClock(NOW), at=places.place(at), ticking=False, **options)
         async with console.run_test(size=size, notifications=False) as pilot:
             await settle(console, pilot)
             await then(console, pilot)
@@ -64,7 +72,7 @@ def list_row(identity: str) -> dict[str, Any]:
 
 
 def test_the_list_looks_like_this() -> None:
-    check("payments", at="payments", pages=PAGES, messages=MESSAGES)
+    check("payment-list", at="payments", pages=PAGES, messages=MESSAGES)
 
 
 def test_an_unknown_payment_looks_like_this() -> None:
@@ -82,8 +90,7 @@ def test_the_tables_look_like_this(name: str, size: tuple[int, int]) -> None:
 
     async def then(console: Console, pilot: Pilot[None]) -> None:
         for tab, _, _ in TABS[1:]:
-            await pilot.press("full_stop")
-            await settle(console, pilot, 1)
+            await press(console, pilot, "full_stop")
             grids[f"payment-{name}-{tab}-{size[0]}x{size[1]}.txt"] = console.grid()
 
     used(f"pay {answers.payment_id(name)}", then, size=size)
@@ -111,12 +118,10 @@ def test_harmful_text_is_shown_and_does_nothing(size: tuple[int, int], ascii_onl
         for tab, _, _ in TABS:
             assert not [one for one in console.grid().replace(paint.GROUP, " ").replace("\n", " ") if not one.isprintable()], tab
             await pilot.click(f"#{tab}", offset=(28, 3))
-            await pilot.press("enter")
-            await settle(console, pilot, 1)
+            await press(console, pilot, "enter")
             if isinstance(console.screen, Reading):
-                await pilot.press("escape")
-            await pilot.press("full_stop")
-            await settle(console, pilot, 1)
+                await press(console, pilot, "escape")
+            await press(console, pilot, "full_stop")
         assert console.is_running
         assert not console.clipboard
 
@@ -140,8 +145,7 @@ def test_harmful_text_in_the_list_and_in_its_filter_does_nothing() -> None:
 
 def test_a_filter_is_asked_of_the_server_and_the_rest_is_judged_here() -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
-        await pilot.press("slash", *"psp:adyen >100", "enter")
-        await settle(console, pilot)
+        await press(console, pilot, "slash", *"psp:adyen >100", "enter")
         console.clock.forward(2)  # type: ignore[attr-defined]
         await settle(console, pilot)
         grid = console.grid()
@@ -155,8 +159,7 @@ def test_a_filter_is_asked_of_the_server_and_the_rest_is_judged_here() -> None:
 
 def test_a_filter_that_means_nothing_says_so_and_changes_nothing() -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
-        await pilot.press("slash", *"colour:red", "enter")
-        await settle(console, pilot)
+        await press(console, pilot, "slash", *"colour:red", "enter")
         assert "colour: is no field of a payment" in console.grid()
         assert len(console.screen.query_one(VList).rows) == 13
 
@@ -185,7 +188,7 @@ def test_counts_are_honest() -> None:
 
 def test_a_row_changes_where_it_stands() -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
-        await pilot.press("j", "j", "j")
+        await press(console, pilot, "j", "j", "j")
         console.hear(event({**list_row(UNKNOWN), "state": "CAPTURED"}))
         await settle(console, pilot)
         vlist = console.screen.query_one(VList)
@@ -199,13 +202,12 @@ def test_a_row_changes_where_it_stands() -> None:
 
 def test_a_frozen_list_holds_changes_back_and_says_how_many() -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
-        await pilot.press("space")
+        await press(console, pilot, "space")
         console.hear(event({**list_row(UNKNOWN), "state": "CAPTURED"}))
         await settle(console, pilot)
         assert "1 changes held" in console.grid()
         assert "OUTCOME_UNKNOWN" in console.grid()
-        await pilot.press("space")
-        await settle(console, pilot)
+        await press(console, pilot, "space")
         assert "OUTCOME_UNKNOWN" not in console.grid()
 
     used("payments", then)
@@ -213,13 +215,12 @@ def test_a_frozen_list_holds_changes_back_and_says_how_many() -> None:
 
 def test_new_payments_are_counted_and_come_when_somebody_asks() -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
-        await pilot.press("j")
+        await press(console, pilot, "j")
         console.hear(event({**list_row(UNKNOWN), "id": "pay_new"}, event="PaymentCreated", sequence=1))
         await settle(console, pilot)
         assert "+1 new: r shows them" in console.grid()
         console.clock.forward(2)  # type: ignore[attr-defined]
-        await pilot.press("r")
-        await settle(console, pilot)
+        await press(console, pilot, "r")
         assert "new: r" not in console.grid()
 
     source = used("payments", then)
@@ -229,14 +230,12 @@ def test_new_payments_are_counted_and_come_when_somebody_asks() -> None:
 def test_keys_find_the_rows_that_need_a_person() -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
         vlist = console.screen.query_one(VList)
-        await pilot.press("n")
+        await press(console, pilot, "n")
         assert vlist.current is not None
         assert vlist.current["id"] == UNKNOWN
-        await pilot.press("z")
-        await settle(console, pilot)
+        await press(console, pilot, "z")
         assert [row["state"] for row in vlist.rows] == ["FAILED", "OUTCOME_UNKNOWN", "AUTHORIZED", "MANUAL_REVIEW"]
-        await pilot.press("enter")
-        await settle(console, pilot)
+        await press(console, pilot, "enter")
         assert isinstance(console.screen, PaymentView)
         assert console.screen.place.id == UNKNOWN
 
@@ -255,8 +254,7 @@ def test_a_name_of_a_table_is_clicked() -> None:
         assert isinstance(console.screen, PaymentView)
         assert console.screen.tab == "ledger"
         assert "No posting: our ledger says that no money moved." in console.grid()
-        await pilot.press("comma")
-        await settle(console, pilot)
+        await press(console, pilot, "comma")
         assert console.screen.tab == "webhooks"
 
     used(f"pay {UNKNOWN}", then)
@@ -264,8 +262,7 @@ def test_a_name_of_a_table_is_clicked() -> None:
 
 def test_more_like_it_is_the_list_with_its_filter() -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
-        await pilot.press("c")
-        await settle(console, pilot)
+        await press(console, pilot, "c")
         console.clock.forward(2)  # type: ignore[attr-defined]
         await settle(console, pilot)
         assert isinstance(console.screen, PaymentsView)
@@ -304,6 +301,24 @@ def test_countdowns_run_without_news() -> None:
     used(f"pay {UNKNOWN}", then)
 
 
+def test_a_recording_counts_from_its_own_time() -> None:
+    async def then(console: Console, pilot: Pilot[None]) -> None:
+        assert console.state.server_time == "2026-10-16T14:32:55.000Z"
+        assert "look #4 at adyen in 00:38" in console.grid()
+
+    used(f"pay {UNKNOWN}", then, writes=False)
+
+
+def test_an_act_of_the_payment_is_opened() -> None:
+    async def then(console: Console, pilot: Pilot[None]) -> None:
+        await press(console, pilot, "comma")
+        await press(console, pilot, "n", "enter")
+        assert isinstance(console.screen, View)
+        assert console.screen.place == Place("action", answers.answer(f"/ops/v1/payments/{UNKNOWN}")["acts"][0]["id"])
+
+    used(f"pay {UNKNOWN}", then)
+
+
 def test_a_part_that_cannot_be_had_is_said_in_its_place_and_the_rest_works() -> None:
     refused = Problem(503, {"title": "busy", "detail": "try again", "request_id": "req_a1"})
 
@@ -311,8 +326,7 @@ def test_a_part_that_cannot_be_had_is_said_in_its_place_and_the_rest_works() -> 
         grid = console.grid()
         assert "? OUTCOME_UNKNOWN" in grid
         assert "req_a1" not in grid
-        await pilot.press("full_stop", "full_stop")
-        await settle(console, pilot)
+        await press(console, pilot, "full_stop", "full_stop")
         assert "503 busy" in console.grid()
         assert "req_a1" in console.grid()
 
@@ -331,8 +345,7 @@ def test_what_is_copied_and_exported_tells_the_whole_story(tmp_path: Path) -> No
     async def then(console: Console, pilot: Pilot[None]) -> None:
         assert isinstance(console.screen, PaymentView)
         assert ("psp reference", "8516153423456789") in console.screen.copies()
-        await pilot.press("e")
-        await settle(console, pilot)
+        await press(console, pilot, "e")
 
     used(f"pay {UNKNOWN}", then, folder=tmp_path)
     written = next(tmp_path.rglob("screen.txt")).read_text()
@@ -343,8 +356,7 @@ def test_what_is_copied_and_exported_tells_the_whole_story(tmp_path: Path) -> No
 
 def test_enter_shows_what_is_known_of_a_row_where_there_is_no_pane() -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
-        await pilot.press("n", "enter")
-        await settle(console, pilot)
+        await press(console, pilot, "n", "enter")
         assert isinstance(console.screen, Reading)
         assert "card_declined" in console.grid()
 
@@ -353,8 +365,7 @@ def test_enter_shows_what_is_known_of_a_row_where_there_is_no_pane() -> None:
 
 def test_the_action_menu_has_every_action_with_its_reason() -> None:
     async def then(console: Console, pilot: Pilot[None]) -> None:
-        await pilot.press("a")
-        await settle(console, pilot)
+        await press(console, pilot, "a")
         grid = console.grid()
         for verb in ("ask the PSP again", "resolve by people", "capture", "void", "refund", "release a held payment"):
             assert verb in grid

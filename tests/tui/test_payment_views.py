@@ -115,7 +115,7 @@ def test_problems_are_marked_and_what_is_beside_them_tells_all_of_the_attempt() 
     problems = [row for row in made.rows if row.problem]
     assert len(problems) == 4
     lost = next(row for row in problems if "OUTCOME UNKNOWN" in said(row))
-    beside = words(lost.detail)
+    beside = words(lost.beside)
     for fact in (
         "8516153423456789",
         "psp key",
@@ -219,7 +219,7 @@ def printable(text: str) -> bool:
 
 def harmless(made: Table) -> None:
     for row in made.rows:
-        for one in (*row.cells, *row.detail):
+        for one in (*row.cells, *row.beside):
             for piece in one:
                 assert printable(piece.text), piece
     assert len({row.key for row in made.rows}) == len(made.rows)
@@ -258,7 +258,7 @@ def test_a_page_of_any_shape_is_shown(members: dict[str, Any], name: str) -> Non
     odd = Page(payment={**one.payment, **members}, events=one.events, decisions=one.decisions)
     for tab in TAB_NAMES:
         for row in table(tab, odd, NOW).rows:
-            assert all(printable(piece.text) for cell in (*row.cells, *row.detail) for piece in cell)
+            assert all(printable(piece.text) for cell in (*row.cells, *row.beside) for piece in cell)
     assert all(paint.width(line) <= 78 for line in head(odd.payment, NOW, 78))
     assert payment_page.copies(odd.payment) is not None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tui import places
+from tui import places, twins
 from tui.history import History
 from tui.places import NoSuchPlace, Place
 
@@ -32,6 +32,21 @@ def test_commands_lead_to_places(text: str, where: Place) -> None:
 def test_a_command_that_leads_nowhere_says_so(text: str) -> None:
     with pytest.raises(NoSuchPlace):
         places.place(text)
+
+
+@pytest.mark.parametrize(
+    ("where", "query", "said"),
+    [
+        (Place("payments"), {"state": "OUTCOME_UNKNOWN"}, "payments --state OUTCOME_UNKNOWN"),
+        (Place("payment", "pay_1"), {}, "payment pay_1"),
+        (Place("day", "2026-10-16/one/EUR"), {}, "day 2026-10-16 --connector one"),
+        (Place("approvals"), {}, "acts --open"),
+        (Place("audit"), {"who": "ana; rm -rf"}, "audit --who 'ana; rm -rf'"),
+    ],
+)
+def test_every_place_has_a_twin_in_a_shell(where: Place, query: dict[str, str], said: str) -> None:
+    assert twins.twin(where, query) == f"payorch ops {said} --json"
+    assert set(twins.WORDS) == {*places.ROOTS, *places.DETAILS}
 
 
 def test_commands_and_names_are_completed() -> None:

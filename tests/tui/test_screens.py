@@ -71,11 +71,11 @@ def test_every_place_has_a_screen() -> None:
     assert set(SCREENS) == {*places.ROOTS, *places.DETAILS}
 
 
-@pytest.mark.parametrize("mode", ["overview", "audit"])
+@pytest.mark.parametrize("mode", ["audit"])
 def test_modes_look_like_this(mode: str) -> None:
     check(mode, at=mode, pages=PAGES)
 
 
-@pytest.mark.parametrize("mode", [mode for mode in places.ROOTS if mode not in ("overview", "audit")])
+@pytest.mark.parametrize("mode", [mode for mode in places.ROOTS if mode != "audit"])
 def test_each_mode_opens(mode: str) -> None:
-    check(mode, at=mode, pages=PAGES, sizes=((100, 30),))
+    check(f"mode-{mode}", at=mode, pages=PAGES, sizes=((100, 30),))  # a screen's own pictures have its own name

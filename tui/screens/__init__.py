@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from typing import Final
 
+from tui.screens.approvals import ActView, ApprovalsView
 from tui.screens.audit import AuditView
 from tui.screens.base import View
+from tui.screens.connector import ConnectorView
+from tui.screens.connectors import ConnectorsView
+from tui.screens.dead_letters import DeadLettersView, LettersView, LetterView
 from tui.screens.details import DetailView
-from tui.screens.lists import ApprovalsView, ConnectorsView, DeadLettersView, ReconciliationView
 from tui.screens.overview import OverviewView
 from tui.screens.payment import PaymentView
 from tui.screens.payments import PaymentsView
+from tui.screens.recon_day import DayView
+from tui.screens.reconciliation import ReconciliationView
 
 SCREENS: Final[dict[str, type[View]]] = {
     "overview": OverviewView,
@@ -24,11 +29,11 @@ SCREENS: Final[dict[str, type[View]]] = {
     "approvals": ApprovalsView,
     "audit": AuditView,
     "payment": PaymentView,
-    "connector": DetailView,
-    "dead_letter": DetailView,
-    "dead_letter_group": DetailView,
-    "day": DetailView,
-    "action": DetailView,
+    "connector": ConnectorView,
+    "dead_letter": LetterView,
+    "dead_letter_group": LettersView,
+    "day": DayView,
+    "action": ActView,
     "record": DetailView,
     "routing": DetailView,
 }

@@ -30,6 +30,7 @@ Not here: what any screen shows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
 from textual.app import ComposeResult
@@ -38,7 +39,7 @@ from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from tui import filters, keys, paint, places
+from tui import filters, keys, paint, places, twins
 from tui.acts import Subject
 from tui.api import Problem, Query
 from tui.filters import Filter, Unclear
@@ -83,6 +84,7 @@ class View(Screen[None]):
         self._filters: list[str] = []
         self.missed: frozenset[str] = frozenset()
         """What became dirty while a dialog lay over the screen."""
+        self._built = False
 
     # --- for the author of a screen -------------------------------------------------------------------------------------------------
 
@@ -134,9 +136,7 @@ class View(Screen[None]):
 
     def twin(self) -> str:
         """The command that shows the same in a shell."""
-        words = {"pay": "payment", "conn": "connector", "dlq": "dead-letters", "recon": "reconciliation"}
-        first, _, rest = places.command(self.place).partition(" ")
-        return " ".join(part for part in ("payorch ops", words.get(first, first).replace("_", "-"), rest, "--json") if part)
+        return twins.twin(self.place, self.filter.query(self.FIELDS))
 
     # --- what a screen calls ----------------------------------------------------------------------------------------------------------
 
@@ -144,6 +144,11 @@ class View(Screen[None]):
     def console(self) -> Console:
         """The application."""
         return cast("Console", self.app)
+
+    def now(self) -> datetime:
+        """The time to count from. In a recording it is the recording's: what was to come then has long happened."""
+        told = paint.instant(self.console.state.server_time)
+        return told if told is not None and not self.console.source.writes else self.console.clock.now()
 
     async def ask(self, pane: Words | None, path: str, query: Query | None = None) -> dict[str, Any] | None:
         """A page, or None where it could not be had: then the pane says why, with the request id."""
@@ -199,6 +204,7 @@ class View(Screen[None]):
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
+        self._built = True
         if self.place.filter:
             self._set_filter(self.place.filter)
         first = next(iter(self.query(VList)), None)
@@ -218,7 +224,7 @@ class View(Screen[None]):
 
     def turn(self, dirty: Dirty, *, second: bool) -> None:
         """One turn of the console's clock."""
-        if not self.query(Head):  # it is on the stack, and its widgets are not there yet
+        if not self._built:  # it is on the stack, and its widgets are not there yet
             self.missed |= dirty
             return
         now = self.console.clock.monotonic()
@@ -275,7 +281,7 @@ class View(Screen[None]):
             if vlist.dimmed != fresh.stale:
                 vlist.dimmed = fresh.stale
                 vlist.refresh()
-        if self.has_class("-tiny"):
+        if self.has_class("-tiny") or self.has_class("-low"):
             self.query_one("#summary", Words).say(*self.card())
 
     # --- keys -------------------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from tui.widgets.vlist import Column, VList
 
 PATHS: Final[dict[str, str]] = {
     "payment": "payments/{}",
-    "connector": "connectors/{}",
     "dead_letter": "dead-letters/{}",
     "dead_letter_group": "dead-letters?fingerprint={}",
     "day": "reconciliation/days/{}",

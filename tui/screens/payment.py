@@ -59,13 +59,16 @@ class PaymentView(View):
     PaymentView .tab { height: 1fr; }
     PaymentView .trouble { height: auto; max-height: 4; padding: 0 1; }
     PaymentView #beside { display: none; height: 1fr; padding: 0 1; border-left: solid $panel; scrollbar-size-vertical: 1; }
+    PaymentView #beside.-ascii { border-left: ascii $panel; }
     """
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.page = Page()
         self.tab = TABS[0][0]
-        self._shown: dict[str, Table] = {}
+        self._made: tuple[Page, str, Table] | None = None
+        self._shown: Table | None = None
+        self._listed: list[Data] = []
 
     def body(self) -> ComposeResult:
         yield Words(paint.line(("asking for ", "dim"), (self.place.id, "accent")), id="head")
@@ -76,7 +79,7 @@ class PaymentView(View):
                     with Vertical(id=f"tab-{name}", classes="tab"):
                         yield Words(id=f"trouble-{name}", classes="trouble", hides=True)
                         yield VList(drawn(columns), key=_key, problem=_problem, across=_across, id=name)
-            with VerticalScroll(id="beside"):
+            with VerticalScroll(id="beside", classes="-ascii" if paint.Glyphs.ascii else ""):
                 yield Words(id="detail")
 
     # --- asking -------------------------------------------------------------------------------------------------------------------------
@@ -106,7 +109,7 @@ class PaymentView(View):
     def repaint(self, dirty: Dirty) -> None:
         if f"payment:{self.place.id}" in dirty or f"routing:{self.place.id}" in dirty:
             self.reload()
-        if "all" in dirty:
+        if dirty & {"all", "meta"}:  # a snapshot says what time it is
             self.show_page()
 
     def tick(self) -> None:
@@ -121,22 +124,32 @@ class PaymentView(View):
         self.query_one(TabLine).show([(name, title + payment_page.badge(name, self.page.payment)) for name, title, _ in TABS], self.tab)
         if not self.page.payment:
             return
-        now = self.console.clock.now()
+        now = self.now()
         within = payment_head.room(self.size.height)
         self.query_one("#head", Words).say(*payment_head.head(self.page.payment, now, max(20, self.size.width - 2), within))
-        self._show_table(payment_page.table(self.tab, self.page, now))
+        if self._made is None or self._made[0] is not self.page or self._made[1] != self.tab:
+            self._made, self._shown = (self.page, self.tab, payment_page.lasting(self.tab, self.page, now)), None
+            self._listed = [_data(row) for row in self._made[2].rows]
+        self._show_table(payment_page.later(self.tab, self.page, self._made[2], now))
 
     def _show_table(self, made: Table) -> None:
-        if self._shown.get(self.tab) == made:
+        if made is self._shown:
             return
-        self._shown[self.tab] = made
+        self._shown = made
         vlist = self.shown
         follows = len(vlist.rows) > 1 and vlist.cursor >= len(vlist.rows) - 1 and self.tab == "timeline"
         vlist.empty = made.empty
-        vlist.show([_data(row) for row in made.rows])
+        vlist.show(self._rows(made))
         if follows and not vlist.frozen:
             vlist.move(len(vlist.rows) - 1)
         self.moved(vlist.current)
+
+    def _rows(self, made: Table) -> list[Data]:
+        """The rows as the list wants them. A second later all but the last are the same, and there may be thousands: made once."""
+        same = len(self._listed)
+        if self._made is not None and made.rows[:same] == self._made[2].rows:
+            return [*self._listed, *(_data(row) for row in made.rows[same:])]
+        return [_data(row) for row in made.rows]
 
     @property
     def shown(self) -> VList:
@@ -144,9 +157,9 @@ class PaymentView(View):
         return self.query_one(f"#{self.tab}", VList)
 
     def on_resize(self, _: events.Resize) -> None:
-        if not self.query("#beside"):
+        if not self._built:
             return
-        self._shown.clear()
+        self._shown = None
         self.show_page()
 
     def _pane(self) -> int:
@@ -162,7 +175,7 @@ class PaymentView(View):
         beside.styles.display = "block" if pane else "none"
         if pane:
             beside.styles.width = pane
-            detail = (row or {}).get("detail") or (paint.line(("nothing more is known of this row", "dim")),)
+            detail = _beside(row) or (paint.line(("nothing more is known of this row", "dim")),)
             self.query_one("#detail", Words).say(*hung(detail, pane - PANE_EDGES))
 
     def choose(self, tab: str) -> None:
@@ -192,7 +205,7 @@ class PaymentView(View):
         self.console.open(Place("payments", None, said(alike, "filter")))
 
     def opened(self, row: Mapping[str, Any]) -> None:
-        detail = row.get("detail")
+        detail = _beside(row)
         if said(row, "key").startswith("act:"):
             self.console.open(Place("action", said(row, "key").rpartition(":")[2]))
         elif detail:
@@ -217,7 +230,7 @@ class PaymentView(View):
     def card(self) -> Sequence[paint.Line]:
         if not self.page.payment:
             return super().card()
-        return payment_head.head(self.page.payment, self.console.clock.now(), max(20, self.size.width - 2), payment_head.LOWEST)
+        return payment_head.head(self.page.payment, self.now(), max(20, self.size.width - 2), payment_head.LOWEST)
 
     def crumbs(self) -> tuple[str, ...]:
         title = next(title for name, title, _ in TABS if name == self.tab)
@@ -227,7 +240,7 @@ class PaymentView(View):
         return {"payment": self.page.payment, "timeline": list(self.page.events), "routing": list(self.page.decisions)}
 
     def export_text(self) -> str:
-        return payment_page.text(self.page, self.console.clock.now()) if self.page.payment else ""
+        return payment_page.text(self.page, self.now()) if self.page.payment else ""
 
 
 # --- rows as the list wants them ---------------------------------------------------------------------------------------------------------
@@ -257,11 +270,16 @@ def _data(row: Row) -> Data:
         "cells": row.cells,
         "across": row.cells[0] if row.across else None,
         "problem": row.problem,
-        "detail": row.detail,
+        "row": row,
         "copies": row.copies,
         "title": text[:60],
         "text": text,
     }
+
+
+def _beside(row: Mapping[str, Any] | None) -> tuple[paint.Line, ...]:
+    found = (row or {}).get("row")
+    return found.beside if isinstance(found, Row) else ()
 
 
 def _key(row: Mapping[str, Any]) -> str:

@@ -73,16 +73,14 @@ class PaymentsView(View):
         """What the stream says of payments in the list, and how many new ones there are."""
         touched = {key.removeprefix("payment:") for key in dirty if key.startswith("payment:")}
         if touched:
-            known = {said(row, "id"): row for row in self.rows.rows}
-            for identity in touched:
-                self._touch(identity, known.get(identity))
+            for event in self.console.state.live:  # once over all of them: a busy second touches hundreds of payments
+                identity = said(event, "subject_id")
+                if identity in touched:
+                    self._touch(identity, self.rows.find(identity), event)
             self._patch()
         self.say_counts()
 
-    def _touch(self, identity: str, row: Mapping[str, Any] | None) -> None:
-        event = self.console.state.last_about(identity)
-        if event is None:
-            return
+    def _touch(self, identity: str, row: Mapping[str, Any] | None, event: Mapping[str, Any]) -> None:
         if row is not None:
             new = listed.patched(self._waiting.get(identity, row), event)
             if new is not None:

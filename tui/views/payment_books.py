@@ -11,7 +11,7 @@ from typing import Any, Final
 from tui import paint
 from tui.paint import Line, Piece
 from tui.views.payment_head import opinions
-from tui.views.table import Column, Data, Row, Table, cell, field, fields, heading, raw, remark, rows_of, said, section, table_of, whole
+from tui.views.table import Column, Data, Row, Table, cell, fields, heading, labelled, raw, remark, rows_of, said, section, table_of, whole
 
 LEDGER_COLUMNS: Final = (
     Column(name="time UTC", cells=12),
@@ -47,9 +47,9 @@ def _posting(number: int, one: Data) -> Row:
     )
     detail = (
         heading("posting"),
-        field("at", paint.moment(one.get("at"), day=True)),
+        labelled("at", paint.moment(one.get("at"), day=True)),
         *fields(one, (("debit", "debit"), ("credit", "credit"), ("event", "event"), ("source", "source"))),
-        field("amount", paint.amount(one.get("amount"))),
+        labelled("amount", paint.amount(one.get("amount"))),
     )
     return Row(key=f"posting:{number}", cells=cells, detail=detail)
 
@@ -122,7 +122,7 @@ def _line(number: int, one: Data) -> Row:
     detail = (
         heading("settlement line"),
         *fields(one, (("day", "day"), ("report", "report"), ("line", "line"), ("kind", "kind"), ("state", "state"))),
-        *(field(name, paint.amount(one.get(name))) for name in ("gross", "fee", "net")),
+        *(labelled(name, paint.amount(one.get(name))) for name in ("gross", "fee", "net")),
     )
     copies = (("report and line", f"{said(one, 'report')} {said(one, 'line')}"),)
     return Row(key=f"line:{number}", cells=cells, problem=bad, detail=detail, copies=copies)
@@ -197,9 +197,9 @@ def act_detail(one: Data) -> tuple[Line, ...]:
         *_somebody("asked by", one, "requested_by", "requested_at"),
         *_somebody(said(one, "decision") or "decided by", one, "decided_by", "decided_at"),
         *fields(one, (("said", "decision_reason"),)),
-        *([field("glass", "broken: one person did what takes two", "bad")] if one.get("break_glass") is True else []),
+        *([labelled("glass", "broken: one person did what takes two", "bad")] if one.get("break_glass") is True else []),
         *effects(table_of(one, "plan")),
-        *([field("result", said(one, "result", "text"))] if one.get("result") else []),
+        *([labelled("result", said(one, "result", "text"))] if one.get("result") else []),
         *raw("parameters", one.get("parameters")),
     ]
     return tuple(lines)
@@ -223,4 +223,4 @@ def effects(plan: Data) -> list[Line]:
 
 def _somebody(label: str, one: Data, who: str, when: str) -> list[Line]:
     name: Any = said(one, who, "name")
-    return [field(label, f"{name} at {paint.moment(one.get(when), day=True)}")] if name else []
+    return [labelled(label, f"{name} at {paint.moment(one.get(when), day=True)}")] if name else []

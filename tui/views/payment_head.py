@@ -1,10 +1,10 @@
 """The head of a payment's page: what it is, the four opinions about its money, why it stands as it does, and what happens next by itself.
 
     pay_01jayq7…  ? OUTCOME_UNKNOWN  249.00 EUR  merchant acme-eu  order A-10293
-    ≠ MONEY       psp_b says it captured 249.00 EUR, we booked nothing               only where the opinions contradict each other
+    ≠ MONEY       second says it captured 249.00 EUR; we booked nothing               only where the opinions contradict each other
     money         ours unknown · ledger net +0.00 EUR · psp captured 249.00 EUR (inquiry) · settlement not due
-    route         psp_a → psp_b
-    next          look #4 at psp_b in 00:38; gives up 14:52:00Z, then people decide
+    route         first → second
+    next          look #4 at second in 00:38; gives up 14:52:00Z, then people decide
     Why unknown:  ...
 
 Not here: what is below it (`payment_timeline`, `payment_parts`).

@@ -1,6 +1,6 @@
 """The list of payments, as data: what a filter asks the server and what is left to judge here, the columns, and the lines about the list.
 
-    state:unknown psp:acquirer cur:EUR >100 since:2h !ref:A-1 ~^ord
+    state:unknown psp:NAME cur:EUR >100 since:2h !ref:A-1 ~^ord
 
 `state:` takes a state or a short name for one; `since:` and `until:` take a time or an age (15m, 2h, 3d); `>` and `<` go to the server only
 beside one currency, because it counts in minor units. Whatever the server does not know is judged among the rows that are loaded, and the

@@ -18,7 +18,7 @@ from tui.views.payment_parts import COLUMNS as ATTEMPT_COLUMNS
 from tui.views.payment_parts import attempts
 from tui.views.payment_reasons import ROUTING_COLUMNS, WEBHOOK_COLUMNS, routing, webhooks
 from tui.views.payment_timeline import COLUMNS as TIMELINE_COLUMNS
-from tui.views.payment_timeline import timeline
+from tui.views.payment_timeline import lane, since, timeline
 from tui.views.table import Column, Data, Table, rows_of, said
 
 TABS: Final[tuple[tuple[str, str, tuple[Column, ...]], ...]] = (
@@ -61,6 +61,18 @@ def table(tab: str, page: Page, now: datetime) -> Table:
             return acts(page.payment, now)
         case _:
             return timeline(page.payment, page.events, now)
+
+
+def later(tab: str, page: Page, made: Table, now: datetime) -> Table:
+    """The same table some time later, without making again what the time does not change. `made`: what `lasting` gave."""
+    if tab == "timeline":
+        return since(made, page.payment, page.events, now)
+    return acts(page.payment, now) if tab == "actions" else made
+
+
+def lasting(tab: str, page: Page, now: datetime) -> Table:
+    """The table of that tab, as far as it does not change with the time."""
+    return lane(page.payment, page.events) if tab == "timeline" else table(tab, page, now)
 
 
 def badge(tab: str, payment: Data) -> str:

@@ -16,9 +16,9 @@ from tui.views.table import (
     Table,
     body,
     cell,
-    field,
     fields,
     heading,
+    labelled,
     raw,
     rows_of,
     said,
@@ -102,9 +102,9 @@ def _dispute(one: Data) -> Row:
     detail = (
         heading("dispute"),
         *fields(one, (("id", "id"), ("stage", "stage"), ("status", "status"), ("reason", "reason"), ("psp ref", "psp_reference"))),
-        field("amount", paint.amount(amount)),
-        field("answer by", paint.moment(one.get("respond_by"), day=True)),
-        field("opened", paint.moment(one.get("created_at"), day=True)),
+        labelled("amount", paint.amount(amount)),
+        labelled("answer by", paint.moment(one.get("respond_by"), day=True)),
+        labelled("opened", paint.moment(one.get("created_at"), day=True)),
     )
     return Row(key=said(one, "id"), cells=cells, problem=True, detail=detail, copies=_copies(one))
 
@@ -129,16 +129,16 @@ def attempt_detail(number: int, one: Data) -> list[Line]:
     """Everything that is known of one attempt: what was sent under which key, and what came back."""
     return [
         (Piece(f"attempt {number} {paint.glyph('dim')} ", "strong"), Piece(said(one, "connector"), "accent", 40)),
-        field("state", one.get("state"), paint.state_tone(one.get("state"))),
+        labelled("state", one.get("state"), paint.state_tone(one.get("state"))),
         *_ids(one),
-        field("amount", paint.amount(one.get("amount"))),
-        field("looks", one.get("looks")),
-        *([field("next", paint.moment(one["next_action_at"], day=True))] if one.get("next_action_at") else []),
-        field("created", paint.moment(one.get("created_at"), day=True)),
-        field("updated", paint.moment(one.get("updated_at"), day=True)),
+        labelled("amount", paint.amount(one.get("amount"))),
+        labelled("looks", one.get("looks")),
+        *([labelled("next", paint.moment(one["next_action_at"], day=True))] if one.get("next_action_at") else []),
+        labelled("created", paint.moment(one.get("created_at"), day=True)),
+        labelled("updated", paint.moment(one.get("updated_at"), day=True)),
         *failure_lines(table_of(one, "failure")),
         *_sent(table_of(one, "sent")),
-        *(raw("response", one.get("raw")) or [paint.EMPTY, field("response", "none")]),
+        *(raw("response", one.get("raw")) or [paint.EMPTY, labelled("response", "none")]),
     ]
 
 
@@ -149,9 +149,9 @@ def _ids(one: Data) -> list[Line]:
 
 def _sent(sent: Data) -> list[Line]:
     if not sent:
-        return [paint.EMPTY, field("sent", "nothing")]
+        return [paint.EMPTY, labelled("sent", "nothing")]
     call = f"{said(sent, 'method')} {said(sent, 'path')}"
-    return [paint.EMPTY, field("sent", call), field("", sent.get("content_type"), "dim"), *body(said(sent, "body"))]
+    return [paint.EMPTY, labelled("sent", call), labelled("", sent.get("content_type"), "dim"), *body(said(sent, "body"))]
 
 
 def failure_lines(failure: Data) -> list[Line]:
@@ -163,7 +163,7 @@ def failure_lines(failure: Data) -> list[Line]:
         paint.EMPTY,
         heading("why not", "bad"),
         *fields(failure, (("class", "class"), ("code", "code"), ("message", "message"))),
-        field("psp said", " ".join(filter(None, (said(failure, "connector", "http_status"), said(failure, "connector", "code"))))),
+        labelled("psp said", " ".join(filter(None, (said(failure, "connector", "http_status"), said(failure, "connector", "code"))))),
         *fields(table_of(failure, "connector"), (("", "message"),)),
         *fields(network, (("decline", "decline_code"), ("advice", "advice_code"))),
     ]
@@ -172,16 +172,16 @@ def failure_lines(failure: Data) -> list[Line]:
 def _operation_detail(one: Data) -> tuple[Line, ...]:
     return (
         (Piece(one.get("object"), "strong", 40),),
-        field("state", one.get("state"), paint.state_tone(one.get("state"))),
-        *([field("", "in review: people decide", "unknown")] if one.get("in_review") is True else []),
+        labelled("state", one.get("state"), paint.state_tone(one.get("state"))),
+        *([labelled("", "in review: people decide", "unknown")] if one.get("in_review") is True else []),
         *_ids(one),
         *fields(
             one, (("attempt", "attempt_id"), ("origin", "origin"), ("reason", "reason"), ("reference", "reference"), ("looks", "looks"))
         ),
-        field("amount", paint.amount(one.get("amount"))),
-        *([field("next", paint.moment(one["next_action_at"], day=True))] if one.get("next_action_at") else []),
-        field("created", paint.moment(one.get("created_at"), day=True)),
-        field("updated", paint.moment(one.get("updated_at"), day=True)),
+        labelled("amount", paint.amount(one.get("amount"))),
+        *([labelled("next", paint.moment(one["next_action_at"], day=True))] if one.get("next_action_at") else []),
+        labelled("created", paint.moment(one.get("created_at"), day=True)),
+        labelled("updated", paint.moment(one.get("updated_at"), day=True)),
         *failure_lines(table_of(one, "failure")),
     )
 

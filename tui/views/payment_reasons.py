@@ -9,7 +9,23 @@ from typing import Final
 
 from tui import paint
 from tui.paint import Line, Piece
-from tui.views.table import Column, Data, Row, Table, body, cell, field, fields, heading, member, remark, rows_of, said, section, table_of
+from tui.views.table import (
+    Column,
+    Data,
+    Row,
+    Table,
+    body,
+    cell,
+    fields,
+    heading,
+    labelled,
+    member,
+    remark,
+    rows_of,
+    said,
+    section,
+    table_of,
+)
 
 ROUTING_COLUMNS: Final = (
     Column(name="place", cells=8),
@@ -38,7 +54,12 @@ def _decision(number: int, one: Data) -> list[Row]:
         Piece(f"  {paint.glyph('arrow')} ", "dim"),
         Piece(said(one, "chosen") or "nobody", "accent" if one.get("chosen") else "bad", 40),
     )
-    detail = (heading(f"decision {number + 1}"), field("at", paint.moment(one.get("at"), day=True)), field("rule", rule), *body(dict(one)))
+    detail = (
+        heading(f"decision {number + 1}"),
+        labelled("at", paint.moment(one.get("at"), day=True)),
+        labelled("rule", rule),
+        *body(dict(one)),
+    )
     rows = [Row(key=key, cells=(head,), across=True, detail=detail, problem=not one.get("chosen"))]
     scores = {said(score, "connector"): score for score in rows_of(one, "scores")}
     order = member(one, "order")
@@ -121,8 +142,8 @@ def _notice(number: int, one: Data) -> Row:
             one,
             (("id", "id"), ("connector", "connector"), ("event", "event"), ("kind", "kind"), ("state", "state"), ("outcome", "outcome")),
         ),
-        field("received", paint.moment(one.get("received_at"), day=True)),
-        field("happened", paint.moment(one.get("occurred_at"), day=True)),
+        labelled("received", paint.moment(one.get("received_at"), day=True)),
+        labelled("happened", paint.moment(one.get("occurred_at"), day=True)),
     )
     return Row(key=f"notice:{number}:{said(one, 'id')}", cells=cells, problem=bad, detail=detail, copies=(("id", said(one, "id")),))
 

@@ -1,9 +1,9 @@
 """What happened to a payment, in one lane: who said what, how long after the one before, and where nothing was heard at all.
 
-    14:21:09.412 psp_b     → attempt 2 authorize sent                                +1 008 ms
-    14:21:19.413 psp_b     ? attempt 2 OUTCOME UNKNOWN (read timeout)                10 001 ms
+    14:21:09.412 second    → attempt 2 authorize sent                                +1 008 ms
+    14:21:19.413 second    ? attempt 2 OUTCOME UNKNOWN (read timeout)                10 001 ms
                            ┊ 1m 37s  no events
-    14:22:59.020 poller    ↻ status look #3 at psp_b -> 404 no such payment yet          61 ms
+    14:22:59.020 poller    ↻ status look #3 at second -> 404 no such payment yet         61 ms
 
 Events stand where they happened by their own clock; one that arrived later says so. Not here: the order of events of one moment, which is
 the server's.
@@ -12,13 +12,15 @@ the server's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from tui import paint
 from tui.paint import Line, Piece, Tone
 from tui.views.payment_parts import attempt_detail
-from tui.views.table import Column, Data, Row, Table, cell, field, fields, raw, rows_of, said, whole
+from tui.views.table import Column, Data, Row, Table, cell, fields, labelled, raw, rows_of, said, whole
 
 GAP_SECONDS: Final = 30.0
 """A silence that is shown: longer than any answer that is waited for (the longest timeout of a call is below it), so it is worth a row."""
@@ -49,6 +51,11 @@ NAMED_AS_THEY_ARE: Final = frozenset({"psp", "people"})
 
 def timeline(payment: Data, events: Sequence[Data], now: datetime) -> Table:
     """The lane, with its gaps and days, and the time since the last event where more is expected."""
+    return since(lane(payment, events), payment, events, now)
+
+
+def lane(payment: Data, events: Sequence[Data]) -> Table:
+    """What happened, with its gaps and days: all of it that does not change with the time."""
     rows: list[Row] = []
     before: datetime | None = None
     for number, event in enumerate(events):
@@ -57,9 +64,15 @@ def timeline(payment: Data, events: Sequence[Data], now: datetime) -> Table:
             rows += _between(number, before, at)
         rows.append(_event(payment, number, event, before))
         before = at or before
-    if before is not None and said(payment, "state") not in OVER and (silent := (now - before).total_seconds()) >= GAP_SECONDS:
-        rows.append(_gap("gap:now", silent, "nothing since"))
     return Table(columns=COLUMNS, rows=tuple(rows), empty=paint.line(("Nothing is known of what happened to it.", "dim")))
+
+
+def since(made: Table, payment: Data, events: Sequence[Data], now: datetime) -> Table:
+    """The lane with how long nothing has been heard, where more is expected."""
+    last = next((at for event in reversed(events) if (at := paint.instant(event.get("at"))) is not None), None)
+    if last is None or said(payment, "state") in OVER or (silent := (now - last).total_seconds()) < GAP_SECONDS:
+        return made
+    return replace(made, rows=(*made.rows, _gap("gap:now", silent, "nothing since")))
 
 
 def _between(number: int, before: datetime, at: datetime) -> list[Row]:
@@ -98,7 +111,7 @@ def _event(payment: Data, number: int, event: Data, before: datetime | None) -> 
         key=f"{said(event, 'position') or said(event, 'at')}:{number}",
         cells=(cell(paint.moment(event.get("at"))), cell(_source(event), "accent", 40), _text(event, tone), _span(event, before)),
         problem=problem,
-        detail=detail(payment, event),
+        later=partial(detail, payment, event),
         copies=_copies(event),
     )
 
@@ -139,8 +152,8 @@ def detail(payment: Data, event: Data) -> tuple[Line, ...]:
     """Everything about one event, and the attempt that it is about."""
     lines = [
         (Piece(said(event, "event") or "event", "strong", 80),),
-        field("at", paint.moment(event.get("at"), day=True)),
-        *([field("received", paint.moment(event["received_at"], day=True))] if event.get("received_at") else []),
+        labelled("at", paint.moment(event.get("at"), day=True)),
+        *([labelled("received", paint.moment(event["received_at"], day=True))] if event.get("received_at") else []),
         *fields(
             event,
             (

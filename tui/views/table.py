@@ -7,8 +7,8 @@ Not here: showing a table (`tui.widgets.vlist`), what tables there are (the othe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from rich.cells import cell_len
@@ -36,7 +36,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row: `cells` for the columns, or one line across all of them where `across`. `copies`: what can be copied of it, by name."""
+    """One row: `cells` for the columns, or one line across all of them where `across`. `copies`: what can be copied of it, by name.
+
+    detail: what is known of it; `later` makes it where it is asked for, because a life of thousands of events has thousands of them.
+    """
 
     key: str
     cells: tuple[Line, ...]
@@ -44,6 +47,12 @@ class Row:
     problem: bool = False
     detail: tuple[Line, ...] = ()
     copies: tuple[tuple[str, str], ...] = ()
+    later: Callable[[], tuple[Line, ...]] | None = field(default=None, compare=False)
+
+    @property
+    def beside(self) -> tuple[Line, ...]:
+        """What the pane beside the table says about it."""
+        return self.detail if self.later is None else self.later()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +103,12 @@ def whole(data: Any, *path: str) -> int | None:
     return found if type(found) is int else None
 
 
+def number(data: Any, *path: str) -> float | None:
+    """The number that stands there, whole or not; what is further from zero than a measurement can be is none."""
+    found = member(data, *path)
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) and -1e15 < found < 1e15 else None
+
+
 def said(data: Any, *path: str) -> str:
     """What stands there as text, empty where there is nothing."""
     found = member(data, *path)
@@ -118,14 +133,14 @@ def remark(key: str, text: str, tone: Tone = "dim") -> Row:
     return Row(key=key, cells=(paint.line((text, tone)),), across=True)
 
 
-def field(name: str, text: object, tone: Tone = "") -> Line:
+def labelled(name: str, text: object, tone: Tone = "") -> Line:
     """One line of the pane: a label, and what it is."""
     return (Piece(name.ljust(LABEL_CELLS), "dim"), *cell(text, tone, paint.LONGEST))
 
 
 def fields(data: Data, names: Iterable[tuple[str, str]]) -> list[Line]:
     """Those members of the table that say something, each behind its label."""
-    return [field(label, data[name]) for label, name in names if data.get(name) not in (None, "", [], {})]
+    return [labelled(label, data[name]) for label, name in names if data.get(name) not in (None, "", [], {})]
 
 
 def heading(text: object, tone: Tone = "strong") -> Line:

@@ -51,7 +51,11 @@ class Typed(Input):
         self.post_message(self.Step(1))
 
     def action_take(self) -> None:
-        self.action_cursor_right()
+        """Takes what is suggested; where nothing is, it goes on to the next field."""
+        if self._suggestion:
+            self.action_cursor_right()
+        else:
+            self.screen.focus_next()
 
     def action_leave(self) -> None:
         self.post_message(self.Left())

@@ -45,6 +45,8 @@ class Head(Horizontal):
 
     def say(self, said: Said) -> None:
         """Shows this."""
+        if not self.children:  # the screen is there before what is in this row, on a busy machine; the next turn says it
+            return
         kind = "replay" if said.fresh.state == "replay" else str(said.environment.get("kind") or "")
         for name in ("sim", "test", "live", "replay"):
             self.set_class(kind == name, f"-{name}")

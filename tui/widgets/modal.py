@@ -87,10 +87,11 @@ class Choice(Dialog[str | None]):
 
 
 class Question(Dialog[str | None]):
-    """One line of text; enter answers, an empty answer is none."""
+    """One line of text; enter answers. optional: also with nothing, which is an answer then. Escape gives none."""
 
-    def __init__(self, heading: Line, about: Line, *, password: bool = False, value: str = "") -> None:
+    def __init__(self, heading: Line, about: Line, *, password: bool = False, value: str = "", optional: bool = False) -> None:
         super().__init__(heading)
+        self._optional: Final = optional
         self._about: Final = about
         self._password: Final = password
         self._value: Final = value
@@ -102,7 +103,7 @@ class Question(Dialog[str | None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        if event.value.strip():
+        if event.value.strip() or self._optional:
             self.dismiss(event.value.strip())
 
     def on_typed_left(self, event: Typed.Left) -> None:

@@ -42,6 +42,10 @@ class SendButton(Button, inherit_bindings=False):
     """A button that only the mouse presses: enter on it does nothing."""
 
 
+class PlanText(VerticalScroll, can_focus=False):
+    """The plan itself. It takes no place among the fields: one reads on with the keys that turn pages."""
+
+
 class PlanDialog(Dialog[Answer | Glass | None]):
     """One plan. `send` is called with the reason; `why_not` says why nothing may be written now."""
 
@@ -64,7 +68,7 @@ class PlanDialog(Dialog[Answer | Glass | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="box plan"):
-            with VerticalScroll(classes="plan-text"):
+            with PlanText(classes="plan-text"):
                 yield Words(*plan_lines(self.plan))
             if self._needs_reason:
                 yield Words(paint.line(("Reason (shown to the second person, kept in the audit record)", "dim")))
@@ -137,6 +141,15 @@ class PlanDialog(Dialog[Answer | Glass | None]):
         self._sending = True
         self.run_worker(self._deliver(), exclusive=True)
 
+    def on_typed_left(self, event: Typed.Left) -> None:
+        event.stop()
+        self.action_cancel()
+
+    def action_turn(self, pages: int) -> None:
+        """A plan that is longer than the dialog is read page by page."""
+        text = self.query_one(PlanText)
+        text.scroll_relative(y=pages * max(1, text.size.height - 1), animate=False)
+
     def action_glass(self) -> None:
         """Only where it takes two people; the server says who may."""
         if (
@@ -166,6 +179,8 @@ def plan_lines(plan: Mapping[str, Any]) -> list[Line]:
     lines: list[Line] = []
     effects = [effect for effect in plan.get("effects") or () if isinstance(effect, dict)]
     wide = max([len(str(effect.get("what"))) for effect in effects] + [8])
+    if plan.get("reason"):
+        lines.append(paint.line(("reason".ljust(wide) + " ", "dim"), (str(plan["reason"]), "strong")))
     for effect in effects:
         what = f"{paint.safe(effect.get('what'), 20):<{wide}} "
         lines.append(

@@ -87,6 +87,7 @@ class Rows:
         self._held: list[Row] | None = None
         self._test: Callable[[Row], bool] | None = None
         self._anchor: int | None = None
+        self._index: dict[bool, tuple[list[Row], dict[str, int]]] = {}
 
     @property
     def current(self) -> Row | None:
@@ -115,10 +116,44 @@ class Rows:
         self.arrange()
         return True
 
+    def add(self, rows: Sequence[Row], part: Part) -> None:
+        """A further page below what there is, at the same cost however long the list is. Rows that are there already stay as they are."""
+        known = self._places(self._all)
+        more = [row for row in rows if self.key(row) not in known]
+        self.part = part
+        if self.frozen:
+            self._held = [*(self._all if self._held is None else self._held), *more]
+            return
+        self._extend(self._all, more)
+        self._extend(self.shown, [row for row in more if self._is_shown(row)])
+        self.order_changed = self.order_changed or (self.sorted_by is not None and bool(more))
+
+    def _extend(self, rows: list[Row], more: Sequence[Row]) -> None:
+        places = self._places(rows)
+        for row in more:
+            places[self.key(row)] = len(rows)
+            rows.append(row)
+
     def patch(self, changed: Mapping[str, Row]) -> None:
         """New contents of rows by their keys; nothing moves."""
-        self._all = [changed.get(self.key(row), row) for row in self._all]
-        self.shown = [changed.get(self.key(row), row) for row in self.shown]
+        for rows, places in ((self._all, self._places(self._all)), (self.shown, self._places(self.shown))):
+            for key, row in changed.items():
+                at = places.get(key)
+                if at is not None:
+                    rows[at] = row
+
+    def find(self, key: str) -> Row | None:
+        """The row with that key, of those that are shown."""
+        at = self._places(self.shown).get(key)
+        return None if at is None else self.shown[at]
+
+    def _places(self, rows: list[Row]) -> dict[str, int]:
+        """Where each key is in that list. Made once for each order: a busy stream asks for a thousand keys a second of 50,000 rows."""
+        which = rows is self.shown
+        found = self._index.get(which)
+        if found is None or found[0] is not rows:
+            found = self._index[which] = (rows, {self.key(row): at for at, row in enumerate(rows)})
+        return found[1]
 
     def keep(self, test: Callable[[Row], bool] | None) -> None:
         """Only rows for which `test` is true."""
@@ -157,18 +192,19 @@ class Rows:
     def arrange(self) -> None:
         """What is shown, of what there is; the cursor back on its row, or where that is gone on its neighbour."""
         kept = self.current
-        rows = self._all
-        if self._test is not None:
-            rows = [row for row in rows if self._test(row)]
-        if self.faults_only and self.problem is not None:
-            rows = [row for row in rows if self.problem(row)]
-        self.shown = list(rows)
+        self.shown = [row for row in self._all if self._is_shown(row)] if self._test is not None or self.faults_only else list(self._all)
         last = len(self.shown) - 1
         if kept is not None:
             wanted = self.key(kept)
             if not (self.cursor <= last and self.key(self.shown[self.cursor]) == wanted):
                 self.cursor = next((at for at, row in enumerate(self.shown) if self.key(row) == wanted), self.cursor)
         self.cursor = max(0, min(self.cursor, last))
+
+    def _is_shown(self, row: Row) -> bool:
+        """Whether the filter of this console lets it through."""
+        if self._test is not None and not self._test(row):
+            return False
+        return not self.faults_only or self.problem is None or self.problem(row)
 
     def counts(self) -> Line:
         """How many there are, and how many of them one sees: `200 of >10 000   3 marked   +14 held`."""
@@ -186,7 +222,8 @@ class Rows:
         if self.faults_only:
             said.append(paint.line(("only problems", "warn")))
         if self.frozen:
-            held = max(0, len(self._held or ()) - loaded)
+            known = {self.key(row) for row in self._all}
+            held = sum(self.key(row) not in known for row in self._held or ())
             said.append(paint.line((f"frozen +{paint.count(held)} held", "warn")))
         if self.order_changed:
             said.append(paint.line(("order changed, press s", "warn")))

@@ -25,7 +25,7 @@ from rich.style import Style
 from textual import events
 from textual.binding import BindingType
 from textual.color import Color
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -114,6 +114,8 @@ class VList(ScrollView, can_focus=True, inherit_bindings=False):
         self._fetch: Fetch | None = None
         self._fetching = False
         self._styles: dict[Tone, Style] = {}
+        self._bases: dict[str, Style] = {}
+        self._mixed: dict[tuple[Style, Tone], Style] = {}
         self._layout: list[tuple[Column, int]] = []
 
     # --- rows -------------------------------------------------------------------------------------------------------------------
@@ -156,6 +158,10 @@ class VList(ScrollView, can_focus=True, inherit_bindings=False):
             self._arranged(before)
         else:
             self.refresh()
+
+    def find(self, key: str) -> Row | None:
+        """The row with that key, of those that are shown."""
+        return self._rows.find(key)
 
     def patch(self, changed: Mapping[str, Row]) -> None:
         """New contents of rows by their keys; nothing moves."""
@@ -213,6 +219,11 @@ class VList(ScrollView, can_focus=True, inherit_bindings=False):
         self._layout = widths(self.columns, self._room(), wide=self.wide)
         return sum(cells + GAP for _, cells in self._layout) if self.wide else self._room()
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        self._bases.clear()  # styles do not change while one paints: they are made once, and not for each line
+        self._mixed.clear()
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         if y == 0 or not self._layout:
@@ -228,12 +239,16 @@ class VList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _base(self, at: int) -> Style:
         """The background of a row: the cursor's, a mark's, or none; dim where the data is stale."""
-        base = self.rich_style
-        if self._rows.key(self.rows[at]) in self.marks:
-            base = self.get_component_rich_style("vlist--marked")
         if at == self.cursor:
-            base = self.get_component_rich_style("vlist--cursor")
-        return base + Style(dim=True) if self.dimmed else base
+            return self._base_of("vlist--cursor")
+        return self._base_of("vlist--marked" if self.marks and self._rows.key(self.rows[at]) in self.marks else "")
+
+    def _base_of(self, name: str) -> Style:
+        found = self._bases.get(name)
+        if found is None:
+            found = self.get_component_rich_style(name) if name else self.rich_style
+            found = self._bases[name] = found + Style(dim=True) if self.dimmed else found
+        return found
 
     def _cells(self, row: Row | None) -> Line:
         """A row's cells, or for None the header's."""
@@ -250,13 +265,19 @@ class VList(ScrollView, can_focus=True, inherit_bindings=False):
                 except (KeyError, TypeError, ValueError, AttributeError, IndexError):
                     cell = UNDRAWN
             pieces.extend(paint.fit(cell, room, column.align))
-            pieces.append(paint.Piece(" " * GAP))
+            pieces.append(paint.blank(GAP))
         return tuple(pieces)
 
     def _strip(self, pieces: Line, base: Style, width: int) -> Strip:
-        segments = [Segment(piece.text, base + self._style(piece.tone) if piece.tone else base) for piece in pieces]
+        segments = [Segment(piece.text, self._mix(base, piece.tone) if piece.tone else base) for piece in pieces]
         left = self.scroll_offset.x
         return Strip(segments).crop_extend(left, left + width, base)
+
+    def _mix(self, base: Style, tone: Tone) -> Style:
+        mixed = self._mixed.get((base, tone))
+        if mixed is None:
+            mixed = self._mixed[base, tone] = base + self._style(tone)
+        return mixed
 
     def _style(self, tone: Tone) -> Style:
         style = self._styles.get(tone)
@@ -316,10 +337,9 @@ class VList(ScrollView, can_focus=True, inherit_bindings=False):
         before = self._rows.part
         if self._fetch is fetch and before.next_cursor == cursor:
             whole = part if part.total is not None else before
-            known = {self._rows.key(row) for row in self._rows.loaded}
-            more = [row for row in part.rows if self._rows.key(row) not in known]
             rest = Part(rows=(), next_cursor=part.next_cursor, total=whole.total, exact=whole.exact)
-            self.show([*self._rows.loaded, *more], part=rest)
+            self._rows.add(part.rows, rest)
+            self._arranged(self.current)
 
     def action_down(self) -> None:
         self.move(self.cursor + 1)

@@ -69,7 +69,7 @@ class ReconciliationSurroundings:
 
     find_token: `identities.operator_token` over a lent connection. write: through the journal writer. zones: connector -> the time zone in
     which its PSP counts days; those that are known, whether or not they are switched on. report_limit_bytes, silence_seconds: of a file.
-    policy: what one person may accept. page_default, page_limit: of a list.
+    page_default, page_limit: of a list. policy: what one person may accept.
     """
 
     find_token: Callable[[str], Awaitable[OperatorToken | None]]

@@ -243,7 +243,7 @@ def _said(failure: Failure) -> str:
     """In the PSP's words where it had some, with the code."""
     theirs = failure.connector.message if failure.connector is not None else None
     words = (theirs or failure.message).rstrip(".") or failure.code.replace("_", " ")
-    return f"{words} ({failure.code})"
+    return words if failure.code in words else f"{words} ({failure.code})"
 
 
 def at(moment: datetime) -> str:

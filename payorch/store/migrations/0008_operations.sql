@@ -1,6 +1,18 @@
 -- What operators plan and do. A plan is a dry run that was shown to somebody; an act is a plan that he asked for, with a reason. Both are
 -- kept: an act's record says what its people had before their eyes. Written by the journal's writer, together with an entry each time.
 
+-- Whose eyes these are, however the name is written: blanks, capitals, full-width letters and characters that nobody sees make no other
+-- person. The program has a rule of its own, which knows more of them (`payorch.domain.persons`); this one is for when it is wrong.
+CREATE FUNCTION eyes_of(person text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT lower(regexp_replace(normalize(person, NFKC), '[[:space:]\u00ad\u200b-\u200f\u2060\ufeff]', '', 'g'))
+$$;
+
+ALTER TABLE reconciliation_findings DROP CONSTRAINT reconciliation_findings_four_eyes, ADD CONSTRAINT reconciliation_findings_four_eyes
+    CHECK (proposed_by IS NULL OR resolved_by IS NULL OR eyes_of(proposed_by) <> eyes_of(resolved_by));
+
+-- An account belongs to one person for good: who it is stands beside its id in everything that he agrees to.
+ALTER TABLE operators ADD CONSTRAINT operators_whose UNIQUE (id, person);
+
 CREATE TABLE plans (
     id          uuid PRIMARY KEY,
     name        text           NOT NULL,
@@ -33,12 +45,12 @@ CREATE TABLE acts (
     version          integer        NOT NULL CHECK (version > 0),
     reason           text           NOT NULL CHECK (length(reason) BETWEEN 1 AND 1000),
     idempotency_key  text COLLATE "C" NOT NULL CHECK (length(idempotency_key) BETWEEN 1 AND 255),
-    requested_by     uuid           NOT NULL REFERENCES operators,
+    requested_by     uuid           NOT NULL,
     requested_name   text           NOT NULL,
     requested_person text           NOT NULL,
     requested_at     timestamptz(3) NOT NULL,
     expires_at       timestamptz(3) NOT NULL,
-    decided_by       uuid REFERENCES operators,
+    decided_by       uuid,
     decided_name     text,
     decided_person   text,
     decided_at       timestamptz(3),
@@ -53,22 +65,26 @@ CREATE TABLE acts (
     halted_at        timestamptz(3),
     halt_reason      text,
     review_due_at    timestamptz(3),
-    reviewed_by      uuid REFERENCES operators,
+    reviewed_by      uuid,
     reviewed_name    text,
     reviewed_person  text,
     reviewed_at      timestamptz(3),
     review_note      text,
     -- Four eyes. What takes two people is carried out only when a second has agreed, who is another person, whatever the program believes.
-    -- Neither a second account of one person makes two of him, nor one account that was given to somebody else, nor another spelling.
+    -- Neither a second account of one person makes two of him, nor one account that was given to somebody else, nor another spelling, nor
+    -- a name that is not the account's.
     CONSTRAINT acts_four_eyes CHECK (
-        decision IS DISTINCT FROM 'approved' OR lower(btrim(decided_person)) <> lower(btrim(requested_person)) AND decided_by <> requested_by),
+        decision IS DISTINCT FROM 'approved' OR eyes_of(decided_person) <> eyes_of(requested_person) AND decided_by <> requested_by),
+    CONSTRAINT acts_requested_by_whom FOREIGN KEY (requested_by, requested_person) REFERENCES operators (id, person),
+    CONSTRAINT acts_decided_by_whom FOREIGN KEY (decided_by, decided_person) REFERENCES operators (id, person),
+    CONSTRAINT acts_reviewed_by_whom FOREIGN KEY (reviewed_by, reviewed_person) REFERENCES operators (id, person),
     CONSTRAINT acts_second_person CHECK (
         people = 1 OR break_glass OR state NOT IN ('approved', 'running', 'done', 'failed', 'halted')
         OR decision IS NOT DISTINCT FROM 'approved'),  -- not `=`: a check that comes to NULL lets everything pass
     CONSTRAINT acts_decided_whole CHECK ((decision IS NULL) = (decided_person IS NULL) AND (decision IS NULL) = (decided_by IS NULL)),
     -- What one person did alone with the glass broken, another looks at afterwards.
     CONSTRAINT acts_reviewed CHECK (reviewed_person IS NULL AND reviewed_by IS NULL
-        OR reviewed_person IS NOT NULL AND reviewed_by IS NOT NULL AND lower(btrim(reviewed_person)) <> lower(btrim(requested_person)) AND reviewed_by <> requested_by),
+        OR reviewed_person IS NOT NULL AND reviewed_by IS NOT NULL AND eyes_of(reviewed_person) <> eyes_of(requested_person) AND reviewed_by <> requested_by),
     CONSTRAINT acts_review_wanted CHECK (NOT break_glass OR review_due_at IS NOT NULL),
     CONSTRAINT acts_key UNIQUE (requested_by, idempotency_key)
 );
@@ -107,11 +123,20 @@ CREATE TRIGGER acts_asked_first AFTER INSERT ON acts FOR EACH ROW
     EXECUTE FUNCTION refuse_decided_from_the_start();
 ALTER TABLE acts ENABLE ALWAYS TRIGGER acts_asked_first;
 
--- A payment whose truth about money people decide has an act behind it, in the same database: of two of them, or with the glass broken.
+-- An id as it is written outside: its prefix, and its 128 bits in 26 digits of Crockford's base 32 (`payorch.domain.identifiers`).
+CREATE FUNCTION identifier_of(prefix text, id uuid) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT prefix || '_' || string_agg(substr('0123456789abcdefghjkmnpqrstvwxyz', substring(bits FROM n * 5 + 1 FOR 5)::integer + 1, 1), '' ORDER BY n)
+    FROM (SELECT B'00' || ('x' || replace(id::text, '-', ''))::bit(128) AS bits) AS one, generate_series(0, 25) AS n
+$$;
+
+-- A payment whose truth about money people decide has an act behind it, in the same database, to resolve this very payment: of two of them,
+-- or with the glass broken.
 CREATE FUNCTION refuse_lonely_correction() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (
-        SELECT FROM payorch.acts WHERE reference = NEW.cause AND state IN ('approved', 'running') AND (break_glass OR decision = 'approved'))
+        SELECT FROM payorch.acts
+        WHERE reference = NEW.cause AND name = 'payment.resolve' AND subject = payorch.identifier_of('pay', NEW.stream_id)
+            AND state IN ('approved', 'running') AND (break_glass OR decision = 'approved'))
     THEN
         RAISE EXCEPTION 'a payment is corrected by two people, through an act that both agreed to'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'journal_four_eyes';
