@@ -457,6 +457,7 @@ class Platform:
                 resend=self._webhooks.store.resend,
                 plan=lambda: self._routes.router.plan,
                 wake=self._reconciliation.wake,
+                reached=self._ports.process.reached,
             ),
         )
 

@@ -88,7 +88,9 @@ class StoredActs:
 
 @final
 class ActsEdge:
-    """planners: of all rooms, who plans and carries out what. identifier: a new id with that prefix. tell: as of `Webhooks`."""
+    """planners: of all rooms, who plans and carries out what. identifier: a new id with that prefix. tell: as of `Webhooks`. reached: as of
+    `Errand`.
+    """
 
     def __init__(
         self,
@@ -100,12 +102,14 @@ class ActsEdge:
         read: Read,
         write: Callable[[Item], Awaitable[Result]],
         tell: Callable[[str, object], None],
+        reached: Callable[[str], None] = lambda point: None,
     ) -> None:
         self._settings = settings.operations
         self._shutdown_seconds = settings.actors.shutdown_seconds
         self._planners = planners
         self._read = read
         self._clock = clock
+        self._reached = reached
         self._endings = Endings()
         self._book = ActBook(StoredActs(read, write), clock=clock, identifier=identifier)
         self.desk = ActDesk(
@@ -143,7 +147,7 @@ class ActsEdge:
             housekeeping_seconds=settings.housekeeping_seconds,
             page=settings.housekeeping_limit,
         )
-        errand = Errand(self._book, self._planners)
+        errand = Errand(self._book, self._planners, self._reached)
         return RunnerActor(book=self._book, errand=errand, endings=self._endings, limits=limits, trouble=_trouble)
 
 

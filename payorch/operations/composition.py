@@ -50,7 +50,7 @@ class Reach:
     """How the rooms reach the platform. read, write, lease: its database. tell: an actor by name, where it can be told. ref: its address.
 
     head: the journal's end as its writer knows it. mailboxes: how many messages wait in all of them. resend: `WebhookStore.resend`. plan:
-    the rules of routing in force. wake: tells the reconciler that lines have come.
+    the rules of routing in force. wake: tells the reconciler that lines have come. reached: `ports.Process.reached`.
     """
 
     read: Callable[..., Awaitable[Any]]
@@ -63,6 +63,7 @@ class Reach:
     resend: Callable[..., Awaitable[Result]]
     plan: Callable[[], Plan]
     wake: Callable[[], None]
+    reached: Callable[[str], None]
 
 
 @final
@@ -104,7 +105,7 @@ class Operations:
             reload=lambda wish: reach.tell(ROUTING, wish),
         )
         self._dead_letters = DeadLetterEdge(
-            read=read, write=write, clock=clock, patience_seconds=settings.operations.replay_patience_seconds
+            read=read, write=write, clock=clock, patience_seconds=settings.operations.replay_patience_seconds, reached=reach.reached
         )
         self._reconciliation = ReconciliationEdge(
             settings,
@@ -125,7 +126,16 @@ class Operations:
             **self._dead_letters.planners(),
             **settlement_planners(settings, known, read=read, lease=reach.lease, clock=clock, entropy=entropy),
         }
-        self._acts = ActsEdge(settings, planners, clock=clock, identifier=office.identifier, read=read, write=write, tell=reach.tell)
+        self._acts = ActsEdge(
+            settings,
+            planners,
+            clock=clock,
+            identifier=office.identifier,
+            read=read,
+            write=write,
+            tell=reach.tell,
+            reached=reach.reached,
+        )
         self._audit = AuditEdge(settings, master=master, clock=clock, read=read, write=write, tell=reach.tell, written=reach.head)
         self._live = LiveEdge(
             settings,

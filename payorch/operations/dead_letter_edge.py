@@ -20,13 +20,24 @@ from payorch.store.items import Entry, Result
 
 @final
 class DeadLetterEdge:
-    """Gives the calls and the acts what they need. read, write: the platform's. patience_seconds: for what was replayed to be settled."""
+    """Gives the calls and the acts what they need. read, write: the platform's. patience_seconds: for what was replayed to be settled.
+    reached: as of `Around`.
+    """
 
-    def __init__(self, *, read: Read, write: Callable[[Entry], Awaitable[Result]], clock: Clock, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        *,
+        read: Read,
+        write: Callable[[Entry], Awaitable[Result]],
+        clock: Clock,
+        patience_seconds: float,
+        reached: Callable[[str], None] = lambda point: None,
+    ) -> None:
         self._read = read
         self._write = write
         self._clock = clock
         self._patience_seconds = patience_seconds
+        self._reached = reached
 
     def surroundings(self) -> DeadLetterSurroundings:
         """What the calls are given."""
@@ -40,4 +51,7 @@ class DeadLetterEdge:
 
     def planners(self) -> dict[ActName, Planner]:
         """Who plans and carries out which act."""
-        return acts.planners(acts.Around(read=self._read, write=self._write, clock=self._clock, patience_seconds=self._patience_seconds))
+        around = acts.Around(
+            read=self._read, write=self._write, clock=self._clock, patience_seconds=self._patience_seconds, reached=self._reached
+        )
+        return acts.planners(around)

@@ -31,6 +31,8 @@ from payorch.store.driver import Connection
 from payorch.store.items import Appended, Conflict, DeadLetterState, Entry, Refused, Result, SettledBefore
 
 Read: TypeAlias = Callable[..., Awaitable[Any]]
+AFTER_REPLAY: Final = "dead_letter.after_replay"
+"""A letter is replayed, and nothing is written down about it in the act."""
 _CHANGED: Final = "The letters are not the ones any more that the plan showed. Nothing was done: plan it anew."
 _TRIES: Final = 5
 """Two people at the same letter at the same moment are rare; five times in a row is something else."""
@@ -38,13 +40,16 @@ _TRIES: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
-    """read, write: the platform's. patience_seconds: for what was replayed to be settled. pause: waits so many seconds."""
+    """read, write: the platform's. patience_seconds: for what was replayed to be settled. pause: waits so many seconds.
+    reached: `ports.Process.reached`, for crash tests.
+    """
 
     read: Read
     write: Callable[[Entry], Awaitable[Result]]
     clock: Clock
     patience_seconds: float
     pause: Callable[[float], Awaitable[None]] = trio.sleep
+    reached: Callable[[str], None] = lambda point: None
 
 
 def planners(around: Around) -> dict[ActName, Planner]:
@@ -108,6 +113,7 @@ class Replayer:
             if n or run.done:
                 await self._around.pause(1 / pace.per_second)
             verdict = await self._writing.change(act, one, replay_of)
+            self._around.reached(AFTER_REPLAY)
             if not verdict.changed:
                 left_alone.append(verdict.text)
             elif verdict.waits:

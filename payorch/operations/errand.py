@@ -1,12 +1,14 @@
 """Carrying out one act, from whatever point it is at: looked at once more, begun, performed, and what came of it written down.
 
 `begun` is written before anything is done. A crash after it finds the act running and has it performed again, which finds by the act's id
-what it did already. Not here: when this is tried again, and how many run at once (`runner`); what is done (the planners).
+what it did already. `reached` names the places between these steps, at which a crash test ends the process.
+
+Not here: when this is tried again, and how many run at once (`runner`); what is done (the planners).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
 from actors.actor import unwrapped
@@ -16,16 +18,23 @@ from payorch.domain.acts import UNFINISHED, Act, ActName, ActState, Draft, Nonse
 from payorch.operations.act_book import SYSTEM, ActBook, Decide
 from payorch.operations.planner import Halted, Planner
 
+BEFORE_BEGIN: Final = "act.before_begin"
+AFTER_BEGIN: Final = "act.after_begin"
+BEFORE_PROGRESS: Final = "act.before_progress"
+AFTER_PROGRESS: Final = "act.after_progress"
+BEFORE_END: Final = "act.before_end"
+
 _ENDS: Final = frozenset({ActState.DONE, ActState.REFUSED, ActState.FAILED, ActState.HALTED})
 
 
 @final
 class Errand:
-    """Carries acts out, one with each call."""
+    """Carries acts out, one with each call. reached: `ports.Process.reached`."""
 
-    def __init__(self, book: ActBook, planners: Mapping[ActName, Planner]) -> None:
+    def __init__(self, book: ActBook, planners: Mapping[ActName, Planner], reached: Callable[[str], None] = lambda point: None) -> None:
         self._book = book
         self._planners = planners
+        self._reached = reached
 
     async def carry_out(self, act_id: str) -> None:
         """Returns when there is nothing left to be done. Raises what the planner, the journal and the database raise: call it again."""
@@ -39,7 +48,9 @@ class Errand:
         if act.halt is not None and act.progress is not None:
             await self._halt(act_id)  # somebody stopped it before the process ended: no step of it is under way now
             return
+        self._reached(AFTER_BEGIN)
         performed = await self._performed(planner, act)
+        self._reached(BEFORE_END)
         if performed is None:
             await self._halt(act_id)
         elif performed.state not in _ENDS:
@@ -63,6 +74,7 @@ class Errand:
         def decide(one: ActRecord) -> Step | None:
             return approving.begun(one, now, at=self._book.now()) if one.state is ActState.APPROVED else None
 
+        self._reached(BEFORE_BEGIN)
         step = await self._change(act_id, decide)
         return step.act if step is not None and step.act.state is ActState.RUNNING else None
 
@@ -77,7 +89,9 @@ class Errand:
         """What came of it; None where somebody stopped it."""
 
         async def progress(done: Mapping[str, Any]) -> None:
+            self._reached(BEFORE_PROGRESS)
             step = await self._change(act.id, lambda one: approving.progressed(one, done))
+            self._reached(AFTER_PROGRESS)
             assert step is not None, "a running act goes on running"
             if step.act.halt is not None:
                 raise Halted

@@ -79,6 +79,12 @@ async def test_a_plan_to_resolve_shows_the_books_and_the_evidence(world: Payment
     assert not {one.what: one for one in other.checks}["evidence"].holds
 
 
+def test_evidence_that_tells_totals_is_told_with_them() -> None:
+    captured, refunded = Money(1999, "EUR"), Money(0, "EUR")
+    evidence = Evidence(source=Source.WEBHOOK, finding=Approved(captured=True), at=START, captured=captured, refunded=refunded)
+    assert said(evidence) == "captured, captured 19.99 EUR, refunded 0.00 EUR"
+
+
 async def test_a_plan_to_ask_again_names_the_call_and_a_circuit_that_is_open(world: PaymentWorld) -> None:
     payment_id = await world.pay(lost=True)
     world.shut["stripe", CallKind.LOOKUP] = "its circuit is open"
