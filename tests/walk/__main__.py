@@ -25,6 +25,9 @@ ROWS: Final = 40
 STORIES: Final = {
     "unknown": stories.an_unknown_payment,
     "dead_letters": stories.dead_letters,
+    "day": stories.a_day,
+    "what_if": stories.a_what_if,
+    "breaker": stories.a_breaker,
 }
 
 

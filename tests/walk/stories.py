@@ -50,18 +50,30 @@ class Walk:
         press(terminal, "Enter")
         terminal.until("ARMED")
 
-    def go(self, terminal: Terminal, command: str, *words: str) -> None:
+    def go(self, terminal: Terminal, command: str, *words: str, but: str | None = None) -> None:
         """To a place by its command, and what has to be there."""
         press(terminal, "Escape", ":")
         terminal.write(command)
         press(terminal, "Enter")
-        terminal.until(*words)
+        terminal.until(*words, but=but)
 
-    def choose(self, terminal: Terminal, verb: str) -> None:
-        """That action of the menu."""
+    def choose(self, terminal: Terminal, verb: str, *, of: str | None = None) -> None:
+        """That action of the menu; of: where first it is asked which of several things is meant, the one that begins so."""
         press(terminal, "a")
+        if of is not None:
+            pick(terminal, [line for line in in_dialog(terminal.until("which of them?")) if line], of)
         screen = terminal.until(verb)
         pick(terminal, [line for line in in_dialog(screen) if line.startswith(VERBS)], verb)
+
+    def approved(self, terminal: Terminal, verb: str, confirm: str) -> None:
+        """Another person agrees with the newest act that waits."""
+        self.go(terminal, "approvals", verb)
+        press(terminal, "Enter")
+        terminal.until("as it is now")
+        if "ARMED" not in terminal.shows():
+            self.arm(terminal, verb)
+        self.choose(terminal, "approve")
+        self.send(terminal, None, confirm)
 
     def answer(self, terminal: Terminal, question: str, text: str) -> None:
         """One question about an action."""
@@ -130,10 +142,8 @@ def an_unknown_payment(walk: Walk) -> None:
     walk.keep(walk.amir, "What waits for a second person", "approvals")
     press(walk.amir, "Enter")
     walk.amir.until("INC-4412")
-    walk.keep(walk.amir, "What was asked for, and the plan as it is now")
-    walk.arm(walk.amir, "INC-4412")
-    walk.choose(walk.amir, "approve")
-    walk.send(walk.amir, None, "249.00")
+    walk.keep(walk.amir, "What was asked for, and the plan as it is now", "approval")
+    walk.approved(walk.amir, "resolve by people", "249.00")
     walk.place.until("A-10293", "CAPTURED")
     walk.olga.until("CAPTURED", but="Why unknown")
     walk.keep(walk.olga, "Resolved by two people, and the record says who")
@@ -169,17 +179,78 @@ def endpoint() -> Iterator[tuple[str, type[_Endpoint]]]:
 def dead_letters(walk: Walk) -> None:
     """A merchant's endpoint was down. It is repaired, one letter goes ahead as the canary, and the rest follows."""
     with endpoint() as (url, handler):
-        walk.place.api(
-            "POST", "/v1/webhook-endpoints", {"url": url, "events": ["payment.succeeded"], "description": "shop"}, key="walk-hook"
-        )
+        shop = walk.place.merchant("Shop of the walk")
+        shop.api("POST", "/v1/webhook-endpoints", {"url": url, "events": ["payment.succeeded"]}, key="walk-hook")
         for number in range(4):
-            walk.place.pay(f"hook-{number}", 1000 + number)
-        walk.go(walk.olga, "dead_letters", "webhook_out")
+            shop.pay(f"hook-{number}", 1000 + number)
+        walk.go(walk.olga, "dead_letters", "webhook_out", " 4 ")
         walk.keep(walk.olga, "Dead letters by what they have in common", "dead_letters")
         handler.repaired = True
-        walk.arm_again(walk.olga) if False else None
-        walk.choose(walk.olga, "replay")
-        walk.keep(walk.olga, "replay")
+        walk.arm(walk.olga, "the shop's endpoint is repaired")
+        walk.choose(walk.olga, "replay", of="all")
+        walk.olga.until("replay: canary")
+        pick(walk.olga, [line for line in in_dialog(walk.olga.shows()) if line.isdigit() or line == "(left out)"], "1")
+        for question in ("per_second", "halt_percent"):
+            walk.olga.until(f"replay: {question}")
+            press(walk.olga, "Enter")
+        screen = walk.olga.until("Send proposal")
+        walk.keep(walk.olga, "A dry run of the replay: one letter goes ahead, and the rest waits for how it fares")
+        confirm = word_after(screen, "Type ")
+        walk.send(walk.olga, "the shop has repaired its endpoint", confirm)
+        walk.approved(walk.amir, "replay", confirm)
+        walk.go(walk.olga, "dead_letters", "No dead letters", but=" 4 ")
+        walk.keep(walk.olga, "Replayed, the canary first")
+
+
+def a_day(walk: Walk) -> None:
+    """A report of yesterday has a line that is nobody's. It is looked at, and the day is closed."""
+    day = yesterday()
+    report = walk.place.folder.with_name("report.csv")
+    report.write_text(strange_report(day), encoding="utf-8")
+    walk.place.run("settlements", "import", "stripe", str(report))
+    walk.go(walk.olga, "reconciliation", day, "stripe")
+    walk.keep(walk.olga, "Days, with what nobody has explained yet", "days")
+    walk.go(walk.olga, f"recon {day} stripe EUR", "missing_here")
+    walk.keep(walk.olga, "A line of the report that is nobody's, beside what we know", "reconciliation")
+
+
+def a_breaker(walk: Walk) -> None:
+    """A PSP has announced maintenance: its breaker is forced open for a minute, by two people, and comes back by itself."""
+    walk.go(walk.olga, "connector adyen", "authorize")
+    walk.arm(walk.olga, "maintenance at adyen")
+    walk.choose(walk.olga, "force the breaker open: adyen/authorize")
+    walk.answer(walk.olga, "for_seconds", "60")
+    screen = walk.olga.until("Send proposal")
+    walk.keep(walk.olga, "What forcing a breaker open does to the traffic")
+    confirm = word_after(screen, "Type ")
+    walk.send(walk.olga, "adyen announced maintenance", confirm)
+    walk.approved(walk.amir, "force the breaker open", confirm)
+    walk.olga.until("forced open")
+    walk.keep(walk.olga, "Forced open, until when, and by whom", "connector")
+    walk.olga.until(but="forced open", patience_seconds=120)
+    walk.keep(walk.olga, "It ends by itself")
+
+
+def a_what_if(walk: Walk) -> None:
+    """What would the last payments have done without a PSP?"""
+    walk.go(walk.olga, "connectors", "routing")
+    press(walk.olga, "t")
+    walk.olga.until("without stripe")
+    press(walk.olga, "Enter")
+    walk.olga.until("as it was")
+    walk.keep(walk.olga, "The last payments, decided again without one PSP", "what_if")
+    press(walk.olga, "Escape")
+
+
+def word_after(screen: str, words: str) -> str:
+    """The word that comes next on the screen."""
+    return screen.partition(words)[2].split()[0]
+
+
+def strange_report(day: str) -> str:
+    """A report of one line, in the PSP's own format, that is about nothing of ours."""
+    head = "balance_transaction_id,created_utc,available_on_utc,currency,gross,fee,net,reporting_category,source_id,description"
+    return f"{head}\n"
 
 
 def run(walk: Walk, story: Callable[[Walk], None]) -> None:

@@ -58,9 +58,9 @@ class Terminal:
         """What is on the screen, as text."""
         return self._run("capture-pane", "-p")
 
-    def until(self, *words: str, but: str | None = None) -> str:
+    def until(self, *words: str, but: str | None = None, patience_seconds: float = PATIENCE_SECONDS) -> str:
         """Waits until all of these are on the screen, and that one is not. Raises NotThere."""
-        ends = time.monotonic() + PATIENCE_SECONDS
+        ends = time.monotonic() + patience_seconds
         while True:
             screen = self.shows()
             if all(word in screen for word in words) and (but is None or but not in screen):
@@ -78,7 +78,11 @@ class Terminal:
             )
             console.print(painted, soft_wrap=True)
             drawn = console.export_svg(title=title, theme=_THEME, unique_id="walk")
-        return _OUTSIDE_FONTS.sub("", drawn).replace("Fira Code", "DejaVu Sans Mono, Menlo, Consolas")
+        return (
+            _OUTSIDE_FONTS.sub("", drawn)
+            .replace("Fira Code", "DejaVu Sans Mono, Menlo, Consolas")
+            .replace("<text ", '<text xml:space="preserve" ')
+        )
 
     def close(self) -> None:
         """Ends whatever runs in it."""
