@@ -90,7 +90,7 @@ def whole(view: Mapping[str, Any]) -> str:
 
 def payment_text(payment: Mapping[str, Any]) -> str:
     """A payment explained: did money move and who says so, why it stands there, what happens next, what may be done."""
-    money, why, coming = payment["money"], payment["why"] or {}, payment["next"]
+    money, why, coming = payment["money"], payment["why"] or {}, payment["next"] or {}
     amount = _money({"amount": payment["amount"], "currency": payment["currency"]})
     opinions = "; ".join(f"{who} {_word((money[part] or {}).get('text')) or 'nothing'}" for who, part in _OPINIONS)
     head = [
@@ -98,8 +98,8 @@ def payment_text(payment: Mapping[str, Any]) -> str:
         ("money", opinions),
         ("", f"THEY DISAGREE: {_word(money['disagreement'])}" if money["disagreement"] else ""),
         ("why", f"{_word(why.get('headline'))}: {_word(why.get('text'))}" if why else ""),
-        ("next", " ".join(filter(None, (_word(coming["text"]), _word(coming["at"]))))),
-        ("then", " ".join(filter(None, (_word(coming["then"]), _word(coming["gives_up_at"]))))),
+        ("next", " ".join(filter(None, (_word(coming.get("text")), _word(coming.get("at")))))),
+        ("then", " ".join(filter(None, (_word(coming.get("then")), _word(coming.get("gives_up_at")))))),
         ("held", _word(payment["held"])),
         ("route", " -> ".join(map(_word, payment["route"]))),
     ]

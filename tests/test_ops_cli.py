@@ -106,6 +106,13 @@ def test_a_payment_is_explained(ops: Any, platform: Platform) -> None:
         assert words in lines
 
 
+def test_a_payment_with_which_all_is_well_has_no_why_and_nothing_to_come(ops: Any, platform: Platform) -> None:
+    platform.says("GET", "payments/pay_1", a_page(why=None, next=None))
+    ran = ops("payment", "pay_1")
+    assert (ran.code, ran.err) == (0, "")
+    assert "we not known" in ran.out
+
+
 def test_a_list_is_asked_for_page_by_page_and_shown_in_columns(ops: Any, platform: Platform) -> None:
     platform.says("GET", "payments", {"data": [a_payment(1), a_payment(2)], "next_cursor": None, "total": 2, "total_is_exact": True})
     ran = ops("payments", "--state", "CAPTURED", "--problem", "--limit", "7")
