@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
+from weakref import WeakSet
 
 from textual import events
 from textual.app import App
@@ -94,6 +95,8 @@ class Console(App[None]):
         self.crashed: BaseException | None = None
         self._ticking: Final = ticking
         self._waiting: list[Message] = []
+        self.views: Final[WeakSet[View]] = WeakSet()
+        """All that are on some stack, in sight or not."""
         self._heard_at: float | None = None
         self._lost_at: float = 0.0
         self._armed_until: float | None = None
@@ -179,6 +182,9 @@ class Console(App[None]):
                 view.turn(dirty, second=self._turns % 4 == 0)
         elif view is not None:
             view.missed |= dirty
+        for hidden in self.views:
+            if hidden is not view:
+                hidden.overhear(dirty)
 
     @property
     def view(self) -> View | None:

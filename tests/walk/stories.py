@@ -124,6 +124,8 @@ def an_unknown_payment(walk: Walk) -> None:
     walk.place.pay("A-10293", 24900, connector="adyen")
     payment = walk.place.until("A-10293", "OUTCOME_UNKNOWN")
     time.sleep(3)
+    walk.go(walk.olga, "overview", "Needs attention", "unknown outcome, at adyen")
+    walk.keep(walk.olga, "What needs somebody, how every PSP does, and what happens", "overview")
     walk.go(walk.olga, "payments state:unknown", payment["id"][:10])
     walk.keep(walk.olga, "Payments whose outcome nobody knows", "payments")
     walk.go(walk.olga, f"pay {payment['id']}", "Why unknown", "Timeline")

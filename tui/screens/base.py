@@ -205,6 +205,7 @@ class View(Screen[None]):
 
     def on_mount(self) -> None:
         self._built = True
+        self.console.views.add(self)
         if self.place.filter:
             self._set_filter(self.place.filter)
         first = next(iter(self.query(VList)), None)
@@ -212,6 +213,11 @@ class View(Screen[None]):
             first.focus()
         self._due = True
         self._turn_all()
+
+    def overhear(self, dirty: Dirty) -> None:
+        """What became dirty while it is out of sight: what it shows is asked for again when it comes back, if it is about that."""
+        if not self._due:
+            self._due = any(key.startswith(self.WATCHES) for key in dirty)
 
     def on_screen_resume(self) -> None:
         """In sight again. What it asked for a moment ago is not asked again only because a dialog was closed over it."""
