@@ -336,3 +336,37 @@ def test_each_names_its_command(at: str) -> None:
         assert "--json" in console.grid()
 
     used(at, then)
+
+
+def test_a_list_out_of_sight_is_asked_for_again_when_it_comes_back() -> None:
+    """Somebody approves an act on its own page and is back in the list a moment later."""
+
+    async def back_and_forth(console: Console, pilot: Pilot[None]) -> None:
+        source = console.source
+        assert isinstance(source, FakeSource)
+
+        def asked() -> int:
+            return sum(path == "actions" for path, _ in source.asked)
+
+        async def there() -> None:
+            await press(console, pilot, "enter")
+            assert isinstance(console.screen, ActView)
+
+        async def back() -> None:
+            await press(console, pilot, "escape")
+            await again(console, pilot)
+
+        await there()
+        await back()
+        before = asked()
+        await there()
+        await back()
+        assert asked() == before, "it was asked for a moment ago"
+        await there()
+        event = {"position": 9_000_000, "kind": "action", "event": "Approved", "stream": "act", "subject_id": SAME["id"]}
+        console.hear(Happened(event=event))
+        await again(console, pilot)
+        await back()
+        assert asked() > before
+
+    used("approvals", back_and_forth)
