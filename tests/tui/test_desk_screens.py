@@ -147,7 +147,10 @@ def test_marked_letters_are_replayed_with_a_canary() -> None:
         assert "the 2 marked letters" in console.grid()
         assert f"all 31 open letters of {GROUP}" in console.grid()
         await press(console, pilot, "enter", "enter")
-        await press(console, pilot, "j", "j", "enter", *"5", "enter", "escape")
+        assert "(left out)" in console.grid()
+        await press(console, pilot, "j", "j", "j", "enter", *"5", "enter")
+        assert "enter alone leaves it out" in console.grid()
+        await press(console, pilot, "enter")
         await send(console, pilot, "they fixed their key")
 
     source = used("dlq", lambda console, pilot: _entered(console, pilot, then), posts={"plans": PAGES["plans", ""]})
