@@ -1,15 +1,23 @@
-"""What every test of the console leaves as it found it.
+"""What every test of the console leaves as it found it, and what makes starting the console often cheap.
 
 Not here: the worlds and the pictures (`world`, `answers`, `pictures`).
 """
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
+from typing import Any, Final
 
 import pytest
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
 
 from tui.paint import Glyphs
+
+OBJECTS_BETWEEN_COLLECTIONS: Final = 50_000
+"""A console makes many small objects that live until it stops. With the default of 700 the collector looks at them again and again, which
+is a quarter of what these tests cost."""
 
 
 @pytest.fixture(autouse=True)
@@ -18,3 +26,30 @@ def the_glyphs_of_before() -> Iterator[None]:
     before = Glyphs.ascii
     yield
     Glyphs.ascii = before
+
+
+@pytest.fixture(scope="package", autouse=True)
+def rare_collections() -> Iterator[None]:
+    """See the constant."""
+    before = gc.get_threshold()
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *before[1:])
+    yield
+    gc.set_threshold(*before)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def style_sheets_are_parsed_once() -> Iterator[None]:
+    """Textual parses every style sheet anew for each console and for each of its themes: the same text and variables give the same rules."""
+    parsed: dict[tuple[Any, ...], list[RuleSet]] = {}
+    by_themselves = Stylesheet._parse_rules
+
+    def parse_rules(self: Stylesheet, css: str, read_from: Any, is_default_rules: bool = False, *more: Any, **named: Any) -> list[RuleSet]:
+        variables = tuple(self._variables.items())
+        key = (variables, css, read_from, is_default_rules, more, tuple(named.items()))
+        if key not in parsed:
+            parsed[key] = by_themselves(self, css, read_from, is_default_rules, *more, **named)
+        return parsed[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stylesheet, "_parse_rules", parse_rules)
+        yield
