@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
+from textual._compositor import Compositor, LayoutUpdate
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
 
@@ -39,7 +40,7 @@ def rare_collections() -> Iterator[None]:
 
 @pytest.fixture(scope="package", autouse=True)
 def style_sheets_are_parsed_once() -> Iterator[None]:
-    """Textual parses every style sheet anew for each console and for each of its themes: the same text and variables give the same rules."""
+    """Textual parses each style sheet anew for each console and each theme: the same text and variables give the same rules."""
     parsed: dict[tuple[Any, ...], list[RuleSet]] = {}
     by_themselves = Stylesheet._parse_rules
 
@@ -52,4 +53,23 @@ def style_sheets_are_parsed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stylesheet, "_parse_rules", parse_rules)
+        yield
+
+
+@pytest.fixture(scope="package", autouse=True)
+def nothing_is_painted_for_nobody() -> Iterator[None]:
+    """Without a terminal Textual makes what it would write, piece by piece after each change, and throws it away. Here only `grid` and
+    `export_screenshot` draw: the whole screen, from the same widgets."""
+    full = Compositor.render_full_update
+
+    def partly(self: Compositor) -> None:
+        self._dirty_regions.clear()
+
+    def wholly(self: Compositor, simplify: bool = False) -> LayoutUpdate | None:
+        self._dirty_regions.clear()
+        return full(self, simplify) if simplify else None  # simplified is what is exported
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Compositor, "render_partial_update", partly)
+        patch.setattr(Compositor, "render_full_update", wholly)
         yield

@@ -70,6 +70,8 @@ def on(
         async with console.run_test(size=size) as pilot:
             await settle(console, pilot)
             await scenario(console, pilot)
+            if console.is_running:
+                console.grid()  # whatever is shown in the end can be drawn
 
     asyncio.run(whole())
 
@@ -315,6 +317,18 @@ def test_a_plan_is_sent_once_with_reason_key_and_hash() -> None:
         assert not isinstance(console.screen, PlanDialog)
 
     on(scenario, source, at="payments")
+
+
+def test_dialogs_say_which_keys_end_them() -> None:
+    async def scenario(console: Console, pilot: Pilot[None]) -> None:
+        await press(console, pilot, "ctrl+e")
+        assert "enter: go on   esc: cancel" in console.grid()
+        await press(console, pilot, "enter")
+        assert isinstance(console.screen, Dialog), "it needs a reason"
+        await press(console, pilot, *"INC", "enter", "a")
+        assert "enter: choose   esc: cancel" in console.grid()
+
+    on(scenario, acting(), at="payments")
 
 
 def test_what_becomes_stale_under_the_dialog_is_not_sent() -> None:
