@@ -414,9 +414,10 @@ class Words(Static):
             self.update(content(*lines), layout=not same_room)
 
 
-def title(widget: Widget, pieces: Line) -> None:
-    """The title in a widget's border."""
+def title(widget: Widget, pieces: Line, below: Line = EMPTY) -> None:
+    """The title in a widget's border, and what its lower edge says."""
     widget.border_title = content(pieces)
+    widget.border_subtitle = content(below)
 
 
 def toast(app: App[Any], pieces: Line, tone: Tone = "info", seconds: float = 6.0) -> None:

@@ -31,7 +31,7 @@ def help_window(view: View) -> Reading:
         rooms.insert(0, ("Only here", list(view.OWN_KEYS)))
     for title, rows in rooms:
         lines.append(paint.line((title, "key")))
-        lines.extend(paint.line((f"  {key.shown:<9}", "strong"), key.about) for key in rows)
+        lines.extend(paint.line((f"  {key.shown:<10}", "strong"), key.about) for key in rows)
         lines.append(paint.EMPTY)
     if view.FIELDS:
         lines.append(paint.line(("Filter fields that the server knows: ", "key"), ", ".join(view.FIELDS)))

@@ -30,12 +30,15 @@ class No(StrEnum):
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """A no: `why` is a sentence that says what to do instead. allowed: what is possible with the act now."""
+    """A no: `why` is a sentence that says what to do instead. allowed: what is possible with the act now. named: `why` begins with a
+    name, of a person or of an action, which is written as it is at the beginning of a sentence, too.
+    """
 
     code: No
     why: str
     allowed: tuple[str, ...] = ()
     objections: tuple[Objection, ...] = ()
+    named: bool = False
 
 
 class By(Struct, frozen=True, kw_only=True):

@@ -61,7 +61,8 @@ def may_wish(name: ActName, by: By, *, break_glass: bool) -> Refusal | None:
     """Whether the role is large enough to plan it, which is what it takes to ask for it."""
     least = KINDS[name].least
     if not by.role.may(least):
-        return Refusal(code=No.FORBIDDEN, why=f"{name} takes the role {least}, and this token has the role {by.role}; nothing was done")
+        why = f"{name} takes the role {least}, and this token has the role {by.role}; nothing was done"
+        return Refusal(code=No.FORBIDDEN, why=why, named=True)
     if break_glass and not by.role.may(BREAKS_GLASS):
         why = f"doing alone what takes two persons takes the role {BREAKS_GLASS}, and this token has the role {by.role}; nothing was done"
         return Refusal(code=No.FORBIDDEN, why=why)
@@ -175,7 +176,8 @@ def why_not_approve(act: ActRecord, by: By, *, at: datetime) -> Refusal | None:
     if act.state is not ActState.PROPOSED:
         return _decided(act)
     if same_person(by.person, act.wish.who):
-        return Refusal(code=No.SAME_PERSON, why=f"{act.wish.who.name} asked for it, so another person has to approve it; nothing was done")
+        why = f"{act.wish.who.name} asked for it, so another person has to approve it; nothing was done"
+        return Refusal(code=No.SAME_PERSON, why=why, named=True)
     least = max(APPROVES, KINDS[act.wish.name].least, key=lambda role: tuple(Role).index(role))
     if not by.role.may(least):
         return Refusal(code=No.FORBIDDEN, why=f"approving takes the role {least}, and this token has the role {by.role}; nothing was done")
@@ -279,7 +281,7 @@ def halt_asked(act: ActRecord, by: By, *, reason: str, at: datetime) -> Step | R
     """What follows when somebody wants a long act to stop: it is written, and the act stops after the step that it is in."""
     if act.state is not ActState.RUNNING or act.halt is not None:
         why = f"it is {act.state}" if act.halt is None else f"{act.halt.by.name} has stopped it already"
-        return Refusal(code=No.NOT_ALLOWED, why=f"{why}: there is nothing to stop", allowed=possible(act))
+        return Refusal(code=No.NOT_ALLOWED, why=f"{why}: there is nothing to stop", allowed=possible(act), named=act.halt is not None)
     if not by.role.may(KINDS[act.wish.name].least):
         return Refusal(code=No.FORBIDDEN, why=f"stopping it takes the role {KINDS[act.wish.name].least}; it goes on")
     return _to(act, ActState.RUNNING, "HaltAsked", halt=Halt(by=by.person, at=at, reason=reason), detail={"reason": reason})
@@ -291,7 +293,8 @@ def reviewed(act: ActRecord, by: By, *, note: str, at: datetime) -> Step | Refus
         over = "it is not over yet" if act.state in OPEN else "there is nothing to review"
         return Refusal(code=No.NOT_ALLOWED, why=f"{over}: {act.wish.name} is {act.state}", allowed=possible(act))
     if same_person(by.person, act.wish.who):
-        return Refusal(code=No.SAME_PERSON, why=f"{act.wish.who.name} broke the glass, so another person has to review it")
+        why = f"{act.wish.who.name} broke the glass, so another person has to review it"
+        return Refusal(code=No.SAME_PERSON, why=why, named=True)
     if not by.role.may(APPROVES):
         return Refusal(code=No.FORBIDDEN, why=f"reviewing takes the role {APPROVES}, and this token has the role {by.role}")
     review = replace(act.review, by=by.person, at=at, note=note)

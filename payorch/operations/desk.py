@@ -157,7 +157,7 @@ class ActDesk:
             return None
         if other is not None:
             why = f"{other.wish.who.name} has asked for the same already: {other.id} is {other.state}; nothing was done"
-            refusal = Refusal(code=No.ACTION_OPEN, why=why, allowed=approving.possible(other))
+            refusal = Refusal(code=No.ACTION_OPEN, why=why, allowed=approving.possible(other), named=True)
             raise await self._denied(refusal, by, {**about, "act": other.id})
         now = await self._anew(plan.wish)
         at, id = self._book.now(), self._book.identifier("act")

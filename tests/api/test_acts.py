@@ -271,7 +271,9 @@ async def test_whoever_asked_cannot_approve_whatever_account_or_token_he_uses() 
     }
     act = await room.proposed(first)
     for key in (first, *others.values()):
-        refused(await room.approve(act, key), 403, Code.SAME_PERSON)
+        answer = await room.approve(act, key)
+        refused(answer, 403, Code.SAME_PERSON)
+        assert answer.seen["detail"].startswith("ana1 asked for it"), "a name is written as it is"
     told = room.told("Refused")
     assert [(one["code"], one["act"], one["route"]) for one in told] == [
         ("same_person", act["id"], "POST /ops/v1/actions/<act_id>/approve")
@@ -384,7 +386,9 @@ async def test_a_long_act_is_stopped_after_the_step_that_it_is_in() -> None:
     room.acting.desk._within_seconds = 0.0
     room.acting.idle = True
     act = (await room.ask(await room.plan(action="dead_letter.replay", subject="f"))).seen
-    refused(await room.say(act, "halt", reason="x"), 409, Code.OPERATION_NOT_ALLOWED)
+    answer = await room.say(act, "halt", reason="x")
+    refused(answer, 409, Code.OPERATION_NOT_ALLOWED)
+    assert answer.seen["detail"].startswith("It is "), "and a sentence begins with a capital"
     await room.acting.errand.carry_out(act["id"])
     after = (await room.get(f"{ACTIONS}/{act['id']}")).seen
     check(after, "OneActionShape")

@@ -31,6 +31,8 @@ FOLDER: Final = Path(__file__).parent / "snapshots"
 NOW: Final = datetime(2026, 10, 16, 14, 33, 10, tzinfo=UTC)
 ROUNDS: Final = 30
 """Turns of the loop that a key, a worker and a new dialog take together, and more."""
+TURNS_MORE: Final = 10
+"""Until nothing is left to lay out, at most: something that never comes to rest is to be seen in the picture, not to hang."""
 _CHARACTERS: Final = {"space": " ", "colon": ":", "slash": "/", "question_mark": "?"}
 RENEW: Final = "PAYORCH_RENEW_SNAPSHOTS"
 
@@ -49,6 +51,13 @@ async def settle(console: Console, pilot: Pilot[None], turns: int = 2) -> None:
             await asyncio.sleep(0)
         await pilot._wait_for_screen()
         console.screen._on_timer_update()  # paints what is due
+    for _ in range(TURNS_MORE):
+        screen = console.screen
+        if not (console._batch_count or screen._callbacks or screen._layout_required or screen._dirty_widgets):
+            break  # a footer that is made anew, for one, is empty for some turns in the middle of it
+        for _ in range(ROUNDS):
+            await asyncio.sleep(0)
+        console.screen._on_timer_update()
 
 
 async def press(console: Console, pilot: Pilot[None], *keys: str) -> None:

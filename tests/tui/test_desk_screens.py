@@ -57,6 +57,8 @@ def used(
         async with console.run_test(size=size, notifications=False) as pilot:
             await settle(console, pilot)
             await then(console, pilot)
+            if console.is_running:
+                console.grid()  # whatever is shown in the end can be drawn
 
     asyncio.run(scenario())
     return source
@@ -147,7 +149,10 @@ def test_marked_letters_are_replayed_with_a_canary() -> None:
         assert "the 2 marked letters" in console.grid()
         assert f"all 31 open letters of {GROUP}" in console.grid()
         await press(console, pilot, "enter", "enter")
-        await press(console, pilot, "j", "j", "enter", *"5", "enter", "escape")
+        assert "(left out)" in console.grid()
+        await press(console, pilot, "j", "j", "j", "enter", *"5", "enter")
+        assert "enter alone leaves it out" in console.grid()
+        await press(console, pilot, "enter")
         await send(console, pilot, "they fixed their key")
 
     source = used("dlq", lambda console, pilot: _entered(console, pilot, then), posts={"plans": PAGES["plans", ""]})

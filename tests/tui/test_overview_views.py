@@ -155,7 +155,9 @@ def test_a_sentence_that_is_cut_is_said_in_whole() -> None:
 
 def test_nothing_wrong_and_nothing_known_are_two_things() -> None:
     assert "Nothing needs attention" in paint.plain(seen.nothing_wrong(OVERVIEW))
-    assert "no snapshot yet" in paint.plain(seen.nothing_wrong(None))
+    befores: list[dict[str, Any] | None] = [None, {}, {"tiles": {}}, {"attention": None}]
+    for before in befores:
+        assert paint.plain(seen.nothing_wrong(before)) == "connecting\u2026", "nobody has said yet that nothing is wrong"
 
 
 # --- live ------------------------------------------------------------------------------------------------------------------------------

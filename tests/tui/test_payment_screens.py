@@ -51,6 +51,8 @@ def used(
         async with console.run_test(size=size, notifications=False) as pilot:
             await settle(console, pilot)
             await then(console, pilot)
+            if console.is_running:
+                console.grid()  # whatever is shown in the end can be drawn
 
     asyncio.run(scenario())
     return source

@@ -366,10 +366,11 @@ class View(Screen[None]):
 def summary(overview: Mapping[str, Any] | None, link: str) -> list[Line]:
     """What is left where the terminal is too small for anything else: the three worst problems."""
     lines = [paint.line(("terminal too small for the screen", "dim"))]
-    attention: Iterable[Any] = (overview or {}).get("attention") or ()
-    for one in list(attention)[:3]:
+    attention = (overview or {}).get("attention")
+    known: Iterable[Any] = attention if isinstance(attention, list) else ()
+    for one in list(known)[:3]:
         lines.append(paint.line((f"{paint.glyph('bad')} {one.get('what')}", "bad" if one.get("severity") == "critical" else "warn")))
         lines.append(paint.line((f"  {paint.count(one.get('count'))}  {paint.amounts(one.get('at_risk'))}", "dim")))
     if len(lines) == 1:
-        lines.append(paint.line(("nothing needs attention" if overview else f"no data yet: {link}", "dim")))
+        lines.append(paint.line(("nothing needs attention" if isinstance(attention, list) else f"no data yet: {link}", "dim")))
     return lines

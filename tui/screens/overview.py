@@ -128,7 +128,7 @@ class OverviewView(View):
         attention.show(seen.attention(overview, moment.now))
         slo = whole(table_of(overview, "tiles", "authorize"), "slo_ms")
         beside = self.query_one("#connectors", VList)
-        beside.empty = paint.line(("no connector is switched on", "dim"))
+        beside.empty = paint.line(("no connector is switched on", "dim")) if state.overview else seen.connecting()
         beside.show(connectors.rows(state.connectors.values(), moment.now, slo))
         wanted = max(len(attention.rows), len(beside.rows)) + 2
         self.query_one(".upper").styles.height = max(UPPER_LEAST, min(wanted, (self.size.height - TILE_ROWS) // 2))
@@ -148,7 +148,7 @@ class OverviewView(View):
         shown = self.query_one("#live", VList)
         follows = shown.cursor == 0 and not shown.frozen
         kept = self.console.state.live
-        shown.empty = live.nothing(self.kinds, kept)
+        shown.empty = live.nothing(self.kinds, kept) if self.console.state.overview else seen.connecting()
         shown.show(live.shown(kept, self.kinds))
         if follows:
             shown.move(0)

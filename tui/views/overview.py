@@ -278,10 +278,15 @@ def is_urgent(row: Data) -> bool:
     return said(row, "severity") == "critical"
 
 
+def connecting() -> Line:
+    """In the place of each list that comes with the first snapshot, until it comes."""
+    return paint.line((f"connecting{paint.glyph('ellipsis')}", "dim"))
+
+
 def nothing_wrong(overview: Data | None) -> Line:
-    """Why the list is empty."""
-    if not overview:
-        return paint.line(("no snapshot yet: it comes with the stream", "dim"))
+    """Why the list is empty. Only a server that sent its list, an empty one, has said that nothing is wrong."""
+    if not isinstance((overview or {}).get("attention"), list):
+        return connecting()
     return paint.line(("Nothing needs attention: breakers are closed, outcomes known, days matched, and nobody waits for a yes.", "good"))
 
 

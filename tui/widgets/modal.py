@@ -23,8 +23,9 @@ Result = TypeVar("Result")
 
 
 class Dialog(ModalScreen[Result]):
-    """A box in the middle of the page. Escape closes it with nothing done."""
+    """A box in the middle of the page. Escape closes it with nothing done. HINT: the keys that end it, on its lower edge."""
 
+    HINT: ClassVar[str] = ""
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "close", show=False)]
     DEFAULT_CSS = """
     Dialog { align: center middle; background: $background 60%; }
@@ -36,7 +37,7 @@ class Dialog(ModalScreen[Result]):
         self.heading: Final = heading
 
     def on_mount(self) -> None:
-        paint.title(self.query_one(".box"), self.heading)
+        paint.title(self.query_one(".box"), self.heading, paint.line((f" {self.HINT} ", "dim")) if self.HINT else paint.EMPTY)
 
     def action_cancel(self) -> None:
         self.dismiss(None)
@@ -58,6 +59,8 @@ class Reading(Dialog[None]):
 
 class Choice(Dialog[str | None]):
     """One of several rows: its key is the answer. A row with a reason in `why_not` says it instead of being chosen."""
+
+    HINT = "enter: choose   esc: cancel"
 
     def __init__(self, heading: Line, rows: Sequence[Row], columns: Sequence[Column], note: Line = paint.EMPTY) -> None:
         super().__init__(heading)
@@ -88,6 +91,8 @@ class Choice(Dialog[str | None]):
 
 class Question(Dialog[str | None]):
     """One line of text; enter answers. optional: also with nothing, which is an answer then. Escape gives none."""
+
+    HINT = "enter: go on   esc: cancel"
 
     def __init__(self, heading: Line, about: Line, *, password: bool = False, value: str = "", optional: bool = False) -> None:
         super().__init__(heading)

@@ -283,7 +283,7 @@ def _refusal(denied: Denied) -> Refusal:
         extra["objections"] = [{"code": one.code, "why": one.why} for one in refusal.objections]
     if denied.plan is not None:
         extra["plan"] = plan_view(denied.plan)
-    why = refusal.why[:1].upper() + refusal.why[1:].rstrip(".")
+    why = (refusal.why if refusal.named else refusal.why[:1].upper() + refusal.why[1:]).rstrip(".")
     allowed = refusal.allowed if code is Code.OPERATION_NOT_ALLOWED else None
     return Refusal(code, detail=f"{why}. No money moved by this request.", allowed=allowed, extra=extra)
 
