@@ -48,3 +48,15 @@ def test_ascii_has_nothing_else() -> None:
             assert not strange, (keys, strange)
 
     check("ascii", pages=PAGES, sizes=((100, 30),), then=only_ascii, ascii_only=True)
+
+
+def test_what_is_typed_into_a_bar_is_seen() -> None:
+    async def both(console: Console, pilot: Pilot[Any]) -> None:
+        await press(console, pilot, "slash", *"state:failed")
+        assert console.grid().rstrip().splitlines()[-1].startswith(" / state:failed")
+        await press(console, pilot, "escape", "colon", *"conn str")
+        assert console.grid().rstrip().splitlines()[-1].startswith(" : conn str")
+        await press(console, pilot, "escape")
+        assert "? help" in console.grid().rstrip().splitlines()[-1]
+
+    check("bars", at="payments", pages=PAGES, sizes=((100, 30),), then=both)

@@ -54,8 +54,13 @@ class Walk:
 
     def go(self, terminal: Terminal, command: str, *words: str, but: str | None = None) -> None:
         """To a place by its command, and what has to be there."""
-        press(terminal, "Escape", ":")
+        if in_dialog(terminal.shows()):
+            press(terminal, "Escape")
+            time.sleep(UNDEAF_SECONDS)
+        press(terminal, ":")
+        time.sleep(UNDEAF_SECONDS)
         terminal.write(command)
+        terminal.until(command[:40])
         press(terminal, "Enter")
         terminal.until(*words, but=but)
 
@@ -70,9 +75,9 @@ class Walk:
 
     def approved(self, terminal: Terminal, verb: str, confirm: str) -> None:
         """Another person agrees with the newest act that waits."""
-        self.go(terminal, "approvals", verb)
-        press(terminal, "Enter")
-        terminal.until("as it is now")
+        self.go(terminal, "approvals", verb[:15], "mine to approve")  # the column is narrow
+        press(terminal, "g", "j", "Enter")  # below the heading of the first part
+        terminal.until("as it is now", verb)
         self.arm(terminal, verb)
         self.choose(terminal, "approve")
         self.send(terminal, None, confirm)
@@ -274,8 +279,6 @@ def strange_report(day: str) -> str:
 
 def run(walk: Walk, story: Callable[[Walk], None]) -> None:
     """One story, from the overview on."""
-    press(walk.olga, "Escape", "1")
-    press(walk.amir, "Escape", "1")
     story(walk)
 
 

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.suggester import Suggester
-from textual.widgets import Input
+from textual.widgets import Footer, Input
 
 from tui import paint
 from tui.paint import Words
@@ -108,6 +108,7 @@ class Bar(Horizontal):
     def call(self, text: str = "") -> None:
         """Shows the line with this text, and puts the cursor into it."""
         self.add_class("-open")
+        self._footer(shown=False)
         self.typed.value = text
         self.typed.cursor_position = len(text)
         self._at = len(self._history)
@@ -116,6 +117,12 @@ class Bar(Horizontal):
     def close(self) -> None:
         """Hides it again."""
         self.remove_class("-open")
+        self._footer(shown=True)
+
+    def _footer(self, *, shown: bool) -> None:
+        """What is docked at one edge lies on top of each other: the footer gives its line to the bar."""
+        for footer in self.screen.query(Footer):
+            footer.display = shown
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
