@@ -197,8 +197,9 @@ async def _listening(place: Place, server: int, *, view: str, rate: float, secon
     async with place.console(view) as console, _happening(place, rate, skip) as sent:
         await console.until("state", 0.0, _START_SECONDS, link="live")
         if view == "overview":
-            console.press("\t")  # from what needs attention to what happens
+            console.press("\t\t")  # from what needs attention, past the connectors, to what happens
         await trio.sleep(_SETTLE_SECONDS)
+        await console.until("state", 0.0, _START_SECONDS, focus="live" if view == "overview" else "rows")
         begin, before = trio.current_time(), console.last("state") or {}
         used, served = console.cpu_seconds(), cpu_seconds(server) or 0.0
         lags: list[float] = []

@@ -6,8 +6,8 @@ Nothing of it is replaced: four methods are wrapped, which costs it a microsecon
 
     rows     the first rows of a list were written to the terminal
     page     a further page has been taken into a list of so many rows by now; `cpu` is what taking it cost
-    moved    the cursor is on another row, and the terminal has been told; `cpu` is this process's since the key came
-    state    once a second: how the stream is, how many events came and how many of the positions between are missing
+    moved    a key put the cursor on another row, and the terminal has been told; `cpu` is this process's since the key came
+    state    once a second: how the stream is, which list has the keys, how many events came, how many positions between are missing
 
 Not here: keys and clocks of the measurement (`terminal`), figures (`console`).
 """
@@ -55,6 +55,7 @@ class MarkedConsole(Console):
         self._drawn: dict[str, Any] | None = None
         self._moved: VList | None = None
         self._key_cpu = 0.0
+        self._keyed = False
         self._shown: set[int] = set()
         self._first = self._last = self._heard = self._again = 0
         self._painted = 0
@@ -82,6 +83,7 @@ class MarkedConsole(Console):
             cursor=self.state.cursor,
             head=self.state.head,
             live=len(self.state.live),
+            focus=self.focused.id if self.focused is not None else None,
             painted=self._painted,
             resident=int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES,
         )
@@ -97,7 +99,7 @@ class MarkedConsole(Console):
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key):
-            self._key_cpu = time.process_time()
+            self._key_cpu, self._keyed = time.process_time(), True
         await super().on_event(event)
 
     def took(self, rows: int, cpu: float) -> None:
@@ -105,8 +107,9 @@ class MarkedConsole(Console):
         self.say("page", rows=rows, cpu=cpu)
 
     def moved(self, vlist: VList) -> None:
-        """Its cursor is on another row: to be painted."""
-        self._moved = vlist
+        """Its cursor is on another row: to be painted. A list that follows what happens moves it too, which is nobody's key."""
+        if self._keyed and vlist.has_focus:
+            self._moved, self._keyed = vlist, False
 
     def drew(self, vlist: VList, at: int) -> None:
         """It made that row into a line."""
