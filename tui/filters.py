@@ -37,6 +37,12 @@ class Term:
     field: str = ""
     negated: bool = False
 
+    @property
+    def typed(self) -> str:
+        """As it is typed."""
+        sign = {"pattern": "~", "more": ">", "less": "<", "field": f"{self.field}:"}.get(self.kind, "")
+        return f"{'!' if self.negated else ''}{sign}{self.value}"
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:

@@ -26,6 +26,12 @@ from payorch.api.webhook_bodies import ChangeEndpointBody, CreateEndpointBody, R
 
 JSON: Final = "application/json"
 
+ANY_OPERATOR: Final = (
+    *(Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED, Code.OVERLOADED, Code.UNAVAILABLE, Code.INTERNAL_ERROR),
+    *(Code.VALIDATION_FAILED, Code.CARD_DATA_REFUSED),
+)
+"""The problems that any call of an operator may be refused with."""
+
 EXAMPLE_BODY: Final[Mapping[str, Any]] = {
     "amount": 1999,
     "currency": "EUR",

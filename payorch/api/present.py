@@ -22,6 +22,7 @@ from payorch.domain.disputes import Dispute
 from payorch.domain.events import DisputeChange, DisputeOpened, Event
 from payorch.domain.identifiers import uuid_of
 from payorch.domain.intent import Customer, PaymentMethod
+from payorch.domain.money import Money
 from payorch.domain.outcome import ConnectorDetail, ErrorClass, Failure, NetworkDetail, NextAction
 from payorch.domain.payment import PUBLIC_STATUS, OperationState, State
 from payorch.domain.records import Attempt, Operation, OperationKind, Origin, Payment
@@ -134,7 +135,7 @@ def payment_view(payment: Payment, settled: Settled | None = None) -> View:
         "psp_reference": shown.psp_reference if shown is not None else None,
         "next_action": _next_action(attempts[-1].action) if state is State.REQUIRES_ACTION and attempts else None,
         "failure": failure_view(payment.failure),
-        "authorization_expires_at": _moment(holding.expires_at) if holding is not None and state in _HOLD_MATTERS else None,
+        "authorization_expires_at": moment_view(holding.expires_at) if holding is not None and state in _HOLD_MATTERS else None,
         "cancel_requested": payment.cancel_requested,
         "cancellation_reason": payment.cancellation_reason,
         "attempts": [_attempt(attempt) for attempt in attempts],
@@ -185,7 +186,7 @@ def dispute_view(dispute: Dispute, payment_id: str) -> View:
         "amount": dispute.amount.minor,
         "currency": dispute.amount.currency,
         "reason": dispute.reason,
-        "respond_by": _moment(dispute.respond_by),
+        "respond_by": moment_view(dispute.respond_by),
         "psp_reference": dispute.psp_reference,
         "payment_id": payment_id,
         "created_at": rfc3339(dispute.created_at),
@@ -249,8 +250,14 @@ def rfc3339(at: datetime) -> str:
     return text[:-6] + "Z"
 
 
-def _moment(at: datetime | None) -> str | None:
+def moment_view(at: datetime | None) -> str | None:
+    """A moment, where there is one."""
     return rfc3339(at) if at is not None else None
+
+
+def money_view(money: Money | None) -> View | None:
+    """An amount, where there is one."""
+    return {"amount": money.minor, "currency": money.currency} if money is not None else None
 
 
 def _method(method: PaymentMethod | None) -> View | None:

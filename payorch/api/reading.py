@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
+import msgspec
 from quart import Response, request
 
 from payorch.api.card_numbers import REFUSED_NUMBER, looks_like_card_number
@@ -101,6 +102,11 @@ async def object_of(headers: Headers, body: Body, http: HttpLimits, *, empty: bo
 def json_response(body: bytes, status: int = 200) -> Response:
     """That JSON as the framework's answer."""
     return Response(body, status, content_type=JSON)
+
+
+def view_response(view: Mapping[str, Any], status: int = 200) -> Response:
+    """That view as JSON, as the framework's answer."""
+    return json_response(msgspec.json.encode(view), status)
 
 
 # --- readers of parameters

@@ -50,7 +50,8 @@ def _statuses(text: str) -> frozenset[State]:
     return states
 
 
-def _currency(text: str) -> str:
+def currency_code(text: str) -> str:
+    """A currency in a parameter. Raises ValueError with what it should be."""
     if text not in EXPONENTS:
         raise ValueError("This is a current ISO 4217 code in upper case.")
     return text
@@ -62,7 +63,7 @@ _READERS: Final[Mapping[str, Reader]] = {
     "connector": text,
     "reference": text,
     "psp_reference": text,
-    "currency": _currency,
+    "currency": currency_code,
     "amount_min": whole,
     "amount_max": whole,
     "created_from": moment,

@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from payorch.api.present import View, failure_view, rfc3339
-from payorch.api.timeline_views import decision_view, evidence_view, moment_view, money_view, notice_view, word_of_a_dispute
+from payorch.api.present import View, failure_view, moment_view, money_view, rfc3339
+from payorch.api.timeline_views import decision_view, evidence_view, notice_view, word_of_a_dispute
 from payorch.domain import events as e
 from payorch.domain.disputes import Dispute, DisputeStage, DisputeStatus
 from payorch.domain.money import Money

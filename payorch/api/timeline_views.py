@@ -5,14 +5,12 @@ Not here: sentences and the order of events (`timeline`).
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from payorch.api.present import View, rfc3339
+from payorch.api.present import View, moment_view, money_view, rfc3339
 from payorch.domain import events as e
-from payorch.domain.money import Money
 from payorch.domain.outcome import Absent, Evidence
 from payorch.domain.routing import Decision
 from payorch.store.inbox_reads import StoredNotice
@@ -84,16 +82,6 @@ def decision_view(decision: Decision) -> View:
         "rule": decision.rule,
         "version": decision.version,
     }
-
-
-def moment_view(at: datetime | None) -> str | None:
-    """A moment, where there is one."""
-    return rfc3339(at) if at is not None else None
-
-
-def money_view(money: Money | None) -> View | None:
-    """An amount, where there is one."""
-    return {"amount": money.minor, "currency": money.currency} if money is not None else None
 
 
 def _public(reason: str) -> str:

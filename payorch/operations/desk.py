@@ -18,7 +18,7 @@ from payorch.domain.act_records import ActRecord, By, Denied, No, Plan, Refusal,
 from payorch.domain.acts import UNFINISHED, ActName, Draft, Nonsense, Wish
 from payorch.operations.act_book import ActBook, Decide
 from payorch.operations.endings import Endings
-from payorch.operations.planner import Planner
+from payorch.operations.planner import Planner, planned_anew
 from payorch.store.acts import Filter
 
 _TRIES: Final = 3
@@ -73,7 +73,7 @@ class ActDesk:
 
     async def plan_now(self, act: ActRecord) -> Draft | None:
         """What its plan comes to at this moment; None where it cannot be made any more."""
-        return await self._anew(act.wish)
+        return await planned_anew(self._planners, act.wish)
 
     # --- plans and acts
 
@@ -110,7 +110,7 @@ class ActDesk:
             raise Denied(Refusal(code=No.NOT_FOUND, why="there is no such act"))
         now = None
         if approving.why_not_approve(act, by, at=self._book.now()) is None:
-            now = await self._anew(act.wish)
+            now = await planned_anew(self._planners, act.wish)
         return await self._say(act_id, lambda one: approving.approved(one, seen, now, by, at=self._book.now()), by)
 
     async def reject(self, act_id: str, *, reason: str, by: By) -> ActRecord:
@@ -159,7 +159,7 @@ class ActDesk:
             why = f"{other.wish.who.name} has asked for the same already: {other.id} is {other.state}; nothing was done"
             refusal = Refusal(code=No.ACTION_OPEN, why=why, allowed=approving.possible(other), named=True)
             raise await self._denied(refusal, by, {**about, "act": other.id})
-        now = await self._anew(plan.wish)
+        now = await planned_anew(self._planners, plan.wish)
         at, id = self._book.now(), self._book.identifier("act")
         step = approving.asked(plan, now, by, id=id, reason=reason, key=key, at=at, terms=self._terms)
         if isinstance(step, Refusal) and await self._book.store.by_plan(plan_id) is not None:
@@ -175,13 +175,6 @@ class ActDesk:
         plan = approving.planned(wish, draft, id=self._book.identifier("pln"), at=self._book.now(), terms=self._terms)
         await self._book.keep(plan)
         return plan
-
-    async def _anew(self, wish: Wish) -> Draft | None:
-        planner = self._planners.get(wish.name)
-        try:
-            return None if planner is None else await planner.plan(wish)
-        except Nonsense:
-            return None  # what it was about is not there any more
 
     async def _only_who_decides(self, act_id: str, by: By) -> None:
         refusal = approving.may_decide(by)

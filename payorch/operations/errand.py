@@ -14,9 +14,9 @@ from typing import Any, Final, final
 from actors.actor import unwrapped
 from payorch.domain import approving
 from payorch.domain.act_records import ActRecord, Step
-from payorch.domain.acts import UNFINISHED, Act, ActName, ActState, Draft, Nonsense, Performed, Wish
+from payorch.domain.acts import UNFINISHED, Act, ActName, ActState, Performed
 from payorch.operations.act_book import SYSTEM, ActBook, Decide
-from payorch.operations.planner import Halted, Planner
+from payorch.operations.planner import Halted, Planner, planned_anew
 
 BEFORE_BEGIN: Final = "act.before_begin"
 AFTER_BEGIN: Final = "act.after_begin"
@@ -69,7 +69,7 @@ class Errand:
             return None
         if act.state is ActState.RUNNING:
             return act
-        now = await self._anew(act.wish)
+        now = await planned_anew(self._planners, act.wish)
 
         def decide(one: ActRecord) -> Step | None:
             return approving.begun(one, now, at=self._book.now()) if one.state is ActState.APPROVED else None
@@ -77,13 +77,6 @@ class Errand:
         self._reached(BEFORE_BEGIN)
         step = await self._change(act_id, decide)
         return step.act if step is not None and step.act.state is ActState.RUNNING else None
-
-    async def _anew(self, wish: Wish) -> Draft | None:
-        planner = self._planners.get(wish.name)
-        try:
-            return None if planner is None else await planner.plan(wish)
-        except Nonsense:
-            return None
 
     async def _performed(self, planner: Planner, act: ActRecord) -> Performed | None:
         """What came of it; None where somebody stopped it."""

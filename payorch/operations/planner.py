@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
-from payorch.domain.acts import Act, Draft, Performed, Wish
+from payorch.domain.acts import Act, ActName, Draft, Nonsense, Performed, Wish
 
 Progress: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[None]]
 """Makes durable how far a long act has come. After a crash `perform` is called again with what was written last. Raises Halted."""
@@ -33,3 +33,12 @@ class Planner(Protocol):
         id, which stands as the cause of whatever it writes. Raises where the journal or the database is away: it is called again then.
         """
         ...
+
+
+async def planned_anew(planners: Mapping[ActName, Planner], wish: Wish) -> Draft | None:
+    """What the plan for that wish would be now; None where nobody plans it here, or what it was about is not there any more."""
+    planner = planners.get(wish.name)
+    try:
+        return None if planner is None else await planner.plan(wish)
+    except Nonsense:
+        return None

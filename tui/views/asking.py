@@ -69,7 +69,7 @@ def asked_of(text: str, words: Words, now: datetime) -> Asked:
         query["q"] = " ".join(term.value for term in plain)
     else:
         here += plain
-    return Asked(query=query, here=Filter(tuple(here)), typed=" ".join(_typed(term) for term in here))
+    return Asked(query=query, here=Filter(tuple(here)), typed=" ".join(term.typed for term in here))
 
 
 def _named(term: Term, words: Words, now: datetime) -> Term:
@@ -96,12 +96,6 @@ def _moment(term: Term, now: datetime) -> datetime:
     if at is None:
         raise Unclear(f"{term.field}: takes a time (2026-10-16T14:00Z), a day (2026-10-16) or an age (15m, 2h, 3d)")
     return at.astimezone(UTC)
-
-
-def _typed(term: Term) -> str:
-    lead = "!" if term.negated else ""
-    sign = {"pattern": "~", "more": ">", "less": "<", "field": f"{term.field}:"}.get(term.kind, "")
-    return f"{lead}{sign}{term.value}"
 
 
 def above(typed: str, asked: Asked, otherwise: str) -> Line:

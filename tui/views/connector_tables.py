@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from tui import paint
 from tui.paint import Line, Piece, Tone
-from tui.views.connectors import mode, operations
-from tui.views.table import Data, fields, number, rows_of, said, table_of, whole
+from tui.views.connectors import count, mode, operations, share
+from tui.views.table import Data, fields, rows_of, said, table_of, whole
 from tui.widgets.rows import Column
 
 TRANSITIONS_MOST: Final = 10
@@ -77,10 +77,6 @@ def _text(name: str, tone: Tone = "") -> Any:
     return lambda row: paint.line(Piece(said(row, name), tone, 300) if said(row, name) else Piece(paint.glyph("none"), "dim"))
 
 
-def _count(name: str, tone: Tone = "") -> Any:
-    return lambda row: paint.line((paint.count(whole(row, name)), tone if whole(row, name) else "dim"))
-
-
 def _time(name: str) -> Any:
     return lambda row: paint.line((paint.moment(row.get(name))[:8], "dim"))
 
@@ -100,10 +96,6 @@ def _until(row: Data) -> Line:
 def _failed(row: Data) -> Line:
     failures, calls = whole(row, "failures"), whole(row, "calls")
     return paint.line((paint.count(failures), "bad" if failures else ""), (" of ", "dim"), paint.count(calls))
-
-
-def _share(row: Data) -> Line:
-    return paint.bar(number(row, "share_percent"), 8)
 
 
 def _move(row: Data) -> Line:
@@ -143,8 +135,8 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("operation", "breaker", 10, _text("operation", "strong")),
         Column("state", "state", 17, lambda row: row["state"]),
         Column("failed", "failed", 10, _failed, align="right"),
-        Column("slow", "slow", 5, _count("slow", "warn"), align="right", least=90),
-        Column("in_a_row", "row", 4, _count("failures_in_a_row", "bad"), align="right", least=90),
+        Column("slow", "slow", 5, count("slow", "warn"), align="right", least=90),
+        Column("in_a_row", "row", 4, count("failures_in_a_row", "bad"), align="right", least=90),
         Column("since", "since", 8, _time("since")),
         Column("until", "next", 14, _until, least=72),
         Column("code", "last code", 14, _text("code"), least=110),
@@ -154,8 +146,8 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     "errors": (
         Column("class", "class", 18, _text("class", "bad"), sort=lambda row: said(row, "class")),
         Column("code", "code", 12, _text("code"), grow=True),
-        Column("count", "count", 6, _count("count"), align="right", sort=lambda row: whole(row, "count")),
-        Column("share", "share", 14, _share, least=90),
+        Column("count", "count", 6, count("count"), align="right", sort=lambda row: whole(row, "count")),
+        Column("share", "share", 14, share, least=90),
         Column("payment", "sample payment", 19, _payment),
         Column("last_at", "last", 8, _time("last_at"), align="right", least=64, sort=lambda row: row.get("last_at")),
     ),

@@ -110,11 +110,13 @@ def per_second(row: Data) -> Line:
     return paint.line(paint.glyph("none") if value is None else f"{value:.1f}" if value < 10 else f"{value:.0f}")
 
 
-def _share(row: Data) -> Line:
+def share(row: Data) -> Line:
+    """Of all that is routed, on the fixed scale."""
     return paint.bar(number(row, "share_percent"), 8)
 
 
-def _count(name: str, tone: Tone) -> Callable[[Data], Line]:
+def count(name: str, tone: Tone = "") -> Callable[[Data], Line]:
+    """A column of whole numbers; none is dim."""
     return lambda row: paint.line((paint.count(whole(row, name)), tone if whole(row, name) else "dim"))
 
 
@@ -130,7 +132,7 @@ PANE: Final = (
     Column("p50", "p50", 5, _milliseconds("p50_ms"), align="right", least=56),
     Column("p99", "p99", 6, _milliseconds("p99_ms"), align="right"),
     Column("rps", "rps", 4, per_second, align="right", least=46),
-    Column("share", "share", 13, _share, least=66),
+    Column("share", "share", 13, share, least=66),
 )
 """Beside what needs attention."""
 LIST: Final = (
@@ -142,9 +144,9 @@ LIST: Final = (
     Column("p99", "p99 ms", 6, _milliseconds("p99_ms"), align="right", sort=lambda row: whole(row, "latency", "p99_ms")),
     Column("rps", "rps", 5, per_second, align="right", least=66, sort=lambda row: number(row, "calls_per_second")),
     Column("in_flight", "flight", 6, lambda row: paint.line(paint.count(whole(row, "in_flight"))), align="right", least=104),
-    Column("unknown", "unknown", 7, _count("unknown", "unknown"), align="right"),
-    Column("dlq", "dead", 5, _count("dead_letters", "bad"), align="right", sort=lambda row: whole(row, "dead_letters")),
-    Column("share", "share", 14, _share, least=86, sort=lambda row: number(row, "share_percent")),
+    Column("unknown", "unknown", 7, count("unknown", "unknown"), align="right"),
+    Column("dlq", "dead", 5, count("dead_letters", "bad"), align="right", sort=lambda row: whole(row, "dead_letters")),
+    Column("share", "share", 14, share, least=86, sort=lambda row: number(row, "share_percent")),
 )
 """On the screen of connectors."""
 
@@ -193,8 +195,8 @@ def facts(connector: Data) -> list[Line]:
         + paint.line((f", {paint.count(waiting)} wait for one", "bad" if waiting else "dim")),
         paint.line(("mailbox ", "dim")) + _of(member(connector, "mailbox", "depth"), member(connector, "mailbox", "capacity")),
         paint.line(("retry budget ", "dim"), (budget, "warn" if low else "")),
-        paint.line(("dead letters ", "dim")) + _count("dead_letters", "bad")(connector),
-        paint.line(("unknown outcomes ", "dim")) + _count("unknown", "unknown")(connector),
+        paint.line(("dead letters ", "dim")) + count("dead_letters", "bad")(connector),
+        paint.line(("unknown outcomes ", "dim")) + count("unknown", "unknown")(connector),
         paint.line(("webhook lag ", "dim"), paint.glyph("none") if lag is None else f"{lag:.1f} s"),
     ]
 
@@ -206,8 +208,8 @@ def head(connector: Data, now: datetime, cells: int, most: int = 6) -> list[Line
     first += paint.line(("   why ", "dim"), said(connector, "circuits", "authorize", "reason")) if _is_stopped(connector) else paint.EMPTY
     slo = whole(connector, "slo_ms")
     flow = paint.line(("calls ", "dim")) + per_second(connector) + paint.line(("/s  ok ", "dim")) + ok_percent(connector)
-    share = number(connector, "share_percent")
-    flow += paint.line(("  share ", "dim"), paint.percent(share, 0))
+    of_all = number(connector, "share_percent")
+    flow += paint.line(("  share ", "dim"), paint.percent(of_all, 0))
     for point in ("p50", "p90", "p99"):
         value = whole(connector, "latency", f"{point}_ms")
         late = value is not None and slo is not None and value > slo

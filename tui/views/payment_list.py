@@ -80,7 +80,7 @@ def question(text: str, now: datetime) -> Question:
             here.append(term)
     if words := [term.value for term in terms if term.kind == "word" and not term.negated]:
         asked["q"] = " ".join(words)
-    return Question(query=asked, here=Filter(tuple(here)), words=" ".join(_typed(term) for term in here))
+    return Question(query=asked, here=Filter(tuple(here)), words=" ".join(term.typed for term in here))
 
 
 def _named(term: Term, now: datetime) -> Term:
@@ -135,12 +135,6 @@ def _amount(term: Term, asked: dict[str, str], here: list[Term]) -> None:
         asked[name] = str(int(minor.to_integral_value(ROUND_FLOOR)) + 1)
     else:
         asked[name] = str(int(minor.to_integral_value(ROUND_CEILING)) - 1)
-
-
-def _typed(term: Term) -> str:
-    lead = "!" if term.negated else ""
-    sign = {"pattern": "~", "more": ">", "less": "<", "field": f"{term.field}:"}.get(term.kind, "")
-    return f"{lead}{sign}{term.value}"
 
 
 # --- the rows ----------------------------------------------------------------------------------------------------------------------------

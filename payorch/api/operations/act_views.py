@@ -10,11 +10,10 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from payorch.api.operations.operators import Operator
-from payorch.api.present import rfc3339
+from payorch.api.present import moment_view, money_view, rfc3339
 from payorch.domain import approving
 from payorch.domain.act_records import ActRecord, By, Plan
 from payorch.domain.acts import KINDS, ActState, Draft, Person
-from payorch.domain.money import Money
 
 View: TypeAlias = dict[str, Any]
 
@@ -34,9 +33,9 @@ def draft_view(draft: Draft, hash_: bytes | None = None) -> View:
         "effects": [{"what": one.what, "before": one.before, "after": one.after} for one in draft.effects],
         "undo": draft.undo,
         "checks": [{"what": one.what, "holds": one.holds, "detail": one.detail, "binds": one.binds} for one in draft.checks],
-        "proofs": [{"reference": one.reference, "at": _moment(one.at), "text": one.text} for one in draft.proofs],
+        "proofs": [{"reference": one.reference, "at": moment_view(one.at), "text": one.text} for one in draft.proofs],
         "confirm": draft.confirm,
-        "amount": _money(draft.amount),
+        "amount": money_view(draft.amount),
         "version": draft.version,
         "hash": None if hash_ is None else hash_.hex(),
     }
@@ -83,12 +82,12 @@ def action_view(act: ActRecord, who: Operator, now: datetime) -> View:
         "requested_at": rfc3339(act.requested_at),
         "expires_at": rfc3339(act.expires_at),
         "decided_by": _person(decision.by if decision is not None else None),
-        "decided_at": _moment(decision.at if decision is not None else None),
+        "decided_at": moment_view(decision.at if decision is not None else None),
         "decision": None if decision is None else "approved" if decision.approved else "rejected",
         "decision_reason": decision.reason if decision is not None else None,
         "progress": _progress(act.progress),
         "result": None if act.result is None else dict(act.result),
-        "finished_at": _moment(act.finished_at),
+        "finished_at": moment_view(act.finished_at),
         "halt": None if act.halt is None else {"by": _person(act.halt.by), "at": rfc3339(act.halt.at), "reason": act.halt.reason},
         "review": _review(act),
         "version": act.version,
@@ -110,16 +109,8 @@ def _review(act: ActRecord) -> View | None:
     review = act.review
     if review is None:
         return None
-    return {"due_at": rfc3339(review.due_at), "by": _person(review.by), "at": _moment(review.at), "note": review.note}
+    return {"due_at": rfc3339(review.due_at), "by": _person(review.by), "at": moment_view(review.at), "note": review.note}
 
 
 def _person(person: Person | None) -> View | None:
     return None if person is None else {"name": person.name, "person": person.person}
-
-
-def _money(amount: Money | None) -> View | None:
-    return None if amount is None else {"amount": amount.minor, "currency": amount.currency}
-
-
-def _moment(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(at)

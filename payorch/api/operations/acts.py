@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Protocol, TypeVar, final
 
-import msgspec
 import psycopg
 from quart import Response, g, request
 
@@ -31,7 +30,17 @@ from payorch.api.operations.act_bodies import (
 from payorch.api.operations.act_views import View, action_view, draft_view, person_of, plan_view
 from payorch.api.operations.operators import Operator, OperatorDoor
 from payorch.api.problems import Code, FieldError
-from payorch.api.reading import Reader, identifier, is_identifier, json_response, object_of, paging, query_of, text, whole_body
+from payorch.api.reading import (
+    Reader,
+    identifier,
+    is_identifier,
+    object_of,
+    paging,
+    query_of,
+    text,
+    view_response,
+    whole_body,
+)
 from payorch.api.refusal import InvalidBody, Refusal, not_found
 from payorch.api.strict_json import JsonObject
 from payorch.api.surroundings import HttpLimits
@@ -150,7 +159,7 @@ class ActApi:
         what = asked.values
         states = tuple(one for one in what.get("state", _OPEN if "open" in what else ()) if "open" not in what or one in OPEN)
         if not states and ("state" in what or "open" in what):
-            return _json({"data": [], "next_cursor": None})  # both at once, and they do not meet
+            return view_response({"data": [], "next_cursor": None})  # both at once, and they do not meet
         wanted = Filter(
             states=states,
             subject=what.get("subject"),
@@ -160,7 +169,7 @@ class ActApi:
         )
         found, cursor = await self._desk.find(wanted, limit=asked.limit, after=asked.after)
         now = self._clock.now()
-        return _json({"data": [action_view(one, who, now) for one in found], "next_cursor": cursor})
+        return view_response({"data": [action_view(one, who, now) for one in found], "next_cursor": cursor})
 
     async def show(self, act_id: str) -> Response:
         """An act, and while it waits its plan made anew, which is what an approver looks at."""
@@ -168,7 +177,7 @@ class ActApi:
         act = await self._desk.act(identifier(act_id, "act"))
         if act is None:
             raise not_found()
-        return _json({**action_view(act, who, self._clock.now()), **await self._plan_now(act)})
+        return view_response({**action_view(act, who, self._clock.now()), **await self._plan_now(act)})
 
     async def _plan_now(self, act: ActRecord) -> View:
         if act.state is not ActState.PROPOSED:
@@ -193,7 +202,7 @@ class ActApi:
             if nonsense.missing:
                 raise not_found() from None
             raise InvalidBody([FieldError(pointer=nonsense.field, detail=nonsense.why)]) from None
-        return _json(plan_view(plan), HTTPStatus.CREATED)
+        return view_response(plan_view(plan), HTTPStatus.CREATED)
 
     async def ask(self) -> Response:
         """Has a plan carried out, or proposes it to a second person."""
@@ -250,7 +259,7 @@ class ActApi:
     def _answer(self, act: ActRecord, who: Operator, status: HTTPStatus) -> Response:
         """202 while it is being carried out still."""
         under_way = act.state in UNFINISHED
-        return _json(action_view(act, who, self._clock.now()), HTTPStatus.ACCEPTED if under_way else status)
+        return view_response(action_view(act, who, self._clock.now()), HTTPStatus.ACCEPTED if under_way else status)
 
 
 async def _heard(step: Awaitable[T]) -> T:
@@ -286,7 +295,3 @@ def _refusal(denied: Denied) -> Refusal:
     why = (refusal.why if refusal.named else refusal.why[:1].upper() + refusal.why[1:]).rstrip(".")
     allowed = refusal.allowed if code is Code.OPERATION_NOT_ALLOWED else None
     return Refusal(code, detail=f"{why}. No money moved by this request.", allowed=allowed, extra=extra)
-
-
-def _json(view: View, status: int = 200) -> Response:
-    return json_response(msgspec.json.encode(view), status)

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from payorch.api.calls import Call
+from payorch.api.calls import ANY_OPERATOR, Call
 from payorch.api.operations import act_bodies, acts
 from payorch.api.operations.act_shapes import ActionList, ActionShape, OneActionShape, PlanShape
 from payorch.api.problems import Code
 
-_ANY_OPERATOR: Final = (
-    *(Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED, Code.OVERLOADED, Code.UNAVAILABLE, Code.INTERNAL_ERROR),
-    *(Code.VALIDATION_FAILED, Code.CARD_DATA_REFUSED),
-)
 _BODY: Final = (
-    *(*_ANY_OPERATOR, Code.NOT_FOUND, Code.INVALID_JSON),
+    *(*ANY_OPERATOR, Code.NOT_FOUND, Code.INVALID_JSON),
     *(Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE, Code.REQUEST_TIMEOUT),
 )
 _ACTION: Final = "/ops/v1/actions/{act_id}"
@@ -76,7 +72,7 @@ ACT_CALLS: Final = (
         "broken, and not reviewed. Takes the role viewer, as does the next.",
         parameters=acts.PARAMETERS,
         answers={200: ("A page.", ActionList)},
-        codes=_ANY_OPERATOR,
+        codes=ANY_OPERATOR,
         of_operators=True,
     ),
     Call(
@@ -85,7 +81,7 @@ ACT_CALLS: Final = (
         name="getAction",
         summary="One act, with its plan made anew while it waits",
         answers={200: ("As it stands.", OneActionShape)},
-        codes=(*_ANY_OPERATOR, Code.NOT_FOUND),
+        codes=(*ANY_OPERATOR, Code.NOT_FOUND),
         of_operators=True,
     ),
     Call(

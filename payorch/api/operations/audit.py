@@ -19,8 +19,8 @@ from payorch.api.merchant import Handler
 from payorch.api.operations.events import words_of
 from payorch.api.operations.operators import OperatorDoor
 from payorch.api.operations.redaction import shown_record
-from payorch.api.present import View, rfc3339
-from payorch.api.reading import Reader, json_response, moment, query_of, text, whole
+from payorch.api.present import View, moment_view, rfc3339
+from payorch.api.reading import Reader, moment, query_of, text, view_response, whole
 from payorch.api.timeline import Teller
 from payorch.domain.events import UnreadableEvent, decode
 from payorch.domain.roles import Role
@@ -120,7 +120,7 @@ class AuditApi:
         await self._door.asked(Role.VIEWER)
         asked = query_of(request.query_string, _READERS, default=PAGE_DEFAULT, largest=PAGE_LIMIT)
         found = await self._around.search(_asked(asked.values), limit=asked.limit, before=asked.after)  # type: ignore[arg-type]
-        return _json(
+        return view_response(
             {
                 "data": [record_view(one) for one in found.records],
                 "next_cursor": None if found.after is None else str(found.after),
@@ -131,7 +131,7 @@ class AuditApi:
     async def verification(self) -> Response:
         """Whether the chain is whole, and what is kept of it elsewhere."""
         await self._door.asked(Role.VIEWER)
-        return _json(verification_view(self._around.verification(), self._around.anchored()))
+        return view_response(verification_view(self._around.verification(), self._around.anchored()))
 
 
 def _asked(values: Mapping[str, Any]) -> Asked:
@@ -191,7 +191,7 @@ def verification_view(verification: Verification, anchored: Anchored) -> View:
     return {
         "object": "audit_verification",
         "state": verification.state,
-        "checked_at": _moment(verification.checked_at),
+        "checked_at": moment_view(verification.checked_at),
         "records": verification.records,
         "head_position": verification.head_position,
         "head_hash": verification.head_hash,
@@ -202,15 +202,7 @@ def verification_view(verification: Verification, anchored: Anchored) -> View:
             "where": anchored.where,
             "count": anchored.count,
             "last_position": anchored.last_position,
-            "last_at": _moment(anchored.last_at),
-            "next_at": _moment(anchored.next_at),
+            "last_at": moment_view(anchored.last_at),
+            "next_at": moment_view(anchored.next_at),
         },
     }
-
-
-def _moment(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(at)
-
-
-def _json(view: Mapping[str, object]) -> Response:
-    return json_response(msgspec.json.encode(view))

@@ -6,14 +6,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from payorch.api.calls import Call
+from payorch.api.calls import ANY_OPERATOR, Call
 from payorch.api.operations import audit
-from payorch.api.problems import Code
 
-_ANY_OPERATOR: Final = (
-    *(Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED, Code.OVERLOADED, Code.UNAVAILABLE, Code.INTERNAL_ERROR),
-    *(Code.VALIDATION_FAILED, Code.CARD_DATA_REFUSED),
-)
 _MOMENT: Final = "RFC 3339, UTC, with milliseconds."
 
 
@@ -82,7 +77,7 @@ AUDIT_CALLS: Final = (
         ),
         parameters=audit.PARAMETERS,
         answers={200: ("A page.", AuditRecordList)},
-        codes=_ANY_OPERATOR,
+        codes=ANY_OPERATOR,
         of_operators=True,
     ),
     Call(
@@ -91,7 +86,7 @@ AUDIT_CALLS: Final = (
         name="getAuditVerification",
         summary="Whether the journal's chain is whole",
         answers={200: ("What the last look found.", AuditVerificationShape)},
-        codes=_ANY_OPERATOR,
+        codes=ANY_OPERATOR,
         of_operators=True,
     ),
 )

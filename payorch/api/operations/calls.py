@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from payorch.api.calls import Call
+from payorch.api.calls import ANY_OPERATOR, Call
 from payorch.api.operations import reconciliation
 from payorch.api.operations.acts_calls import ACT_CALLS
 from payorch.api.operations.audit_calls import AUDIT_CALLS
@@ -17,11 +17,6 @@ from payorch.api.operations.live_calls import LIVE_CALLS
 from payorch.api.operations.payment_calls import PAYMENT_CALLS
 from payorch.api.operations.reconciliation_shapes import DayList, ItemList, OneDay, ReportShape
 from payorch.api.problems import Code
-
-_ANY_OPERATOR: Final = (
-    *(Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED, Code.OVERLOADED, Code.UNAVAILABLE, Code.INTERNAL_ERROR),
-    *(Code.VALIDATION_FAILED, Code.CARD_DATA_REFUSED),
-)
 
 OPERATIONS_CALLS: Final = (
     *PAYMENT_CALLS,
@@ -41,7 +36,7 @@ OPERATIONS_CALLS: Final = (
             201: ("It was read. What does not fit in it are findings.", ReportShape),
             200: ("These very bytes were known.", ReportShape),
         },
-        codes=(*_ANY_OPERATOR, Code.NOT_FOUND, Code.PAYLOAD_TOO_LARGE, Code.REQUEST_TIMEOUT),
+        codes=(*ANY_OPERATOR, Code.NOT_FOUND, Code.PAYLOAD_TOO_LARGE, Code.REQUEST_TIMEOUT),
         of_operators=True,
         takes_file=True,
     ),
@@ -53,7 +48,7 @@ OPERATIONS_CALLS: Final = (
         tells="From and to are days; the last seven where nothing is said. Takes the role viewer, as do the next two.",
         parameters=reconciliation.DAYS_PARAMETERS,
         answers={200: ("The days that have anything.", DayList)},
-        codes=_ANY_OPERATOR,
+        codes=ANY_OPERATOR,
         of_operators=True,
     ),
     Call(
@@ -63,7 +58,7 @@ OPERATIONS_CALLS: Final = (
         summary="One day, by connector and currency",
         parameters=reconciliation.DAY_PARAMETERS,
         answers={200: ("What it comes to.", OneDay)},
-        codes=(*_ANY_OPERATOR, Code.NOT_FOUND),
+        codes=(*ANY_OPERATOR, Code.NOT_FOUND),
         of_operators=True,
     ),
     Call(
@@ -73,7 +68,7 @@ OPERATIONS_CALLS: Final = (
         summary="What a day consists of",
         parameters=reconciliation.ITEM_PARAMETERS,
         answers={200: ("A page.", ItemList)},
-        codes=(*_ANY_OPERATOR, Code.NOT_FOUND),
+        codes=(*ANY_OPERATOR, Code.NOT_FOUND),
         of_operators=True,
     ),
 )

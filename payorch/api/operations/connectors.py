@@ -9,13 +9,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-import msgspec
 from quart import Response, request
 
 from payorch.api.merchant import Handler
 from payorch.api.operations.connector_views import ConnectorNow, ConnectorWhole, connector_view, whole_view
 from payorch.api.operations.operators import OperatorDoor
-from payorch.api.reading import json_response, query_of
+from payorch.api.reading import query_of, view_response
 from payorch.api.refusal import not_found
 from payorch.domain.roles import Role
 
@@ -46,7 +45,7 @@ class ConnectorApi:
     async def every(self) -> Response:
         """All that are switched on."""
         await self._asked()
-        return _json({"data": [connector_view(one) for one in await self._around.connectors()]})
+        return view_response({"data": [connector_view(one) for one in await self._around.connectors()]})
 
     async def one(self, name: str) -> Response:
         """One, with its last hour, its errors, its circuits' changes and the latest decisions about it."""
@@ -54,12 +53,8 @@ class ConnectorApi:
         found = await self._around.whole(name)
         if found is None:
             raise not_found()
-        return _json(whole_view(found))
+        return view_response(whole_view(found))
 
     async def _asked(self) -> None:
         await self._door.asked(Role.VIEWER)
         query_of(request.query_string, {}, default=1, largest=1)
-
-
-def _json(view: Mapping[str, object]) -> Response:
-    return json_response(msgspec.json.encode(view))

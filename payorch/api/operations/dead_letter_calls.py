@@ -7,15 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from payorch.api.calls import Call
+from payorch.api.calls import ANY_OPERATOR, Call
 from payorch.api.operations import dead_letters
 from payorch.api.operations.dead_letter_shapes import DeadLetterList, WholeDeadLetterShape
 from payorch.api.problems import Code
-
-_ANY_OPERATOR: Final = (
-    *(Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED, Code.OVERLOADED, Code.UNAVAILABLE, Code.INTERNAL_ERROR),
-    *(Code.VALIDATION_FAILED, Code.CARD_DATA_REFUSED),
-)
 
 DEAD_LETTER_CALLS: Final = (
     Call(
@@ -26,7 +21,7 @@ DEAD_LETTER_CALLS: Final = (
         tells="group=fingerprint answers one member for all that failed alike, in one page. Takes the role viewer, as does the next.",
         parameters=dead_letters.LIST_PARAMETERS,
         answers={200: ("A page.", DeadLetterList)},
-        codes=_ANY_OPERATOR,
+        codes=ANY_OPERATOR,
         of_operators=True,
     ),
     Call(
@@ -36,7 +31,7 @@ DEAD_LETTER_CALLS: Final = (
         summary="One dead letter, with its contents",
         tells="Replaying and discarding are acts: what may be asked for stands with it.",
         answers={200: ("The letter.", WholeDeadLetterShape)},
-        codes=(*_ANY_OPERATOR, Code.NOT_FOUND),
+        codes=(*ANY_OPERATOR, Code.NOT_FOUND),
         of_operators=True,
     ),
 )

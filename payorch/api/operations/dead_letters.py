@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, final
+from typing import Final, Protocol, final
 
-import msgspec
 from quart import Response, request
 
 from payorch.api.merchant import Handler
@@ -18,7 +17,7 @@ from payorch.api.operations.offers import names_of, offer_view
 from payorch.api.operations.operators import OperatorDoor
 from payorch.api.present import View
 from payorch.api.problems import Code, FieldError
-from payorch.api.reading import Reader, identifier, is_identifier, json_response, paging, query_of, text
+from payorch.api.reading import Reader, identifier, is_identifier, paging, query_of, text, view_response
 from payorch.api.refusal import Refusal, not_found
 from payorch.domain.acts import ActName
 from payorch.domain.roles import Role
@@ -107,11 +106,11 @@ class DeadLetterApi:
         grouped = values.pop("group", None) is not None
         if not grouped:
             found, cursor = await self._around.find(Filter(**values), limit=asked.limit, after=asked.after)
-            return _json({"data": [{"object": "dead_letter", **data(one)} for one in found], "next_cursor": cursor})
+            return view_response({"data": [{"object": "dead_letter", **data(one)} for one in found], "next_cursor": cursor})
         if asked.after is not None:
             wrong = FieldError(pointer="/cursor", detail="Groups are one page: the largest ones.")
             raise Refusal(Code.VALIDATION_FAILED, errors=[wrong])
-        return _json({"data": await self._groups(Filter(**values), asked.limit), "next_cursor": None})
+        return view_response({"data": await self._groups(Filter(**values), asked.limit), "next_cursor": None})
 
     async def _groups(self, what: Filter, limit: int) -> list[View]:
         found = await self._around.groups(what, limit=limit)
@@ -126,7 +125,7 @@ class DeadLetterApi:
         letter = await self._around.load(identifier(letter_id, "dlq"))
         if letter is None:
             raise not_found()
-        return _json({"object": "dead_letter", **whole_data(letter), "actions": _actions(letter, who.role)})
+        return view_response({"object": "dead_letter", **whole_data(letter), "actions": _actions(letter, who.role)})
 
 
 def _actions(letter: DeadLetter, role: Role) -> list[View]:
@@ -145,7 +144,3 @@ def _why_not(name: ActName, letter: DeadLetter) -> str | None:
         except NoOtherLife as refusal:
             return str(refusal)
     return None
-
-
-def _json(view: Mapping[str, Any]) -> Response:
-    return json_response(msgspec.json.encode(view))

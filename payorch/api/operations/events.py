@@ -15,11 +15,10 @@ import msgspec
 
 from payorch.api.operations.event_words import CHANGES, KINDS, WORDS, Tone, tone_of
 from payorch.api.operations.feed import Kind, Told
-from payorch.api.present import View, rfc3339
+from payorch.api.present import View, money_view, rfc3339
 from payorch.api.timeline import Subject, Teller
 from payorch.domain import identifiers
 from payorch.domain.events import Event, OperationChange
-from payorch.domain.money import Money
 from payorch.store.items import CONNECTOR_STREAM
 from payorch.store.tail_reads import TailRow, Watched
 
@@ -150,15 +149,11 @@ def _payment_view(payment_id: str, event: Event, payment: Watched) -> View:
     return {
         "id": payment_id,
         "state": event.to,
-        "amount": _money_view(payment.amount),
+        "amount": money_view(payment.amount),
         "connector": payment.connector,
         "merchant_id": payment.merchant_id,
         "held": payment.held,
     }
-
-
-def _money_view(money: Money) -> View:
-    return {"amount": money.minor, "currency": money.currency}
 
 
 def words_of(stream: str, name: str, body: Mapping[str, Any]) -> str:

@@ -7,16 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from payorch.api.calls import Call
+from payorch.api.calls import ANY_OPERATOR, Call
 from payorch.api.operations.live_shapes import LiveEventShape, MetaShape, SnapshotShape
 from payorch.api.operations.snapshot import SNAPSHOT_PARAMETERS
 from payorch.api.operations.stream import EVENT_STREAM, STREAM_PARAMETERS
 from payorch.api.problems import Code
-
-_ANY_OPERATOR: Final = (
-    *(Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED, Code.OVERLOADED, Code.UNAVAILABLE, Code.INTERNAL_ERROR),
-    *(Code.VALIDATION_FAILED, Code.CARD_DATA_REFUSED),
-)
 
 LIVE_CALLS: Final = (
     Call(
@@ -26,7 +21,7 @@ LIVE_CALLS: Final = (
         summary="Which platform this is, who asks, and what may be done",
         tells="Takes the role viewer.",
         answers={200: ("All of it.", MetaShape)},
-        codes=_ANY_OPERATOR,
+        codes=ANY_OPERATOR,
         of_operators=True,
     ),
     Call(
@@ -37,7 +32,7 @@ LIVE_CALLS: Final = (
         tells="Views: some of overview, connectors and approvals; all where nothing is said. Takes the role viewer.",
         parameters=SNAPSHOT_PARAMETERS,
         answers={200: ("The views that were asked for.", SnapshotShape)},
-        codes=_ANY_OPERATOR,
+        codes=ANY_OPERATOR,
         of_operators=True,
     ),
     Call(
@@ -51,7 +46,7 @@ LIVE_CALLS: Final = (
         ),
         parameters=STREAM_PARAMETERS,
         answers={200: ("An endless answer; data of events of the journal is of this form.", LiveEventShape)},
-        codes=(*_ANY_OPERATOR, Code.STREAM_GAP),
+        codes=(*ANY_OPERATOR, Code.STREAM_GAP),
         of_operators=True,
         media_type=EVENT_STREAM,
     ),

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from payorch.api.calls import Call
+from payorch.api.calls import ANY_OPERATOR, Call
 from payorch.api.operations import payments
 from payorch.api.operations.payment_shapes import OperatorPaymentList, OperatorPaymentShape, PaymentLane, PaymentRouting
 from payorch.api.problems import Code
-
-_ANY_OPERATOR: Final = (
-    *(Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED, Code.OVERLOADED, Code.UNAVAILABLE, Code.INTERNAL_ERROR),
-    *(Code.VALIDATION_FAILED, Code.CARD_DATA_REFUSED),
-)
 
 PAYMENT_CALLS: Final = (
     Call(
@@ -26,7 +21,7 @@ PAYMENT_CALLS: Final = (
         ),
         parameters=payments.LIST_PARAMETERS,
         answers={200: ("A page.", OperatorPaymentList)},
-        codes=_ANY_OPERATOR,
+        codes=ANY_OPERATOR,
         of_operators=True,
     ),
     Call(
@@ -35,7 +30,7 @@ PAYMENT_CALLS: Final = (
         name="getAnyPayment",
         summary="One payment, with whose word says what, why, and what may be done",
         answers={200: ("Its page.", OperatorPaymentShape)},
-        codes=(*_ANY_OPERATOR, Code.NOT_FOUND),
+        codes=(*ANY_OPERATOR, Code.NOT_FOUND),
         of_operators=True,
     ),
     Call(
@@ -44,7 +39,7 @@ PAYMENT_CALLS: Final = (
         name="getPaymentLane",
         summary="Everything that happened to a payment, in one lane",
         answers={200: ("Rows, oldest first.", PaymentLane)},
-        codes=(*_ANY_OPERATOR, Code.NOT_FOUND),
+        codes=(*ANY_OPERATOR, Code.NOT_FOUND),
         of_operators=True,
     ),
     Call(
@@ -53,7 +48,7 @@ PAYMENT_CALLS: Final = (
         name="getPaymentRouting",
         summary="How a payment's connectors were chosen",
         answers={200: ("Choices, the first one first.", PaymentRouting)},
-        codes=(*_ANY_OPERATOR, Code.NOT_FOUND),
+        codes=(*ANY_OPERATOR, Code.NOT_FOUND),
         of_operators=True,
     ),
 )

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 
 from payorch.api.operations.event_words import Tone, tone_of
-from payorch.api.present import View, rfc3339
+from payorch.api.present import View, money_view, rfc3339
 from payorch.api.timeline import entries_of
 from payorch.domain import events as e
 from payorch.domain.identifiers import text
@@ -201,7 +201,7 @@ def _line(line: ReportLine) -> View:
     matched = line.state is RowState.MATCHED
     words = line.kind.value.replace("_", " ")
     what = f"Report {line.report}, line {line.line}: {words} {_major(line.gross)}, fee {_major(line.fee)}, {line.state.value}."
-    details: View = {"report": line.batch_id, "line": line.line, "day": line.day.isoformat(), "net": _money(line.net)}
+    details: View = {"report": line.batch_id, "line": line.line, "day": line.day.isoformat(), "net": money_view(line.net)}
     at = datetime.combine(line.day, time(), UTC)
     tone: Tone = "good" if matched else "warn"
     return _row("recon", line.report, "ReportLine", what, tone, at, received_at=rfc3339(line.received_at), details=details)
@@ -221,7 +221,3 @@ def _act(act: Mapping[str, Any]) -> View:
 
 def _major(money: Money) -> str:
     return f"{money.major()} {money.currency}"
-
-
-def _money(money: Money) -> View:
-    return {"amount": money.minor, "currency": money.currency}

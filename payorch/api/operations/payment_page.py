@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
@@ -17,11 +17,10 @@ import msgspec
 from payorch.api.operations.payment_lane import Parts
 from payorch.api.operations.redaction import shown_call
 from payorch.api.operations.why import why
-from payorch.api.present import View, failure_view, payment_view, rfc3339
+from payorch.api.present import View, failure_view, moment_view, money_view, payment_view, rfc3339
 from payorch.domain import events as e
 from payorch.domain.acts import KINDS, ActName
 from payorch.domain.desk import Desk
-from payorch.domain.money import Money
 from payorch.domain.next_step import NextStep, looks, next_step
 from payorch.domain.opinions import Booked, Moved, Opinions, in_words, major, net_minor, opinions, ours_in_words
 from payorch.domain.outcome import Evidence
@@ -127,14 +126,14 @@ def page_view(seen: Seen) -> View:
             {
                 "event_id": one.event_id, "type": one.type, "endpoint_id": one.endpoint_id, "state": one.state.value,
                 "attempts": one.attempts, "last_status": one.last_status, "last_error": one.last_error,
-                "next_attempt_at": _moment(one.next_attempt_at),
+                "next_attempt_at": moment_view(one.next_attempt_at),
             }
             for one in parts.deliveries
         ],
         "notices": [
             {
                 "id": one.id, "connector": one.connector, "event": one.identity, "kind": one.kind, "state": one.state.value,
-                "outcome": one.outcome, "received_at": rfc3339(one.received_at), "occurred_at": _moment(one.occurred_at),
+                "outcome": one.outcome, "received_at": rfc3339(one.received_at), "occurred_at": moment_view(one.occurred_at),
             }
             for one in parts.notices
         ],
@@ -178,7 +177,7 @@ def _money_view(payment: Payment, found: Opinions) -> View:
 
 
 def _next_view(step: NextStep) -> View:
-    return {"text": step.text, "at": _moment(step.at), "then": step.then, "gives_up_at": _moment(step.gives_up_at)}
+    return {"text": step.text, "at": moment_view(step.at), "then": step.then, "gives_up_at": moment_view(step.gives_up_at)}
 
 
 # --- attempts and operations --------------------------------------------------------------------------------------------------------------
@@ -208,7 +207,7 @@ def _attempt(attempt: Attempt, evidence: Evidence | None, events: Sequence[e.Eve
         "id": attempt.id,
         "connector": attempt.connector,
         "state": attempt.state,
-        "amount": _money(attempt.amount),
+        "amount": money_view(attempt.amount),
         "psp_reference": attempt.psp_reference,
         "psp_key": attempt.psp_key,
         "request_id": _cause_of(events, attempt.id),
@@ -218,7 +217,7 @@ def _attempt(attempt: Attempt, evidence: Evidence | None, events: Sequence[e.Eve
         "failure": failure_view(attempt.failure),
         "raw": _readable(evidence.raw) if evidence is not None else None,
         "looks": looks(attempt),
-        "next_action_at": _moment(attempt.next_action_at),
+        "next_action_at": moment_view(attempt.next_action_at),
         "created_at": rfc3339(attempt.created_at),
         "updated_at": rfc3339(attempt.updated_at),
     }
@@ -231,7 +230,7 @@ def _operation(operation: Operation) -> View:
         "state": operation.state,
         "origin": operation.origin,
         "attempt_id": operation.attempt_id,
-        "amount": _money(operation.amount),
+        "amount": money_view(operation.amount),
         "psp_reference": operation.psp_reference,
         "psp_key": operation.psp_key,
         "sent": None if operation.call is None else shown_call(operation.call),
@@ -240,7 +239,7 @@ def _operation(operation: Operation) -> View:
         "reference": operation.reference,
         "looks": looks(operation),
         "in_review": operation.in_review,
-        "next_action_at": _moment(operation.next_action_at),
+        "next_action_at": moment_view(operation.next_action_at),
         "created_at": rfc3339(operation.created_at),
         "updated_at": rfc3339(operation.updated_at),
     }
@@ -285,7 +284,7 @@ def _likes(seen: Seen) -> View | None:
     connector = payment.attempts[-1].connector
     return {
         "count": seen.likes.count,
-        "amount": [_money(one) for one in seen.likes.amounts],
+        "amount": [money_view(one) for one in seen.likes.amounts],
         "window_minutes": int(LIKE_WITHIN.total_seconds() // 60),
         "filter": f"connector:{connector} state:{payment.state} created_from:{rfc3339(since)} created_to:{rfc3339(until)}",
     }
@@ -301,9 +300,9 @@ def _line(line: ReportLine) -> View:
         "line": line.line,
         "day": line.day.isoformat(),
         "kind": line.kind,
-        "gross": _money(line.gross),
-        "fee": _money(line.fee),
-        "net": _money(line.net),
+        "gross": money_view(line.gross),
+        "fee": money_view(line.fee),
+        "net": money_view(line.net),
         "state": line.state,
     }
 
@@ -312,14 +311,14 @@ def _postings(parts: Parts) -> list[View]:
     """Double entries of the payment's own, and of the lines about it."""
     own: list[View] = [
         {
-            "at": rfc3339(one.at), "debit": one.debit, "credit": one.credit, "amount": _money(one.amount), "event": _event_of(one, parts),
-            "source": "payment",
+            "at": rfc3339(one.at), "debit": one.debit, "credit": one.credit, "amount": money_view(one.amount),
+            "event": _event_of(one, parts), "source": "payment",
         }
         for one in parts.ledger
     ]  # fmt: skip
     reported: list[View] = [
         {
-            "at": rfc3339(line.received_at), "debit": one.debit, "credit": one.credit, "amount": _money(one.amount),
+            "at": rfc3339(line.received_at), "debit": one.debit, "credit": one.credit, "amount": money_view(one.amount),
             "event": f"{line.kind}, line {line.line}", "source": "settlement",
         }
         for line in parts.lines
@@ -340,14 +339,6 @@ def _readable(raw: str | None) -> Any:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return raw
-
-
-def _money(money: Money) -> View:
-    return {"amount": money.minor, "currency": money.currency}
-
-
-def _moment(at: datetime | None) -> str | None:
-    return rfc3339(at) if at is not None else None
 
 
 # --- routing ----------------------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, final
 
-import msgspec
 from quart import Response, request
 
 from payorch.api.merchant import Handler
@@ -18,11 +17,11 @@ from payorch.api.operations.operators import Operator, OperatorDoor
 from payorch.api.operations.payment_lane import Parts, lane
 from payorch.api.operations.payment_page import LIKE_WITHIN, ActionOption, Seen, asks_for_likes, page_view, routing_view, row_view
 from payorch.api.present import View
-from payorch.api.reading import Reader, identifier, is_identifier, json_response, moment, paging, query_of, text, whole
+from payorch.api.reading import Reader, identifier, is_identifier, moment, paging, query_of, text, view_response, whole
 from payorch.api.refusal import not_found
+from payorch.api.searching import currency_code
 from payorch.domain.desk import Desk
 from payorch.domain.evolve import replay
-from payorch.domain.money import EXPONENTS
 from payorch.domain.payment import PUBLIC_STATUS, AttemptState, State
 from payorch.domain.records import Payment
 from payorch.domain.roles import Role
@@ -90,12 +89,6 @@ def _statuses(text: str) -> frozenset[State]:
     return frozenset(state for state, status in PUBLIC_STATUS.items() if status in asked)
 
 
-def _currency(text: str) -> str:
-    if text not in EXPONENTS:
-        raise ValueError("This is a current ISO 4217 code in upper case.")
-    return text
-
-
 def _yes(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError("This is true or false.")
@@ -109,7 +102,7 @@ _READERS: Final[Mapping[str, Reader]] = {
     "merchant": text,
     "reference": text,
     "psp_reference": text,
-    "currency": _currency,
+    "currency": currency_code,
     "amount_min": whole,
     "amount_max": whole,
     "created_from": moment,
@@ -156,28 +149,28 @@ class OperatorPaymentsApi:
         asked = query_of(merged(request.query_string, b"state"), _READERS, default=PAGE_DEFAULT, largest=PAGE_LIMIT)
         what = await self._search_of(dict(asked.values))
         if what is None:
-            return _json({"data": [], "next_cursor": None, "total": 0, "total_is_exact": True})
+            return view_response({"data": [], "next_cursor": None, "total": 0, "total_is_exact": True})
         rows, cursor = await self._around.search(what, limit=asked.limit, after=asked.after)
         total, exact = (None, False) if asked.after is not None else await self._total(what, rows, cursor)
         names = await self._around.merchant_names([one.merchant_id for one in rows]) if rows else {}
         data = [row_view(one, names) for one in rows]
-        return _json({"data": data, "next_cursor": cursor, "total": total, "total_is_exact": exact})
+        return view_response({"data": data, "next_cursor": cursor, "total": total, "total_is_exact": exact})
 
     async def payment(self, payment_id: str) -> Response:
         """One payment's page."""
         who = await self._door.asked(Role.VIEWER)
-        return _json(await self._page(payment_id, who))
+        return view_response(await self._page(payment_id, who))
 
     async def timeline(self, payment_id: str) -> Response:
         """Everything that happened to it, in one lane."""
         who = await self._door.asked(Role.VIEWER)
-        return _json({"data": lane(await self._parts(payment_id, who)), "next_cursor": None})
+        return view_response({"data": lane(await self._parts(payment_id, who)), "next_cursor": None})
 
     async def routing(self, payment_id: str) -> Response:
         """How its connectors were chosen."""
         await self._door.asked(Role.VIEWER)
         recorded = await self._recorded(payment_id)
-        return _json(routing_view(payment_id, [one.event for one in recorded]))
+        return view_response(routing_view(payment_id, [one.event for one in recorded]))
 
     # --- what they share
 
@@ -242,7 +235,3 @@ class OperatorPaymentsApi:
     def _let_pass(self, payment: Payment) -> int:
         currency = payment.intent.amount.currency
         return max((self._around.let_pass_minor(one.connector, currency) for one in payment.attempts), default=0)
-
-
-def _json(view: Mapping[str, object]) -> Response:
-    return json_response(msgspec.json.encode(view))

@@ -24,7 +24,7 @@ from payorch.api.operations.settlement_offers import day_offers, finding_offers
 from payorch.api.operations.uploads import Pieces
 from payorch.api.present import View
 from payorch.api.problems import Code, FieldError
-from payorch.api.reading import Reader, json_response, query_of, text, whole
+from payorch.api.reading import Reader, query_of, text, view_response, whole
 from payorch.api.refusal import Refusal, not_found
 from payorch.domain.matching import Policy
 from payorch.domain.money import EXPONENTS
@@ -171,7 +171,7 @@ class ReconciliationApi:
             wrong = f"From is not after to, and they are less than {MOST_DAYS} days apart."
             raise Refusal(Code.VALIDATION_FAILED, errors=[FieldError(pointer="/from", detail=wrong)])
         found = await self._around.days(since, until, self._zones(asked.get("connector")))
-        return _json(days_view(found, partial(self._day_offers, who.role)))
+        return view_response(days_view(found, partial(self._day_offers, who.role)))
 
     async def day(self, day: str) -> Response:
         """One day of all connectors and currencies that have anything on it."""
@@ -179,7 +179,7 @@ class ReconciliationApi:
         on = self._on(day)
         asked = self._asked(request.query_string, _DAY_READERS)
         found = await self._around.days(on, on, self._zones(asked.get("connector")))
-        return _json({"day": on.isoformat(), **days_view(found, partial(self._day_offers, who.role))})
+        return view_response({"day": on.isoformat(), **days_view(found, partial(self._day_offers, who.role))})
 
     async def items(self, day: str) -> Response:
         """A page of what a day consists of."""
@@ -199,7 +199,7 @@ class ReconciliationApi:
             wrong = FieldError(pointer="/cursor", detail="This is the next_cursor of the page before.")
             raise Refusal(Code.VALIDATION_FAILED, errors=[wrong]) from None
         offers = partial(finding_offers, who.role, self._around.policy)
-        return _json({"data": [piece_view(one, offers) for one in found], "next_cursor": cursor})
+        return view_response({"data": [piece_view(one, offers) for one in found], "next_cursor": cursor})
 
     # --- what they share
 
@@ -227,7 +227,3 @@ class ReconciliationApi:
             wrong = FieldError(pointer="/connector", detail=f"This is one of: {', '.join(zones)}.")
             raise Refusal(Code.VALIDATION_FAILED, errors=[wrong])
         return {connector: zones[connector]}
-
-
-def _json(view: Mapping[str, object]) -> Response:
-    return json_response(msgspec.json.encode(view))

@@ -13,8 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from payorch.api.present import View, rfc3339
-from payorch.domain.money import Money
+from payorch.api.present import View, money_view, rfc3339
 from payorch.domain.reconciliation import Bucket, FindingSum, may_close
 from payorch.domain.settlement import Tie
 from payorch.store.reconciliation import Line, Piece, Unreported
@@ -163,11 +162,6 @@ def finding_view(finding: FindingRow) -> View:
         "resolved_at": finding.resolved_at and rfc3339(finding.resolved_at),
         "resolution": finding.resolution,
     }
-
-
-def money_view(money: Money) -> View:
-    """An amount."""
-    return {"amount": money.minor, "currency": money.currency}
 
 
 def _line(line: Line) -> View:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Protocol, final
 
-import msgspec
 from pydantic import Field
 from quart import Response, request
 
@@ -21,7 +20,7 @@ from payorch.api.operations.operators import OperatorDoor
 from payorch.api.operations.routing_views import Comparing, RulesInForce, RulesUnusable, rules_view
 from payorch.api.present import rfc3339
 from payorch.api.problems import FieldError
-from payorch.api.reading import Reader, json_response, object_of, paging, query_of, text, whole_body
+from payorch.api.reading import Reader, object_of, paging, query_of, text, view_response, whole_body
 from payorch.api.refusal import InvalidBody
 from payorch.api.surroundings import HttpLimits
 from payorch.api.webhook_bodies import Moment
@@ -96,14 +95,14 @@ class RoutingApi:
         """The rules in force."""
         await self._door.asked(Role.VIEWER)
         query_of(request.query_string, {}, default=1, largest=1)
-        return _json(rules_view(await self._around.in_force()))
+        return view_response(rules_view(await self._around.in_force()))
 
     async def decisions(self) -> Response:
         """A page of decisions, those of payments made later first."""
         await self._door.asked(Role.VIEWER)
         asked = query_of(request.query_string, _READERS, default=PAGE_DEFAULT, largest=PAGE_LIMIT)
         found, cursor = await self._around.decisions(asked.values.get("connector"), limit=asked.limit, after=asked.after)
-        return _json({"data": [decided_view(one) for one in found], "next_cursor": cursor})
+        return view_response({"data": [decided_view(one) for one in found], "next_cursor": cursor})
 
     async def simulate(self) -> Response:
         """Past decisions under other rules. It changes nothing, so whoever may look may try."""
@@ -116,7 +115,7 @@ class RoutingApi:
             compared = await self._around.simulate(asked, since=since, until=body.until)
         except RulesUnusable as unusable:
             raise InvalidBody([FieldError(pointer=place, detail=why) for place, why in unusable.faults]) from None
-        return _json({"object": "routing_simulation", "from": rfc3339(since), "to": rfc3339(until), **compared})
+        return view_response({"object": "routing_simulation", "from": rfc3339(since), "to": rfc3339(until), **compared})
 
     def _span(self, body: SimulateRoutingBody) -> tuple[datetime, datetime]:
         until = body.until or self._clock.now()
@@ -125,7 +124,3 @@ class RoutingApi:
             wrong = f"From is before to, and at most {LONGEST_SPAN.days} days."
             raise InvalidBody([FieldError(pointer="/from", detail=wrong)])
         return since, until
-
-
-def _json(view: Mapping[str, object]) -> Response:
-    return json_response(msgspec.json.encode(view))
